@@ -1,0 +1,289 @@
+/**
+ * argv and environment -> one command with one validated configuration; nothing else.
+ */
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import type { ApplyConfig, CheckConfig, RemoveConfig, RunConfig, Streams } from './commands/config.ts';
+import { exitCodes } from './commands/config.ts';
+import { Problem, UsageProblem } from './host/problem.ts';
+
+/** The release, as the image and the package name it. */
+export const version = '0.1.0';
+
+const environmentPrefix = 'NODE_CA_TRUST_';
+
+const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+/** Longer waits than this are cut to nothing by setTimeout(). */
+const longestMs = 24 * 86_400_000;
+
+/** A duration such as 90s, 10m or 2h, in milliseconds. */
+function parseDuration(text: string): number {
+  const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text);
+  const ms = Number(match?.[1]) * (units[match?.[2] ?? ''] ?? Number.NaN);
+  if (!(ms >= 1_000 && ms <= longestMs))
+    throw new InvalidArgumentError('a duration from 1s to 24d, such as 90s, 10m or 2h.');
+  return ms;
+}
+
+function parseCount(text: string): number {
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError('a whole number from 1 to 999999.');
+  return Number(text);
+}
+
+/** ADDRESS:PORT, the address in brackets when it is IPv6. */
+function parseListen(text: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]+)):(\d{1,5})$/i.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || !(port <= 65_535)) throw new InvalidArgumentError('ADDRESS:PORT, such as 127.0.0.1:9641.');
+  return { host, port };
+}
+
+function parseInstance(text: string): string {
+  if (!/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/.test(text)) {
+    throw new InvalidArgumentError('1 to 40 lower-case letters, digits and hyphens, with no hyphen at either end.');
+  }
+  return text;
+}
+
+function parseDirectory(text: string): string {
+  if (!text.startsWith('/')) throw new InvalidArgumentError('an absolute path, such as /host.');
+  return text;
+}
+
+/** Repeated options add up; those of the environment are separated by colons, as in PATH. */
+function collect(text: string, before: readonly string[] | undefined): readonly string[] {
+  if (text === '') throw new InvalidArgumentError('a path.');
+  return [...(before ?? []), text];
+}
+
+function parseBoolean(name: string, text: string): boolean {
+  const known: Readonly<Record<string, boolean>> = {
+    true: true,
+    '1': true,
+    yes: true,
+    false: false,
+    '0': false,
+    no: false,
+    '': false,
+  };
+  const value = known[text.toLowerCase()];
+  if (value === undefined) throw new UsageProblem(`${name}=${text}: expected true or false`);
+  return value;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The environment variable of an option. */
+function variableOf(option: Option): string {
+  return environmentPrefix + option.name().replaceAll('-', '_').toUpperCase();
+}
+
+function environmentValue(option: Option, text: string): unknown {
+  const name = variableOf(option);
+  if (option.isBoolean()) return parseBoolean(name, text);
+  const texts = option.variadic || option.parseArg === collect ? text.split(':').filter(Boolean) : [text];
+  try {
+    return texts.reduce<unknown>((value, part) => option.parseArg?.(part, value) ?? part, undefined);
+  } catch (error) {
+    if (error instanceof InvalidArgumentError)
+      throw new UsageProblem(`${name}=${text}: expected ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
+/** Options that the command line leaves open are taken from the environment. */
+function takeEnvironment(command: Command, environment: Environment): void {
+  for (const option of command.options) {
+    const text = environment[variableOf(option)];
+    const attribute = option.attributeName();
+    if (text === undefined || command.getOptionValueSource(attribute) === 'cli') continue;
+    command.setOptionValueWithSource(attribute, environmentValue(option, text), 'env');
+  }
+}
+
+const bundleOption = (): Option =>
+  new Option('--bundle <path>', 'directory or file of certificates; repeatable').argParser(collect);
+
+const rules = (): readonly Option[] => [
+  new Option('--max-certificates <count>', 'refuse a bundle of more certificates than this')
+    .argParser(parseCount)
+    .default(100),
+  new Option('--allow-leaf', 'accept certificates that are not CAs, with a warning').default(false),
+  new Option('--allow-empty', 'a bundle without any certificate is valid: it removes all').default(false),
+];
+
+const strictOption = (): Option => new Option('--strict', 'any error in the bundle refuses all of it').default(false);
+
+const host = (): readonly Option[] => [
+  new Option('--host-root <directory>', "where the host's root is mounted").argParser(parseDirectory).default('/host'),
+  new Option('--instance <name>', 'keeps two agents on one node apart').argParser(parseInstance).default('default'),
+];
+
+const outputOption = (): Option =>
+  new Option('--output <format>', 'how to print the result').choices(['table', 'json']).default('table');
+
+const dryRunOption = (): Option => new Option('--dry-run', 'change nothing, print what would change').default(false);
+
+const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+
+const daemon = (): readonly Option[] => [
+  new Option('--resync <duration>', 'look at everything again after this time')
+    .argParser(parseDuration)
+    .default(600_000, '10m'),
+  new Option('--listen <address>', 'where /healthz, /readyz and /metrics answer')
+    .argParser(parseListen)
+    .default({ host: '127.0.0.1', port: 9641 }, '127.0.0.1:9641'),
+  new Option('--log-level <level>', 'how much to log').choices(levels).default('info'),
+];
+
+/** What is left to do when the words are understood; the heavy parts of a command are loaded only when it is the one. */
+type Task = (streams: Streams) => Promise<number>;
+
+function requireBundle(bundle: readonly string[] | undefined): readonly string[] {
+  if (bundle === undefined || bundle.length === 0) {
+    throw new UsageProblem('no --bundle: name the directory or file that holds the certificates');
+  }
+  return bundle;
+}
+
+/** Which paths `check` reads: at least one. */
+function checkTask(paths: readonly string[], options: Omit<CheckConfig, 'paths'>): Task {
+  return async (streams) => (await import('./commands/check.ts')).check({ ...options, paths }, streams, new Date());
+}
+
+function applyTask(options: ApplyConfig): Task {
+  const config = { ...options, bundle: requireBundle(options.bundle) };
+  return async (streams) => (await import('./commands/apply.ts')).apply(config, streams);
+}
+
+function removeTask(options: RemoveConfig): Task {
+  return async (streams) => (await import('./commands/apply.ts')).remove(options, streams);
+}
+
+function runTask(options: RunConfig, stop: AbortSignal): Task {
+  const config = { ...options, resyncMs: options.resyncMs, bundle: requireBundle(options.bundle) };
+  return async () => (await import('./commands/run.ts')).run(config, stop);
+}
+
+function define(program: Command, name: string, description: string, options: readonly Option[]): Command {
+  const command = program.command(name).description(description);
+  for (const option of options) command.addOption(option);
+  return command;
+}
+
+type Choose = (task: Task) => void;
+
+function defineRun(program: Command, stop: AbortSignal, choose: Choose): void {
+  const options = [bundleOption(), ...host(), ...rules(), strictOption(), ...daemon()];
+  define(program, 'run', 'the daemon: a pass on every change, until SIGTERM', options).action(
+    (chosen: Omit<RunConfig, 'resyncMs'> & { readonly resync: number }) => {
+      choose(runTask({ ...chosen, resyncMs: chosen.resync }, stop));
+    },
+  );
+}
+
+function defineApply(program: Command, choose: Choose): void {
+  const options = [bundleOption(), ...host(), ...rules(), strictOption(), dryRunOption(), outputOption()];
+  define(program, 'apply', 'one pass; exit 0 when the host is proven to trust the bundle, 1 when not', options).action(
+    (chosen: ApplyConfig) => {
+      choose(applyTask(chosen));
+    },
+  );
+}
+
+function defineCheck(program: Command, choose: Choose): void {
+  define(program, 'check', 'validates bundles; exit 0 without errors, 1 with', [...rules(), outputOption()])
+    .argument('<path...>', 'files or directories; - is standard input')
+    .action((paths: readonly string[], chosen: Omit<CheckConfig, 'paths'>) => {
+      choose(checkTask(paths, chosen));
+    });
+}
+
+function defineRemove(program: Command, choose: Choose): void {
+  const options = [...host(), dryRunOption(), outputOption()];
+  define(program, 'remove', "takes this instance's anchors off the host and proves it", options).action(
+    (chosen: RemoveConfig) => {
+      choose(removeTask(chosen));
+    },
+  );
+}
+
+/** The words of the command line; each command ends in `choose` with what it has to do. */
+function createProgram(environment: Environment, stop: AbortSignal, choose: Choose): Command {
+  const program = new Command('node-ca-trust')
+    .description("Installs a company's own CAs into a Linux host's trust store, proves it, and keeps it so.")
+    .version(version)
+    .addHelpText(
+      'after',
+      `\nEach option is also an environment variable: --host-root is ${environmentPrefix}HOST_ROOT.`,
+    );
+  program.hook('preAction', (_program, command) => {
+    takeEnvironment(command, environment);
+  });
+  defineRun(program, stop, choose);
+  defineApply(program, choose);
+  defineCheck(program, choose);
+  defineRemove(program, choose);
+  return program;
+}
+
+/** One line for a person, whatever commander made of it. */
+function usageLine(text: string): string {
+  return `node-ca-trust: ${text
+    .replace(/^error: /, '')
+    .trim()
+    .split(/\s*\n\s*/)
+    .join(' ')}; see --help\n`;
+}
+
+function nothingAsked(): UsageProblem {
+  return new UsageProblem('no command: name one of run, apply, check, remove; see --help');
+}
+
+/** Understands the command line. @throws UsageProblem; CommanderError when help or the version was asked for */
+async function understand(
+  argv: readonly string[],
+  environment: Environment,
+  streams: Streams,
+  stop: AbortSignal,
+): Promise<Task> {
+  if (argv.length === 0) throw nothingAsked();
+  const chosen: Task[] = [];
+  const program = createProgram(environment, stop, (task) => chosen.push(task));
+  const configure = (command: Command): void => {
+    command.exitOverride().configureOutput({
+      writeOut: (text) => void streams.stdout.write(text),
+      writeErr: (text) => void streams.stderr.write(text),
+      outputError: (text, write) => {
+        write(usageLine(text));
+      },
+    });
+  };
+  for (const command of [program, ...program.commands]) configure(command);
+  await program.parseAsync([...argv], { from: 'user' });
+  const [task] = chosen;
+  if (task === undefined) throw nothingAsked();
+  return task;
+}
+
+/**
+ * Runs one command.
+ * @param argv the arguments after the program's name
+ * @returns the exit code: 0 done, 1 refused or not proven, 2 wrong usage
+ */
+export async function main(
+  argv: readonly string[],
+  environment: Environment,
+  streams: Streams,
+  stop: AbortSignal,
+): Promise<number> {
+  try {
+    const task = await understand(argv, environment, streams, stop);
+    return await task(streams);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    if (!(error instanceof Problem)) throw error;
+    streams.stderr.write(`node-ca-trust: ${error.message}\n`);
+    return error instanceof UsageProblem ? exitCodes.usage : exitCodes.refused;
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * `apply` and `remove`: one pass, made now, told on standard output.
+ */
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Finding, Reading } from '../bundle/types.ts';
+import { openHost } from '../host/host.ts';
+import { UsageProblem } from '../host/problem.ts';
+import { type PassSettings, type Report, openReconciler } from '../reconcile.ts';
+import { readSource } from '../sources/directory.ts';
+import type { Clock } from '../stores/store.ts';
+import { type ApplyConfig, type RemoveConfig, type Streams, exitCodes } from './config.ts';
+import { reportTable } from './tables.ts';
+
+export const systemClock: Clock = { now: () => Date.now(), sleep: (ms) => sleep(ms) };
+
+/** Longer than any refresh takes; a person at a terminal is told what is waited for when it is over. */
+const lockWaitMs = 120_000;
+
+/** A dry run did its job when it could say what would change, and nothing would be refused. */
+function exitCodeOf(report: Report): number {
+  const refused = report.findings.some(({ severity }: Finding) => severity === 'error') || report.store === undefined;
+  const good = report.dryRun ? !refused : report.converged;
+  return good ? exitCodes.ok : exitCodes.refused;
+}
+
+async function onePass(
+  settings: PassSettings,
+  read: () => readonly Reading[],
+  output: RemoveConfig['output'],
+  streams: Streams,
+): Promise<number> {
+  openHost(settings.hostRoot);
+  const { report } = await openReconciler(settings, read, systemClock).pass();
+  streams.stdout.write(
+    output === 'json' ? `${JSON.stringify(report, undefined, 2)}\n` : reportTable(report, streams.stdout),
+  );
+  const [reason] = report.reasons;
+  if (output === 'json' && reason !== undefined && !report.dryRun) streams.stderr.write(`node-ca-trust: ${reason}\n`);
+  return exitCodeOf(report);
+}
+
+/** @returns the exit code: 0 when the host is proven to trust the bundle */
+export async function apply(config: ApplyConfig, streams: Streams): Promise<number> {
+  for (const path of config.bundle) {
+    if (!existsSync(path)) throw new UsageProblem(`--bundle ${path}: no such file or directory`);
+  }
+  const { hostRoot, instance, dryRun, strict } = config;
+  const settings = { hostRoot, instance, dryRun, lockWaitMs, rules: config, policy: { strict, removeAll: false } };
+  return onePass(settings, () => config.bundle.map(readSource), config.output, streams);
+}
+
+/** @returns the exit code: 0 when the host is proven to trust nothing of this instance any more */
+export async function remove(config: RemoveConfig, streams: Streams): Promise<number> {
+  const { hostRoot, instance, dryRun } = config;
+  const rules = { allowLeaf: false, allowEmpty: true, maxCertificates: 1 };
+  const settings = { hostRoot, instance, dryRun, lockWaitMs, rules, policy: { strict: false, removeAll: true } };
+  return onePass(settings, () => [], config.output, streams);
+}

@@ -1,0 +1,50 @@
+/**
+ * `check`: validates bundles with no host at hand.
+ */
+import { existsSync } from 'node:fs';
+import { maxFileBytes, readBundle } from '../bundle/bundle.ts';
+import type { Bundle, Reading } from '../bundle/types.ts';
+import { UsageProblem } from '../host/problem.ts';
+import { readSource } from '../sources/directory.ts';
+import { type CheckConfig, type Streams, exitCodes } from './config.ts';
+import { bundleTable } from './tables.ts';
+
+/** All of standard input; what exceeds the limit by a byte is refused with the file's own finding. */
+async function readInput(stdin: NodeJS.ReadableStream): Promise<Reading> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of stdin) {
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+    chunks.push(bytes);
+    size += bytes.length;
+    if (size > maxFileBytes) break;
+  }
+  return { files: [{ source: 'stdin', bytes: Buffer.concat(chunks) }], findings: [] };
+}
+
+function readPath(path: string): Reading {
+  if (!existsSync(path)) throw new UsageProblem(`${path}: no such file or directory`);
+  return readSource(path);
+}
+
+function asJson({ anchors, findings, digest }: Bundle): string {
+  const described = anchors.map(({ fingerprint, subject, issuer, notBefore, notAfter, key, carriers }) => ({
+    fingerprint,
+    subject,
+    issuer,
+    notBefore,
+    notAfter,
+    key,
+    sources: carriers,
+  }));
+  return `${JSON.stringify({ digest, anchors: described, findings }, undefined, 2)}\n`;
+}
+
+/** @returns the exit code: 0 when the bundle has no error */
+export async function check(config: CheckConfig, streams: Streams, now: Date): Promise<number> {
+  const readings: Reading[] = [];
+  for (const path of config.paths) readings.push(path === '-' ? await readInput(streams.stdin) : readPath(path));
+  const bundle = readBundle(readings, { ...config, now });
+  streams.stdout.write(config.output === 'json' ? asJson(bundle) : bundleTable(bundle, streams.stdout, now));
+  return bundle.findings.some(({ severity }) => severity === 'error') ? exitCodes.refused : exitCodes.ok;
+}

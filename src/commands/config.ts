@@ -1,0 +1,54 @@
+/**
+ * What a command was asked to do, validated: made once by cli.ts, trusted everywhere after.
+ */
+
+export type OutputFormat = 'table' | 'json';
+
+export interface BundleConfig {
+  readonly allowLeaf: boolean;
+  readonly allowEmpty: boolean;
+  readonly maxCertificates: number;
+}
+
+export interface HostConfig {
+  readonly hostRoot: string;
+  readonly instance: string;
+}
+
+export interface CheckConfig extends BundleConfig {
+  /** Files and directories; `-` is standard input. */
+  readonly paths: readonly string[];
+  readonly output: OutputFormat;
+}
+
+export interface RemoveConfig extends HostConfig {
+  readonly dryRun: boolean;
+  readonly output: OutputFormat;
+}
+
+export interface ApplyConfig extends RemoveConfig, BundleConfig {
+  readonly bundle: readonly string[];
+  readonly strict: boolean;
+}
+
+export interface RunConfig extends HostConfig, BundleConfig {
+  readonly bundle: readonly string[];
+  readonly strict: boolean;
+  readonly resyncMs: number;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly logLevel: string;
+}
+
+/** Where a command reads and writes, passed in so that a test can see it. */
+export interface Streams {
+  readonly stdin: NodeJS.ReadableStream;
+  readonly stdout: OutputStream;
+  readonly stderr: OutputStream;
+}
+
+export interface OutputStream extends NodeJS.WritableStream {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+export const exitCodes = { ok: 0, refused: 1, usage: 2 } as const;

@@ -1,0 +1,238 @@
+/**
+ * The only door to the node: files, commands and the lock below the host root. Paths are the host's own, absolute.
+ * Nothing else in this program touches the host.
+ */
+import * as fs from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { posix } from 'node:path';
+import { type CommandOptions, type CommandResult, runInRoot } from './commands.ts';
+import { Problem, UsageProblem, errnoOf, problemOf } from './problem.ts';
+import { resolveInRoot } from './root.ts';
+
+export interface Entry {
+  readonly kind: 'file' | 'directory' | 'link' | 'other';
+  readonly size: number;
+  readonly inode: bigint;
+  /** The same for as long as it is the same file, whatever is written to it: device, inode and time of birth. */
+  readonly identity: string;
+  /** Milliseconds since the epoch. */
+  readonly modified: number;
+  /** Changes whenever the file is another one or was written: inode, size, modification and change time. */
+  readonly version: string;
+}
+
+export interface Host {
+  /** The directory at which the host's root is mounted. */
+  readonly root: string;
+  /** Where a host path lies for this process. */
+  locate(path: string): string;
+  /** The bytes of a regular file, links followed inside the root; undefined when it is not there. */
+  read(path: string): Buffer | undefined;
+  /** The names in a directory, sorted; undefined when it is not there. */
+  list(path: string): readonly string[] | undefined;
+  /** What is at a path, links not followed; undefined when nothing is. */
+  entry(path: string): Entry | undefined;
+  /** What a path leads to, links followed; undefined when nothing is there or a link dangles. */
+  target(path: string): Entry | undefined;
+  /** Where a symbolic link points, as written; undefined when there is none. */
+  link(path: string): string | undefined;
+  /** Writes a file whole: it appears with all its content or not at all. */
+  write(path: string, content: string | Buffer, options?: WriteOptions): void;
+  /** Moves a file over another in one step, content on the disk first. */
+  publish(from: string, to: string): void;
+  /** Removes a file or link; false when it was not there. */
+  remove(path: string): boolean;
+  /** Makes a directory and its parents; the topmost one that was made, or undefined when it existed. */
+  makeDirectory(path: string): string | undefined;
+  /** Removes a directory when it is empty; false when it is not, or not there. */
+  removeDirectory(path: string): boolean;
+  /** Opens a directory for reading and gives the descriptor, to hold a lock on. */
+  openDirectory(path: string): number;
+  /** Runs a command in the host's root. */
+  run(command: string, args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
+}
+
+export interface WriteOptions {
+  /** Wait until the content is on the disk before it takes its place. Not needed where content proves itself. */
+  readonly durable?: boolean;
+  readonly mode?: number;
+}
+
+/** Larger than any bundle of certificates; what is larger is not read. */
+const readLimit = 64 * 1024 * 1024;
+
+/** The result of `action`, or undefined when the path is not there. */
+function ifThere<T>(what: string, action: () => T): T | undefined {
+  try {
+    return action();
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw problemOf(what, error);
+  }
+}
+
+function orProblem<T>(what: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw problemOf(what, error);
+  }
+}
+
+function kindOf(stats: fs.BigIntStats): Entry['kind'] {
+  if (stats.isFile()) return 'file';
+  if (stats.isDirectory()) return 'directory';
+  return stats.isSymbolicLink() ? 'link' : 'other';
+}
+
+function entryOf(stats: fs.BigIntStats): Entry {
+  return {
+    kind: kindOf(stats),
+    size: Number(stats.size),
+    inode: stats.ino,
+    identity: [stats.dev, stats.ino, stats.birthtimeNs].join(':'),
+    modified: Number(stats.mtimeMs),
+    version: [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(':'),
+  };
+}
+
+/** Reads a regular file of this process's view. A FIFO or a device planted there must not block or flood us. */
+function readRegular(path: string): Buffer {
+  const descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  try {
+    const stats = fs.fstatSync(descriptor);
+    if (!stats.isFile()) throw new Problem(`${path} is not a regular file; remove it`);
+    if (stats.size > readLimit) throw new Problem(`${path} is larger than ${readLimit} bytes; remove it`);
+    return fs.readFileSync(descriptor);
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+function syncPath(path: string): void {
+  const descriptor = fs.openSync(path, fs.constants.O_RDONLY);
+  try {
+    fs.fsyncSync(descriptor);
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+/**
+ * Writes a file whole.
+ *
+ * 1. a new file beside the target, under a name that no reader of the directory takes for a certificate
+ * 2. the content, and its mode whatever the umask
+ * 3. the content onto the disk, when asked for
+ * 4. over the target in one step
+ * When a step fails the new file is removed, and the target is as it was.
+ */
+function writeWhole(path: string, content: string | Buffer, options: WriteOptions): void {
+  const temporary = posix.join(posix.dirname(path), `.${posix.basename(path)}.${randomBytes(4).toString('hex')}.tmp`);
+  try {
+    const descriptor = fs.openSync(temporary, 'wx', 0o600); // (1)
+    try {
+      fs.writeFileSync(descriptor, content); // (2)
+      fs.fchmodSync(descriptor, options.mode ?? 0o644);
+      if (options.durable === true) fs.fsyncSync(descriptor); // (3)
+    } finally {
+      fs.closeSync(descriptor);
+    }
+    fs.renameSync(temporary, path); // (4)
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+function reading(root: string): Pick<Host, 'locate' | 'read' | 'list' | 'entry' | 'target' | 'link'> {
+  const at = (path: string): string => resolveInRoot(root, path, false);
+  const through = (path: string): string => resolveInRoot(root, path, true);
+  const stat = (path: string): Entry => entryOf(fs.lstatSync(path, { bigint: true }));
+  return {
+    locate: through,
+    read: (path) => ifThere(`cannot read ${path} on the host`, () => readRegular(through(path))),
+    list: (path) => ifThere(`cannot list ${path} on the host`, () => fs.readdirSync(through(path)).sort()),
+    entry: (path) => ifThere(`cannot look at ${path} on the host`, () => stat(at(path))),
+    target: (path) => ifThere(`cannot look at ${path} on the host`, () => stat(through(path))),
+    link: (path) => {
+      const located = at(path);
+      return ifThere(`cannot look at ${path} on the host`, () =>
+        fs.lstatSync(located).isSymbolicLink() ? fs.readlinkSync(located) : undefined,
+      );
+    },
+  };
+}
+
+function writingFiles(root: string): Pick<Host, 'write' | 'publish' | 'remove'> {
+  const at = (path: string): string => resolveInRoot(root, path, false);
+  return {
+    write: (path, content, options = {}) => {
+      orProblem(`cannot write ${path} on the host`, () => {
+        writeWhole(at(path), content, options);
+      });
+    },
+    publish: (from, to) => {
+      orProblem(`cannot put ${from} in the place of ${to} on the host`, () => {
+        syncPath(at(from));
+        fs.renameSync(at(from), at(to));
+        syncPath(posix.dirname(at(to)));
+      });
+    },
+    remove: (path) =>
+      ifThere(`cannot remove ${path} on the host`, () => {
+        fs.unlinkSync(at(path));
+        return true;
+      }) ?? false,
+  };
+}
+
+function directories(root: string): Pick<Host, 'makeDirectory' | 'removeDirectory' | 'openDirectory'> {
+  const at = (path: string): string => resolveInRoot(root, path, false);
+  return {
+    makeDirectory: (path) => {
+      const made = orProblem(`cannot make ${path} on the host`, () =>
+        fs.mkdirSync(resolveInRoot(root, path, true), { recursive: true, mode: 0o755 }),
+      );
+      return made === undefined ? undefined : posix.join('/', posix.relative(root, made));
+    },
+    removeDirectory: (path) => {
+      try {
+        fs.rmdirSync(at(path));
+        return true;
+      } catch (error) {
+        const code = errnoOf(error);
+        if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'ENOENT') return false;
+        throw problemOf(`cannot remove ${path} on the host`, error);
+      }
+    },
+    openDirectory: (path) =>
+      orProblem(`cannot open ${path} on the host`, () =>
+        fs.openSync(resolveInRoot(root, path, true), fs.constants.O_RDONLY | fs.constants.O_DIRECTORY),
+      ),
+  };
+}
+
+/**
+ * Opens the door to the host mounted at `root`.
+ * @throws UsageProblem when nothing is there, or what is there is no root file system
+ */
+export function openHost(root: string): Host {
+  const host: Host = {
+    root,
+    ...reading(root),
+    ...writingFiles(root),
+    ...directories(root),
+    run: (command, args, options) => runInRoot(root, command, args, options),
+  };
+  if (!fs.existsSync(root)) {
+    throw new UsageProblem(`--host-root ${root}: no such directory; mount the host's / there, or name where it is`);
+  }
+  if (host.target('/etc')?.kind !== 'directory' || host.target('/usr')?.kind !== 'directory') {
+    throw new UsageProblem(
+      `--host-root ${root}: not a root file system (no etc or usr in it); mount the host's / there`,
+    );
+  }
+  return host;
+}

@@ -1,0 +1,75 @@
+/**
+ * The ledger: the record on the host of everything an instance has written there. It is a help, not the truth: when it
+ * is lost or broken, the files' own names and contents say what is ours (design, rule 2).
+ */
+import * as z from 'zod/mini';
+import type { Host } from './host.ts';
+
+export const stateDirectory = '/var/lib/node-ca-trust';
+
+const shape = z.object({
+  version: z.literal(1),
+  /** The trust store's family when it was written. */
+  store: z.string(),
+  /** Certificate files of ours: each name that may be on the host, or whose removal is not proven yet. */
+  files: z.array(z.object({ name: z.string(), fingerprint: z.string() })),
+  /** Names of those files that the store's hooks have heard of. */
+  announced: z.array(z.string()),
+  /** Directories that did not exist before us. */
+  made: z.array(z.string()),
+});
+
+export type Ledger = z.infer<typeof shape>;
+
+export interface LedgerFile {
+  readonly state: 'kept' | 'absent' | 'broken';
+  /** What was read, or an empty ledger. */
+  readonly ledger: Ledger;
+}
+
+function ledgerPath(instance: string): string {
+  return `${stateDirectory}/${instance}.json`;
+}
+
+export function workDirectory(instance: string): string {
+  return `${stateDirectory}/${instance}.work`;
+}
+
+function parse(text: string): Ledger | undefined {
+  try {
+    return shape.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Reads an instance's ledger. A broken one counts as lost. */
+export function readLedger(host: Host, instance: string, family: string): LedgerFile {
+  const empty: Ledger = { version: 1, store: family, files: [], announced: [], made: [] };
+  const bytes = host.read(ledgerPath(instance));
+  if (bytes === undefined) return { state: 'absent', ledger: empty };
+  const ledger = parse(bytes.toString('utf8'));
+  return ledger === undefined ? { state: 'broken', ledger: empty } : { state: 'kept', ledger };
+}
+
+/**
+ * Writes an instance's ledger, on the disk when it returns. What it already says is not written again.
+ * @returns the ledger as written: it also names the directories that had to be made for it
+ * @throws Problem when the host's disk is full or read-only
+ */
+export function writeLedger(host: Host, instance: string, ledger: Ledger): Ledger {
+  const made = host.makeDirectory(stateDirectory);
+  const full = made === undefined ? ledger : { ...ledger, made: [...new Set([...ledger.made, made])].sort() };
+  const text = `${JSON.stringify(full, undefined, 2)}\n`;
+  if (host.read(ledgerPath(instance))?.toString('utf8') !== text) {
+    host.write(ledgerPath(instance), text, { durable: true });
+  }
+  return full;
+}
+
+/** Removes an instance's ledger, and the directories made by us that are empty now. */
+export function removeLedger(host: Host, instance: string, ledger: Ledger): void {
+  host.remove(ledgerPath(instance));
+  // The state directory may have been made by another instance, which is gone too when it is empty.
+  for (const directory of [stateDirectory, ...[...ledger.made].reverse()]) host.removeDirectory(directory);
+}

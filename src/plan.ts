@@ -1,0 +1,166 @@
+/**
+ * The decision of a pass, and nothing else: a pure function of the bundle, the ledger, what is on the host and the
+ * policy. Rules 1 and 2 of the design live here.
+ */
+import type { Anchor, Bundle } from './bundle/types.ts';
+import type { LedgerFile } from './host/ledger.ts';
+import type { OwnFile, StoreState } from './stores/store.ts';
+
+export interface Policy {
+  /** Any error finding refuses the whole bundle. */
+  readonly strict: boolean;
+  /** Take off everything of this instance; the bundle does not count. */
+  readonly removeAll: boolean;
+}
+
+/** A file of ours to take off, or one that is off already and whose removal is not proven yet. */
+export interface Removal {
+  readonly name: string;
+  readonly fingerprint: string | undefined;
+}
+
+export interface Plan {
+  /** What the host must be proven to trust. */
+  readonly wanted: readonly Anchor[];
+  readonly add: readonly Anchor[];
+  readonly remove: readonly Removal[];
+  /** What would be removed, were the bundle valid. */
+  readonly heldBack: readonly Removal[];
+  readonly clean: readonly string[];
+  /** Files of ours whose links have to be made again. */
+  readonly relink: readonly string[];
+  /** Why the host's refresh command has to run; empty when it has not. */
+  readonly refresh: readonly string[];
+  /** Names of the files of ours that are there afterwards. */
+  readonly present: readonly string[];
+  /** The host's hooks have not heard of exactly those. */
+  readonly announce: boolean;
+  /** The ledger has to go: nothing of ours is to be left. */
+  readonly forget: boolean;
+  /** What stands in the way: each a line for the admin. */
+  readonly conflicts: readonly string[];
+}
+
+export interface PlanInput {
+  readonly bundle: Bundle;
+  readonly ledger: LedgerFile;
+  readonly state: StoreState;
+  readonly policy: Policy;
+  /** The name of an anchor's file. */
+  readonly nameOf: (fingerprint: string) => string;
+}
+
+function hasErrors(bundle: Bundle): boolean {
+  return bundle.findings.some((finding) => finding.severity === 'error');
+}
+
+/** The anchors that must be there: all valid ones; none when strict and there is an error, or when all goes. */
+function wantedAnchors({ bundle, policy }: PlanInput): readonly Anchor[] {
+  if (policy.removeAll || (policy.strict && hasErrors(bundle))) return [];
+  return bundle.anchors;
+}
+
+interface FileDecision {
+  readonly add: readonly Anchor[];
+  readonly conflicts: readonly string[];
+}
+
+/** Which anchors' files have to be written: those missing, and those of ours that somebody altered. */
+function decideFiles(input: PlanInput, wanted: readonly Anchor[]): FileDecision {
+  const present = new Map(input.state.own.map((file) => [file.name, file]));
+  const recorded = new Set(input.ledger.ledger.files.map((file) => file.name));
+  const add: Anchor[] = [];
+  const conflicts: string[] = [];
+  for (const anchor of wanted) {
+    const name = input.nameOf(anchor.fingerprint);
+    const file = present.get(name);
+    if (file?.fingerprint === anchor.fingerprint) continue;
+    if (file === undefined || recorded.has(name)) add.push(anchor);
+    else conflicts.push(`${name} on the host is not ours, though it bears our name; move it away`);
+  }
+  return { add, conflicts };
+}
+
+/** Whether a file that bears our name is ours: its content hashes to its name, or the ledger says so. */
+function isOurs(file: OwnFile, input: PlanInput): boolean {
+  return file.content === 'intact' || input.ledger.ledger.files.some(({ name }) => name === file.name);
+}
+
+/** Everything of ours that is not wanted: files, links left without one, and removals that were not proven. */
+function unwanted(input: PlanInput, wanted: readonly Anchor[]): readonly Removal[] {
+  const keep = new Set(wanted.map((anchor) => input.nameOf(anchor.fingerprint)));
+  const recorded = new Map(input.ledger.ledger.files.map((file) => [file.name, file.fingerprint]));
+  const found = new Map<string, string | undefined>(recorded);
+  for (const file of input.state.own) {
+    if (isOurs(file, input)) found.set(file.name, file.fingerprint ?? recorded.get(file.name));
+  }
+  for (const link of input.state.dangling) if (!found.has(link)) found.set(link, undefined);
+  return [...found]
+    .filter(([name]) => !keep.has(name))
+    .map(([name, fingerprint]) => ({ name, fingerprint }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Rule 1: removing trust needs a valid bundle. */
+function mayRemove({ bundle, policy }: PlanInput): boolean {
+  return policy.removeAll || !hasErrors(bundle);
+}
+
+/** Why the refresh command has to run. Its cost is seconds of two cores, so never without a reason. */
+function refreshReasons(
+  { state, ledger }: PlanInput,
+  settled: readonly Anchor[],
+  add: readonly Anchor[],
+  remove: readonly Removal[],
+): readonly string[] {
+  const untrusted = settled.filter((anchor) => !state.trusted.has(anchor.fingerprint)).length;
+  const unlinked = settled.filter((anchor) => state.unlinked.has(anchor.fingerprint)).length;
+  return [
+    ...state.problems,
+    ...(add.length > 0 ? [`${add.length} to install`] : []),
+    ...(remove.length > 0 ? [`${remove.length} to remove`] : []),
+    ...(untrusted > 0 ? [`${untrusted} installed, but not in the effective bundle`] : []),
+    ...(unlinked > 0 ? [`${unlinked} without a working hash link`] : []),
+    ...(ledger.state !== 'kept' && state.own.length > 0 ? ['the ledger was lost'] : []),
+  ];
+}
+
+/** The files of ours that are there after the change. */
+function presentFiles(input: PlanInput, add: readonly Anchor[], remove: readonly Removal[]): readonly string[] {
+  const removing = new Set(remove.map(({ name }) => name));
+  const staying = input.state.own.filter(({ content, name }) => content === 'intact' && !removing.has(name));
+  const added = add.map(({ fingerprint }) => input.nameOf(fingerprint));
+  return [...new Set([...staying.map(({ name }) => name), ...added])].sort();
+}
+
+/** Decides what a pass does. Pure: the same input gives the same plan. */
+export function decide(input: PlanInput): Plan {
+  const wanted = wantedAnchors(input);
+  const { add, conflicts } = decideFiles(input, wanted);
+  const candidates = unwanted(input, wanted);
+  const remove = mayRemove(input) ? candidates : [];
+  const heldBack = mayRemove(input) ? [] : candidates;
+  const adding = new Set(add);
+  const settled = wanted.filter((anchor) => !adding.has(anchor));
+  const refresh = refreshReasons(input, settled, add, remove);
+  const present = presentFiles(input, add, remove);
+  const unlinked = wanted.filter(({ fingerprint }) => input.state.unlinked.has(fingerprint));
+  return {
+    wanted,
+    add,
+    remove,
+    heldBack,
+    clean: input.state.leftovers,
+    relink: unlinked.map(({ fingerprint }) => input.nameOf(fingerprint)),
+    refresh,
+    present,
+    announce: [...input.ledger.ledger.announced].sort().join() !== present.join(),
+    forget: input.policy.removeAll && input.ledger.state !== 'absent',
+    conflicts,
+  };
+}
+
+/** A plan that changes nothing: no lock is taken for it and no process started. */
+export function isIdle(plan: Plan): boolean {
+  return plan.refresh.length === 0 && plan.clean.length === 0 && !plan.announce && !plan.forget;
+}

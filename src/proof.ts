@@ -1,0 +1,67 @@
+/**
+ * The proof: what is on the host, read back and held against what was decided. The refresh command's exit code proves
+ * nothing (design, rule 4).
+ */
+import type { Bundle } from './bundle/types.ts';
+import type { Plan } from './plan.ts';
+import type { StoreState, TrustStore } from './stores/store.ts';
+
+export interface Proof {
+  /** What is not as decided on the host; empty when it is proven. */
+  readonly hostReasons: readonly string[];
+  /** Removed by us, but still trusted because a file of another carries it. */
+  readonly stillTrusted: readonly { readonly fingerprint: string; readonly file: string }[];
+}
+
+function short(fingerprint: string): string {
+  return fingerprint.slice(0, 16);
+}
+
+/** Each wanted anchor is in the effective bundle, and a look-up by hash finds it. */
+function presenceReasons({ wanted }: Plan, state: StoreState, store: TrustStore): readonly string[] {
+  return wanted.flatMap(({ fingerprint, subject }) => {
+    if (!state.trusted.has(fingerprint))
+      return [`${short(fingerprint)} (${subject}) is not in ${store.bundle} on the host`];
+    return state.unlinked.has(fingerprint) ? [`${short(fingerprint)} (${subject}) is not found by its hash link`] : [];
+  });
+}
+
+/** Where a removed certificate is still trusted: the file of another that carries it, or undefined when by nothing. */
+function holderOf(fingerprint: string, state: StoreState, store: TrustStore): string | undefined {
+  const holder = store.holders(fingerprint)[0];
+  return holder === undefined ? undefined : (state.carriers.get(fingerprint) ?? holder);
+}
+
+/** Proves a plan against the state of the host after it. */
+export function prove(store: TrustStore, plan: Plan, state: StoreState): Proof {
+  const stillTrusted: { fingerprint: string; file: string }[] = [];
+  const revived: string[] = [];
+  for (const { fingerprint } of plan.remove) {
+    const file = fingerprint === undefined ? undefined : holderOf(fingerprint, state, store);
+    if (fingerprint === undefined || file === undefined) continue;
+    if (file === store.bundle) revived.push(`${short(fingerprint)} was removed but is still in ${file} on the host`);
+    else stillTrusted.push({ fingerprint, file });
+  }
+  const left = state.own.filter(({ name }) => plan.remove.some((removal) => removal.name === name));
+  return {
+    hostReasons: [
+      ...plan.conflicts,
+      ...presenceReasons(plan, state, store),
+      ...revived,
+      ...left.map(({ name }) => `${store.anchorDirectory}/${name} on the host is still there`),
+      ...state.problems,
+    ],
+    stillTrusted,
+  };
+}
+
+/** Why the bundle itself keeps the host from being converged. */
+export function bundleReasons(bundle: Bundle, heldBack: number): readonly string[] {
+  const errors = bundle.findings.filter(({ severity }) => severity === 'error');
+  const [first] = errors;
+  if (first === undefined) return [];
+  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
+  const place = first.index === undefined ? first.source : `${first.source}[${first.index}]`;
+  const held = heldBack > 0 ? `; ${heldBack} removals wait until the bundle is valid` : '';
+  return [`${first.code}: ${place}: ${first.message}${more}${held}`];
+}

@@ -1,0 +1,43 @@
+/**
+ * The log: one line of JSON per pass that changed or failed something, and quiet otherwise.
+ */
+import { type DestinationStream, type Logger, pino } from 'pino';
+import type { PassResult } from './pass-result.ts';
+
+export type { Logger };
+
+/** Opens the log of one agent. */
+export function openLog(level: string, instance: string, destination?: DestinationStream): Logger {
+  const options = {
+    level,
+    base: { instance },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+  };
+  return destination === undefined ? pino(options) : pino(options, destination);
+}
+
+function isChange(result: PassResult): boolean {
+  return [result.added, result.repaired, result.removed, result.refreshed].some((list) => list.length > 0);
+}
+
+/** What a reader of the log is told once: the same failure again and again is one line. */
+function gist(result: PassResult): string {
+  return JSON.stringify([result.converged, result.digest, result.reasons, result.notes, result.findings]);
+}
+
+/** Logs passes, leaving out those that changed nothing and failed no other way than the one before. */
+export function openPassLog(log: Logger): (result: PassResult) => void {
+  let before = '';
+  return (result) => {
+    const now = gist(result);
+    const news = now !== before;
+    before = now;
+    if (!isChange(result) && !news) return;
+    const { converged, digest, added, repaired, removed, heldBack, refreshed, findings, notes, reasons, milliseconds } =
+      result;
+    const fields = { digest, added, repaired, removed, heldBack, refreshed, findings, notes, reasons, milliseconds };
+    if (converged) log.info({ ...fields, anchors: result.anchors.length }, 'the host trusts the bundle');
+    else log.error({ ...fields, anchors: result.anchors.length }, `not converged: ${reasons[0] ?? 'unknown'}`);
+  };
+}

@@ -1,0 +1,77 @@
+/**
+ * The metrics, by Prometheus' naming rules (https://prometheus.io/docs/practices/naming/).
+ */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { PassResult } from './pass-result.ts';
+
+/** Seconds in which passes end: a refresh takes one to ten, a pass with nothing to do milliseconds. */
+const passBuckets = [0.01, 0.05, 0.25, 1, 2, 4, 8, 16, 60];
+
+export interface Metrics {
+  record(result: PassResult): void;
+  /** The text that Prometheus reads. */
+  text(): Promise<string>;
+  readonly contentType: string;
+}
+
+function gauges(registry: Registry): { record(result: PassResult): void } {
+  const registers = [registry];
+  const gauge = (name: string, help: string, labelNames: string[] = []): Gauge =>
+    new Gauge({ name: `node_ca_trust_${name}`, help, labelNames, registers });
+  const converged = gauge('converged', '1 when the host is proven to trust exactly the bundle, else 0.');
+  const anchors = gauge('anchors', 'Trust anchors in the bundle.');
+  const findings = gauge('findings', 'Findings about the bundle.', ['code', 'severity']);
+  const held = gauge('removals_held_back', 'Removals that wait for a valid bundle.');
+  const expiry = gauge('anchor_expiry_timestamp_seconds', 'When an anchor expires, Unix time.', [
+    'fingerprint',
+    'subject',
+  ]);
+  return {
+    record(result) {
+      converged.set(result.converged ? 1 : 0);
+      anchors.set(result.anchors.length);
+      held.set(result.heldBack.length);
+      findings.reset();
+      for (const { code, severity } of result.findings) findings.inc({ code, severity });
+      expiry.reset();
+      for (const { fingerprint, subject, notAfter } of result.anchors) {
+        expiry.set({ fingerprint, subject }, Date.parse(notAfter) / 1000);
+      }
+    },
+  };
+}
+
+/** Opens the metrics of one agent. */
+export function openMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const current = gauges(registry);
+  const passes = new Counter({
+    name: 'node_ca_trust_passes_total',
+    help: 'Passes made, by result.',
+    labelNames: ['result'],
+    registers,
+  });
+  const repaired = new Counter({
+    name: 'node_ca_trust_repairs_total',
+    help: 'Anchors put back after somebody changed the host.',
+    registers,
+  });
+  const seconds = new Histogram({
+    name: 'node_ca_trust_pass_duration_seconds',
+    help: 'How long a pass took.',
+    buckets: passBuckets,
+    registers,
+  });
+  for (const result of ['converged', 'failed']) passes.inc({ result }, 0);
+  return {
+    record(result) {
+      current.record(result);
+      passes.inc({ result: result.converged ? 'converged' : 'failed' });
+      repaired.inc(result.repaired.length);
+      seconds.observe(result.milliseconds / 1000);
+    },
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}

@@ -1,0 +1,68 @@
+/**
+ * What answers on --listen: /healthz for liveness, /readyz for readiness, /metrics for Prometheus. It tells, and takes
+ * nothing in: no request can change what the agent does.
+ */
+import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
+import { UsageProblem, explain } from '../host/problem.ts';
+
+export interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly type?: string;
+}
+
+export type Answers = Readonly<Record<string, () => Answer | Promise<Answer>>>;
+
+export interface ReportServer {
+  /** Where it listens: the port is the chosen one when 0 was asked for. */
+  readonly address: string;
+  close(): Promise<void>;
+}
+
+async function respond(answers: Answers, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
+  const answer = Object.hasOwn(answers, path) ? await answers[path]?.() : undefined;
+  const { status, text, type } = answer ?? { status: 404, text: `no ${path} here\n` };
+  response.writeHead(status, {
+    'content-type': type ?? 'text/plain; charset=utf-8',
+    'content-length': Buffer.byteLength(text),
+  });
+  response.end(request.method === 'HEAD' ? undefined : text);
+}
+
+/**
+ * Listens.
+ * @param host an address of this machine
+ * @param answers what each path answers, asked at each request
+ * @throws UsageProblem when the address cannot be had
+ */
+export async function openServer(host: string, port: number, answers: Answers): Promise<ReportServer> {
+  const server = createServer((request, response) => {
+    respond(answers, request, response).catch((error: unknown) => {
+      response.destroy(error instanceof Error ? error : undefined);
+    });
+  });
+  // A reader that never ends its request must not hold a connection for ever.
+  server.requestTimeout = 10_000;
+  server.headersTimeout = 10_000;
+  server.maxConnections = 64;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: Error & { code?: string }) => {
+      const why = error.code === 'EADDRINUSE' ? 'another process listens there' : explain(error);
+      reject(new UsageProblem(`--listen ${host}:${port}: ${why}; name another address`, { cause: error }));
+    });
+    server.listen(port, host, resolve);
+  });
+  const bound = server.address();
+  const chosen = typeof bound === 'object' && bound !== null ? bound.port : port;
+  return {
+    address: `${host}:${chosen}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => {
+          resolve();
+        });
+        server.closeAllConnections();
+      }),
+  };
+}

@@ -1,0 +1,120 @@
+/**
+ * The mounted source: a directory of certificates as the kubelet lays out a Secret, any other directory, or one file.
+ * It reads whatever is there now; nothing in it can make it hang, grow or read outside of it.
+ */
+import * as fs from 'node:fs';
+import { join, sep } from 'node:path';
+import { maxFileBytes } from '../bundle/bundle.ts';
+import type { Finding, Reading, SourceFile } from '../bundle/types.ts';
+import { errnoOf, explain } from '../host/problem.ts';
+
+/** Directories in directories: a projected volume may have some. */
+const maxDepth = 4;
+/** How often a directory that the kubelet swaps while it is read is read anew. */
+const maxSwaps = 5;
+
+/** The link that the kubelet swings from one version of a volume to the next. */
+const versionLink = '..data';
+
+function unreadable(source: string, message: string): Reading {
+  return { files: [], findings: [{ code: 'unreadable', severity: 'error', source, message }] };
+}
+
+function tooLarge(source: string, size: number): Finding {
+  const message = `${size} bytes, and a file of certificates holds ${maxFileBytes} at most; split it`;
+  return { code: 'too-large', severity: 'error', source, message };
+}
+
+function kindOf(stats: fs.Stats): string {
+  if (stats.isFIFO()) return 'a FIFO';
+  if (stats.isSocket()) return 'a socket';
+  return stats.isDirectory() ? 'a directory' : 'a device';
+}
+
+/** Reads one regular file of limited size; opening never blocks, and the size counts as it is when open. */
+function readFile(path: string, source: string): Reading {
+  const descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  try {
+    const stats = fs.fstatSync(descriptor);
+    if (!stats.isFile()) return unreadable(source, `it is ${kindOf(stats)}, not a file; remove it from the bundle`);
+    if (stats.size > maxFileBytes) return { files: [], findings: [tooLarge(source, stats.size)] };
+    return { files: [{ source, bytes: fs.readFileSync(descriptor) }], findings: [] };
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+function merge(readings: readonly Reading[]): Reading {
+  return {
+    files: readings.flatMap(({ files }): readonly SourceFile[] => files),
+    findings: readings.flatMap(({ findings }): readonly Finding[] => findings),
+  };
+}
+
+interface Place {
+  /** The real directory that nothing may lead out of. */
+  readonly boundary: string;
+  readonly path: string;
+  readonly source: string;
+  readonly depth: number;
+}
+
+function readEntry(place: Place): Reading {
+  try {
+    const real = fs.realpathSync(place.path);
+    if (real !== place.boundary && !real.startsWith(place.boundary + sep)) {
+      return unreadable(place.source, 'it is a link out of the bundle directory; put the certificate itself there');
+    }
+    const stats = fs.statSync(real);
+    if (stats.isDirectory()) return readTree({ ...place, path: real, depth: place.depth + 1 });
+    return stats.isFile()
+      ? readFile(real, place.source)
+      : unreadable(place.source, `it is ${kindOf(stats)}; remove it`);
+  } catch (error) {
+    return unreadable(place.source, explain(error));
+  }
+}
+
+function readTree(place: Place): Reading {
+  if (place.depth > maxDepth)
+    return unreadable(place.source, `directories nested deeper than ${maxDepth}; flatten them`);
+  const names = fs.readdirSync(place.path).sort();
+  // Names that begin with two dots are the kubelet's own.
+  const entries = names.filter((name) => !name.startsWith('..'));
+  return merge(
+    entries.map((name) => readEntry({ ...place, path: join(place.path, name), source: `${place.source}/${name}` })),
+  );
+}
+
+/** The version of a volume that is in place now; undefined where the directory is not the kubelet's. */
+function versionOf(path: string): string | undefined {
+  try {
+    return fs.realpathSync(join(path, versionLink));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Reads a directory as of one moment: where the kubelet keeps versions, all files come from one of them. */
+function readDirectory(path: string, source: string): Reading {
+  for (let swaps = 0; ; swaps += 1) {
+    const version = versionOf(path);
+    const reading = readTree({ boundary: fs.realpathSync(version ?? path), path: version ?? path, source, depth: 0 });
+    if (versionOf(path) === version || swaps === maxSwaps) return reading;
+  }
+}
+
+/**
+ * Reads a source.
+ * @param path a directory or a file, as the admin named it; findings carry it in their source
+ * @returns what could be read, and a finding for each entry that could not; it never throws
+ */
+export function readSource(path: string): Reading {
+  const source = path.replace(/(?<=.)\/+$/, '');
+  try {
+    return fs.statSync(path).isDirectory() ? readDirectory(path, source) : readFile(path, source);
+  } catch (error) {
+    const missing = errnoOf(error) === 'ENOENT';
+    return unreadable(source, missing ? 'no such file or directory; mount the bundle there' : explain(error));
+  }
+}

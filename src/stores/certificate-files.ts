@@ -1,0 +1,103 @@
+/**
+ * Reads what files of the host hold as certificates, remembering each for as long as the file does not change: a pass
+ * looks at some 300 files, nearly all of them the same as last time.
+ */
+import { X509Certificate, createHash } from 'node:crypto';
+import { type PemBlock, pemBlocks, toPem } from '../bundle/pem.ts';
+import type { Host } from '../host/host.ts';
+
+export interface CertificateFile {
+  /** Fingerprints of the certificates that OpenSSL reads from it, in order. */
+  readonly fingerprints: readonly string[];
+  /** Why a program that reads this file as a bundle may fail or leak a secret; empty for a good one. */
+  readonly problems: readonly string[];
+}
+
+export interface CertificateFiles {
+  /** What a file holds; undefined when it is not there. */
+  read(path: string): CertificateFile | undefined;
+}
+
+const certificateLabels = new Set(['CERTIFICATE', 'X509 CERTIFICATE', 'TRUSTED CERTIFICATE']);
+
+/** Far more than any host has; beyond it everything is read anew. */
+const memoryLimit = 50_000;
+
+function remember<V>(memory: Map<string, V>, key: string, value: V): V {
+  if (memory.size >= memoryLimit) memory.clear();
+  memory.set(key, value);
+  return value;
+}
+
+/** The fingerprint of the certificate that OpenSSL reads from these bytes; undefined when it reads none. */
+function fingerprintOf(der: Uint8Array): string | undefined {
+  try {
+    return createHash('sha256').update(new X509Certificate(der).raw).digest('hex');
+  } catch {
+    return undefined;
+  }
+}
+
+type Judge = (der: Uint8Array) => string | undefined;
+
+/** A judge that parses each certificate once: hashing its bytes is a hundred times cheaper. */
+function rememberingJudge(): Judge {
+  const known = new Map<string, string | undefined>();
+  return (der) => {
+    const key = createHash('sha256').update(der).digest('base64');
+    return known.has(key) ? known.get(key) : remember(known, key, fingerprintOf(der));
+  };
+}
+
+/** What is wrong with a block of a file that programs read as a bundle; undefined for nothing. */
+function problemOfBlock(block: PemBlock, judge: Judge): string | undefined {
+  const where = `block ${block.index} (${block.label})`;
+  if (block.label.includes('PRIVATE KEY')) return `${where} is a private key`;
+  if (block.der === undefined) return `${where} is broken: ${block.problem ?? 'it cannot be decoded'}`;
+  if (!certificateLabels.has(block.label)) return undefined;
+  return judge(block.der) === undefined ? `${where} does not parse as a certificate` : undefined;
+}
+
+function examine(text: string, judge: Judge): CertificateFile {
+  const fingerprints: string[] = [];
+  const problems: string[] = [];
+  for (const block of pemBlocks(text)) {
+    const problem = problemOfBlock(block, judge);
+    if (problem !== undefined) problems.push(problem);
+    else if (block.der !== undefined && certificateLabels.has(block.label)) {
+      const fingerprint = judge(block.der);
+      if (fingerprint !== undefined) fingerprints.push(fingerprint);
+    }
+  }
+  return { fingerprints, problems };
+}
+
+/** Opens a memory of what the host's files hold. */
+export function openCertificateFiles(host: Host): CertificateFiles {
+  const judge = rememberingJudge();
+  const known = new Map<string, { version: string; file: CertificateFile }>();
+  return {
+    read(path) {
+      const entry = host.target(path);
+      if (entry === undefined) return undefined;
+      const before = known.get(path);
+      if (before?.version === entry.version) return before.file;
+      const bytes = host.read(path);
+      if (bytes === undefined) return undefined;
+      return remember(known, path, { version: entry.version, file: examine(bytes.toString('latin1'), judge) }).file;
+    },
+  };
+}
+
+/**
+ * The good certificates of a bundle, each re-encoded, and nothing else: what is left when another's broken file was
+ * copied into it by the refresh command, which checks nothing: one truncated block breaks curl for every site.
+ */
+export function sift(text: string): string {
+  const good: string[] = [];
+  for (const block of pemBlocks(text)) {
+    if (block.der === undefined || !certificateLabels.has(block.label)) continue;
+    if (fingerprintOf(block.der) !== undefined) good.push(toPem(new X509Certificate(block.der).raw));
+  }
+  return good.join('');
+}

@@ -1,0 +1,53 @@
+/**
+ * Where a Debian-family host keeps what its update-ca-certificates(8) reads and writes.
+ */
+import type { Host } from '../host/host.ts';
+import type { CertificateFiles } from './certificate-files.ts';
+import type { Clock } from './store.ts';
+
+export const debian = {
+  anchors: '/usr/local/share/ca-certificates',
+  certs: '/etc/ssl/certs',
+  above: '/etc/ssl',
+  bundle: '/etc/ssl/certs/ca-certificates.crt',
+  /** The name, fixed, under which every plain run builds its bundle. */
+  plainTemporary: '/etc/ssl/certs/ca-certificates.crt.new',
+  configuration: '/etc/ca-certificates.conf',
+  distribution: '/usr/share/ca-certificates',
+  hooks: '/etc/ca-certificates/update.d',
+} as const;
+
+/** Another's temporary bundle that has not changed for so long was left behind by a run that was killed. */
+export const abandonedAfterMs = 60_000;
+
+/** Private bundles of an instance lie beside the certificate directory: Go programs trust every file inside it. */
+export function privateBundle(instance: string): string {
+  return `${debian.above}/.node-ca-trust-${instance}.crt`;
+}
+
+export interface DebianContext {
+  readonly host: Host;
+  readonly instance: string;
+  readonly clock: Clock;
+  readonly files: CertificateFiles;
+}
+
+/** `find -L` stops at loops too; nobody nests certificates deeper. */
+const maxDepth = 8;
+
+/** Every file that update-ca-certificates takes from a directory: `find -L DIR -type f -name '*.crt'`. */
+export function certificatePaths(host: Host, directory: string, depth = 0): readonly string[] {
+  if (depth > maxDepth) return [];
+  return (host.list(directory) ?? []).flatMap((name) => {
+    const path = `${directory}/${name}`;
+    const kind = host.target(path)?.kind;
+    if (kind === 'directory') return certificatePaths(host, path, depth + 1);
+    return kind === 'file' && name.endsWith('.crt') ? [path] : [];
+  });
+}
+
+/** The distribution's certificates that /etc/ca-certificates.conf selects. */
+export function selectedPaths(host: Host): readonly string[] {
+  const lines = host.read(debian.configuration)?.toString('utf8').split('\n') ?? [];
+  return lines.filter((line) => line !== '' && !/^[#!]/.test(line)).map((line) => `${debian.distribution}/${line}`);
+}

@@ -1,0 +1,201 @@
+/**
+ * A change of a Debian-family trust store. update-ca-certificates(8) builds into a fixed temporary name, so that two
+ * plain runs at once publish a bundle of a few certificates, and it copies whatever it finds, so that one truncated
+ * file breaks every TLS client: here it builds into a private bundle, which is checked before it is published.
+ */
+import type { Lock } from '../host/lock.ts';
+import { workDirectory } from '../host/ledger.ts';
+import { Problem } from '../host/problem.ts';
+import { sift } from './certificate-files.ts';
+import {
+  type DebianContext,
+  abandonedAfterMs,
+  certificatePaths,
+  debian,
+  privateBundle,
+  selectedPaths,
+} from './debian-layout.ts';
+import { type StoreChange, type StoreChanged, prefixIn, stemOf } from './store.ts';
+
+/** How often the other writer's temporary file is looked at while we wait for it. */
+const settleStepMs = 50;
+
+/** Names of the links in the certificate directory that carry certificates, with where each points. */
+function certificateLinks({ host }: DebianContext): ReadonlyMap<string, string> {
+  const links = new Map<string, string>();
+  for (const name of host.list(debian.certs) ?? []) {
+    const target = name.endsWith('.pem') ? host.link(`${debian.certs}/${name}`) : undefined;
+    if (target !== undefined) links.set(name, target);
+  }
+  return links;
+}
+
+/** The host's own selection, and one line `!x/FILE` per removal: that makes the tool report it and make links anew. */
+function writeConfiguration({ host, instance }: DebianContext, removed: readonly string[]): string {
+  const own = host.read(debian.configuration)?.toString('utf8') ?? '';
+  const path = `${workDirectory(instance)}/ca-certificates.conf`;
+  // Never empty: an empty selection makes the tool start afresh, with all hash links gone for most of the run.
+  const lines = ['# made by node-ca-trust for one run', ...removed.map((name) => `!node-ca-trust/${name}`), own];
+  host.write(path, lines.join('\n'));
+  return path;
+}
+
+/** The last line a command printed: tools say there what went wrong. */
+function lastLine(output: string): string {
+  return output.split('\n').at(-1) ?? '';
+}
+
+/**
+ * Runs the tool into the private bundle; its exit code proves nothing, so what counts is what it wrote.
+ * @throws Problem when it wrote no bundle
+ */
+async function build(context: DebianContext, configuration: string, lock: Lock): Promise<readonly string[]> {
+  const { host, instance } = context;
+  const work = workDirectory(instance);
+  const bundle = privateBundle(instance);
+  const args = ['--certsconf', configuration, '--certbundle', `..${bundle.slice(debian.above.length)}`];
+  const hooks = ['--hooksdir', `${work}/none`];
+  const { code, output, timedOut } = await host.run('update-ca-certificates', [...args, ...hooks], {
+    descriptor: lock.descriptor,
+    temporary: work,
+  });
+  if (host.entry(bundle)?.kind !== 'file') {
+    const said = lastLine(output) || 'nothing';
+    const end = timedOut ? 'took too long and was ended' : `ended with exit code ${code ?? '?'}`;
+    throw new Problem(
+      `update-ca-certificates on the host ${end} and wrote no bundle; it said: ${said}. The host's bundle is as it was`,
+    );
+  }
+  return code === 0
+    ? []
+    : [`update-ca-certificates on the host ended with exit code ${code ?? '?'}: ${lastLine(output)}`];
+}
+
+/** All that the new bundle must hold: what is required of us, and every certificate that the host's own files carry. */
+function expectedFingerprints({ host, files }: DebianContext, required: ReadonlySet<string>): ReadonlySet<string> {
+  const paths = [...selectedPaths(host), ...certificatePaths(host, debian.anchors)];
+  return new Set([...required, ...paths.flatMap((path) => files.read(path)?.fingerprints ?? [])]);
+}
+
+/**
+ * Checks the private bundle. Broken blocks, which another's file brought in, are left out of it.
+ * @throws Problem when a certificate that must be there is not
+ */
+function check(context: DebianContext, required: ReadonlySet<string>): void {
+  const { host, files, instance } = context;
+  const bundle = privateBundle(instance);
+  if ((files.read(bundle)?.problems.length ?? 0) > 0) {
+    host.write(bundle, sift(host.read(bundle)?.toString('latin1') ?? ''));
+  }
+  const held = new Set(files.read(bundle)?.fingerprints);
+  const lost = [...expectedFingerprints(context, required)].filter((fingerprint) => !held.has(fingerprint));
+  if (lost.length > 0) {
+    throw new Problem(
+      `update-ca-certificates on the host left out ${lost.length} certificates (${lost[0]?.slice(0, 16) ?? ''}...); its bundle is not published, the host's is as it was`,
+    );
+  }
+}
+
+/** Gives the file the label that a host with SELinux wants at its new place, as the tool does. */
+async function relabel({ host }: DebianContext): Promise<void> {
+  if (host.target('/sbin/restorecon')?.kind === 'file') await host.run('/sbin/restorecon', [debian.bundle]);
+}
+
+/**
+ * What the hooks are told: `+` or `-` and the link's path, additions first, as the tool words it. Of ours, what they have
+ * not heard yet, also when a killed pass made the change; of others', what the tool changed in this run.
+ */
+function hookLines(
+  context: DebianContext,
+  before: ReadonlyMap<string, string>,
+  { announced, present }: StoreChange,
+): readonly string[] {
+  const after = certificateLinks(context);
+  const isOurs = (name: string): boolean => prefixIn(context.instance, name, '.pem') !== undefined;
+  const linkOf = (name: string): string => name.replace(/\.crt$/, '.pem');
+  const added = [...after]
+    .filter(([name, target]) => !isOurs(name) && before.get(name) !== target)
+    .map(([name]) => name);
+  const gone = [...before.keys()].filter((name) => !isOurs(name) && !after.has(name));
+  const ourAdded = present.filter((name) => !announced.includes(name)).map(linkOf);
+  const ourGone = announced.filter((name) => !present.includes(name)).map(linkOf);
+  return [
+    ...[...added, ...ourAdded].map((name) => `+${debian.certs}/${name}`),
+    ...[...gone, ...ourGone].map((name) => `-${debian.certs}/${name}`),
+  ];
+}
+
+/** Runs the host's hooks as the tool does, after the publication, so that they see what they are told of. */
+async function runHooks({ host }: DebianContext, lines: readonly string[]): Promise<readonly string[]> {
+  if (host.target(debian.hooks)?.kind !== 'directory') return [];
+  const { output } = await host.run('run-parts', ['--test', '--', debian.hooks]);
+  const failures: string[] = [];
+  for (const hook of output.split('\n').filter((path) => path.startsWith('/'))) {
+    const result = await host.run(hook, [], { input: lines.map((line) => `${line}\n`).join('') });
+    if (result.code !== 0) {
+      failures.push(`${hook} on the host ended with exit code ${result.code ?? '?'}: ${lastLine(result.output)}`);
+    }
+  }
+  return failures;
+}
+
+/**
+ * Waits until a run of another that may have read the old files has published: what it publishes may lack what we just
+ * added. A run that starts later reads the new files. One that nobody writes to any more is left to the next pass.
+ */
+async function settle({ host, clock }: DebianContext, other: string | undefined): Promise<void> {
+  for (;;) {
+    const temporary = host.entry(debian.plainTemporary);
+    if (other === undefined || temporary?.identity !== other) return;
+    if (clock.now() - temporary.modified > abandonedAfterMs) return;
+    await clock.sleep(settleStepMs);
+  }
+}
+
+/** The tool, the check, the publication: (4) to (7) of a change. */
+async function refresh(context: DebianContext, change: StoreChange, lock: Lock): Promise<readonly string[]> {
+  const { host, instance } = context;
+  const notes = await build(context, writeConfiguration(context, change.remove), lock); // (4)
+  check(context, change.required); // (5)
+  const other = host.entry(debian.plainTemporary)?.identity;
+  host.publish(privateBundle(instance), debian.bundle); // (6)
+  await relabel(context);
+  await settle(context, other); // (7)
+  return notes;
+}
+
+function moveFiles({ host, instance }: DebianContext, change: StoreChange): void {
+  for (const { fingerprint, pem } of change.add) {
+    host.write(`${debian.anchors}/${stemOf(instance, fingerprint)}.crt`, pem); // (2)
+  }
+  for (const name of change.remove) host.remove(`${debian.anchors}/${name}`); // (3)
+  for (const name of change.relink) host.remove(`${debian.certs}/${name.replace(/\.crt$/, '.pem')}`);
+}
+
+/**
+ * A change of the store.
+ *
+ * 1. leftovers of killed runs go, ours and another's abandoned one, or the tool would append to them
+ * 2. new anchors are written, each file whole
+ * 3. removed anchors' files go, and links that must be made anew
+ * 4. the tool builds into a private bundle outside the certificate directory
+ * 5. that bundle is checked: everything that must be in it is, nothing broken
+ * 6. it takes the place of the effective bundle in one step
+ * 7. a run of another that was under way meanwhile is waited for
+ * 8. the hooks hear of every addition and removal
+ * 9. nothing of the work is left
+ */
+export async function changeDebian(context: DebianContext, change: StoreChange, lock: Lock): Promise<StoreChanged> {
+  const { host, instance } = context;
+  for (const path of change.clean) host.remove(path); // (1)
+  const made = host.makeDirectory(debian.anchors);
+  host.makeDirectory(workDirectory(instance));
+  const before = certificateLinks(context);
+  moveFiles(context, change); // (2) (3)
+  const notes = change.refresh ? await refresh(context, change, lock) : []; // (4) to (7)
+  const lines = hookLines(context, before, change);
+  const failures = change.refresh || lines.length > 0 ? await runHooks(context, lines) : []; // (8)
+  for (const name of host.list(workDirectory(instance)) ?? []) host.remove(`${workDirectory(instance)}/${name}`); // (9)
+  host.removeDirectory(workDirectory(instance));
+  return { made: made === undefined ? [] : [made], notes: [...notes, ...failures] };
+}

@@ -1,0 +1,144 @@
+/**
+ * The trust store of Debian and Ubuntu: one certificate per file under /usr/local/share/ca-certificates, and
+ * update-ca-certificates(8), which concatenates them and makes the hash links. It has no lock, checks nothing and
+ * exits 0 whatever happens; debian-refresh.ts holds what follows from that.
+ */
+import type { Anchor } from '../bundle/types.ts';
+import type { Host } from '../host/host.ts';
+import { workDirectory } from '../host/ledger.ts';
+import { type CertificateFile, openCertificateFiles } from './certificate-files.ts';
+import {
+  type DebianContext,
+  abandonedAfterMs,
+  certificatePaths,
+  debian,
+  privateBundle,
+  selectedPaths,
+} from './debian-layout.ts';
+import { changeDebian } from './debian-refresh.ts';
+import { unlinkedAnchors } from './hash-links.ts';
+import { type Clock, type OwnFile, type StoreState, type TrustStore, prefixIn, stemOf } from './store.ts';
+
+/** A file directly in the anchor directory that bears this instance's name; undefined for any other. */
+function ownFileAt(instance: string, path: string, file: CertificateFile | undefined): OwnFile | undefined {
+  const name = path.slice(debian.anchors.length + 1);
+  const prefix = path.startsWith(`${debian.anchors}/`) ? prefixIn(instance, name, '.crt') : undefined;
+  if (prefix === undefined) return undefined;
+  const [fingerprint, ...more] = file?.fingerprints ?? [];
+  const single = file?.problems.length === 0 && more.length === 0;
+  return single && fingerprint?.startsWith(prefix) === true
+    ? { name, content: 'intact', fingerprint }
+    : { name, content: 'altered' };
+}
+
+interface Sources {
+  readonly own: readonly OwnFile[];
+  readonly carriers: ReadonlyMap<string, string>;
+  readonly notes: readonly string[];
+}
+
+/** All that the refresh command would put together: ours, and everyone else's. */
+function observeSources({ host, files, instance }: DebianContext): Sources {
+  const own: OwnFile[] = [];
+  const carriers = new Map<string, string>();
+  const notes: string[] = [];
+  for (const path of [...selectedPaths(host), ...certificatePaths(host, debian.anchors)]) {
+    const file = files.read(path);
+    const ours = ownFileAt(instance, path, file);
+    if (ours !== undefined) own.push(ours);
+    if (ours?.content === 'intact' || file === undefined) continue;
+    for (const fingerprint of file.fingerprints) carriers.set(fingerprint, path);
+    if (file.problems[0] !== undefined) notes.push(`${path} on the host, not ours, is broken: ${file.problems[0]}`);
+  }
+  return { own, carriers, notes };
+}
+
+/** What is wrong with the effective bundle, beside what our own anchors say of it. */
+function bundleProblems(
+  effective: CertificateFile | undefined,
+  carriers: ReadonlyMap<string, string>,
+): readonly string[] {
+  if (effective === undefined) return [`${debian.bundle} is missing on the host`];
+  const broken = effective.problems.map((problem) => `${debian.bundle} on the host: ${problem}`);
+  const held = new Set(effective.fingerprints);
+  const lost = [...carriers.keys()].filter((fingerprint) => !held.has(fingerprint));
+  if (lost.length === 0) return broken;
+  return [...broken, `${debian.bundle} on the host lacks ${lost.length} certificates of the host's own`];
+}
+
+/** Files of ours to which links in the certificate directory still point, though they are gone. */
+function danglingLinks(host: Host, instance: string): readonly string[] {
+  const names = (host.list(debian.certs) ?? []).filter((name) => prefixIn(instance, name, '.pem') !== undefined);
+  const dangling = names.filter((name) => host.target(`${debian.certs}/${name}`) === undefined);
+  return dangling.map((name) => name.replace(/\.pem$/, '.crt'));
+}
+
+/** Whether a file beside the certificates is a temporary of this instance: ours start with a dot, and end in a word. */
+function isTemporary(instance: string, name: string): boolean {
+  const target = /^\.(.+)\.[0-9a-f]{8}\.tmp$/.exec(name)?.[1];
+  return target !== undefined && prefixIn(instance, target, '.crt') !== undefined;
+}
+
+/** Temporaries of ours, which only a killed pass leaves, and another's that nobody writes to any more. */
+function leftovers({ host, instance, clock }: DebianContext): readonly string[] {
+  const inside = (directory: string, concerns: (name: string) => boolean): readonly string[] =>
+    (host.list(directory) ?? []).filter(concerns).map((name) => `${directory}/${name}`);
+  const bundle = privateBundle(instance).slice(debian.above.length + 1);
+  const plain = host.entry(debian.plainTemporary);
+  return [
+    ...inside(debian.above, (name) => name.startsWith(bundle) || name.startsWith(`.${bundle}`)),
+    ...inside(debian.anchors, (name) => isTemporary(instance, name)),
+    ...inside(workDirectory(instance), () => true),
+    ...(plain !== undefined && clock.now() - plain.modified > abandonedAfterMs ? [debian.plainTemporary] : []),
+  ];
+}
+
+/** Every file in the certificate directory that holds a fingerprint: Go programs read each of them. */
+function holders(context: DebianContext, fingerprint: string): readonly string[] {
+  const paths = (context.host.list(debian.certs) ?? []).map((name) => `${debian.certs}/${name}`);
+  return paths.filter(
+    (path) =>
+      context.host.target(path)?.kind === 'file' &&
+      context.files.read(path)?.fingerprints.includes(fingerprint) === true,
+  );
+}
+
+function observe(context: DebianContext, wanted: readonly Anchor[]): StoreState {
+  const { host, files, instance } = context;
+  const sources = observeSources(context);
+  const effective = files.read(debian.bundle);
+  const plain = host.entry(debian.plainTemporary);
+  return {
+    ...sources,
+    trusted: new Set(effective?.fingerprints),
+    problems: bundleProblems(effective, sources.carriers),
+    unlinked: unlinkedAnchors(host, files, debian.certs, wanted),
+    dangling: danglingLinks(host, instance),
+    leftovers: leftovers(context),
+    otherWriter: plain?.identity,
+  };
+}
+
+/** The trust store of a Debian-family host. */
+export function openDebianStore(host: Host, instance: string, clock: Clock): TrustStore {
+  const context: DebianContext = { host, instance, clock, files: openCertificateFiles(host) };
+  const isOurs = (name: string): boolean =>
+    prefixIn(instance, name, '.crt') !== undefined || prefixIn(instance, name, '.pem') !== undefined;
+  return {
+    family: 'debian',
+    bundle: debian.bundle,
+    anchorDirectory: debian.anchors,
+    lockDirectory: debian.certs,
+    watched: [
+      { path: debian.anchors, concerns: isOurs },
+      {
+        path: debian.certs,
+        concerns: (name) => isOurs(name) || /^(ca-certificates\.crt|[0-9a-f]{8}\.\d+)$/.test(name),
+      },
+    ],
+    nameOf: (fingerprint) => `${stemOf(instance, fingerprint)}.crt`,
+    observe: (wanted) => observe(context, wanted),
+    change: (change, lock) => changeDebian(context, change, lock),
+    holders: (fingerprint) => holders(context, fingerprint),
+  };
+}

@@ -1,0 +1,111 @@
+/**
+ * What every trust store offers: the host's own mechanism, one per distribution family. A family is added by adding
+ * one file and one line in detect.ts.
+ */
+import type { Anchor } from '../bundle/types.ts';
+import type { Lock } from '../host/lock.ts';
+
+/** Time, passed in so that a test can hold it. */
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  sleep(ms: number): Promise<void>;
+}
+
+/** A file in the anchor directory that bears this instance's name. */
+export interface OwnFile {
+  readonly name: string;
+  /** intact: it holds the one certificate that its name says. altered: anything else. */
+  readonly content: 'intact' | 'altered';
+  /** The fingerprint of what an intact file holds. */
+  readonly fingerprint?: string;
+}
+
+/** What is on the host, as far as a pass must know. Reading it changes nothing and starts no process. */
+export interface StoreState {
+  readonly own: readonly OwnFile[];
+  /** Fingerprints in the effective bundle. */
+  readonly trusted: ReadonlySet<string>;
+  /** What is wrong with the effective bundle as a whole: missing, broken blocks, certificates of the host's own lost. */
+  readonly problems: readonly string[];
+  /** Of the wanted anchors, the fingerprints that a hashed directory look-up does not find. */
+  readonly unlinked: ReadonlySet<string>;
+  /** Names of files of ours that are gone while a link to them is left. */
+  readonly dangling: readonly string[];
+  /** Files, not ours, that carry a certificate: fingerprint to host path. */
+  readonly carriers: ReadonlyMap<string, string>;
+  /** Files to delete: our own temporaries, and another's that has not changed for a minute. */
+  readonly leftovers: readonly string[];
+  /** Another refresh command seems to be at work: the identity of its temporary file. */
+  readonly otherWriter: string | undefined;
+  /** Worth saying, not ours to change: broken files of others, by name. */
+  readonly notes: readonly string[];
+}
+
+/** What one change of the host consists of. */
+export interface StoreChange {
+  readonly add: readonly Anchor[];
+  /** Names of files of ours to take off. */
+  readonly remove: readonly string[];
+  /** Leftovers to delete. */
+  readonly clean: readonly string[];
+  /** Names of files of ours whose links have to be made again. */
+  readonly relink: readonly string[];
+  /** Run the host's refresh command. */
+  readonly refresh: boolean;
+  /** All that the new bundle must hold to be published: fingerprints of ours. */
+  readonly required: ReadonlySet<string>;
+  /** Names of our files that the host's hooks have heard of, and of those that are there after the change. */
+  readonly announced: readonly string[];
+  readonly present: readonly string[];
+}
+
+export interface StoreChanged {
+  /** Directories that did not exist before. */
+  readonly made: readonly string[];
+  readonly notes: readonly string[];
+}
+
+export interface TrustStore {
+  readonly family: string;
+  /** The effective bundle, as the host knows it. */
+  readonly bundle: string;
+  readonly anchorDirectory: string;
+  /** The directory whose lock keeps other instances out. */
+  readonly lockDirectory: string;
+  /** Directories in which a change can mean drift. */
+  readonly watched: readonly WatchedDirectory[];
+  /** The name of an anchor's file. */
+  nameOf(fingerprint: string): string;
+  /** What is on the host now, with regard to the wanted anchors. */
+  observe(wanted: readonly Anchor[]): StoreState;
+  /**
+   * Files, then the refresh command into a private bundle, its check, its publication, the hooks.
+   * @throws Problem when a step fails; the effective bundle is then as it was
+   */
+  change(change: StoreChange, lock: Lock): Promise<StoreChanged>;
+  /** Files of others in which a fingerprint is still trusted by some reader: proof of a removal. */
+  holders(fingerprint: string): readonly string[];
+}
+
+export interface WatchedDirectory {
+  readonly path: string;
+  /** Whether a change of this name can mean drift. */
+  readonly concerns: (name: string) => boolean;
+}
+
+const fileName = /^node-ca-trust-([a-z0-9-]+)-([0-9a-f]{16})$/;
+
+/** The name, without extension, of the file that holds an anchor (design, rule 2). */
+export function stemOf(instance: string, fingerprint: string): string {
+  return `node-ca-trust-${instance}-${fingerprint.slice(0, 16)}`;
+}
+
+/**
+ * The first 16 hex digits of the fingerprint that a file name says.
+ * @returns undefined when it is not a name of this instance with this extension
+ */
+export function prefixIn(instance: string, name: string, extension: '.crt' | '.pem'): string | undefined {
+  const match = name.endsWith(extension) ? fileName.exec(name.slice(0, -extension.length)) : null;
+  return match?.[1] === instance ? match[2] : undefined;
+}
