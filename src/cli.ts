@@ -4,57 +4,21 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { ApplyConfig, CheckConfig, RemoveConfig, RunConfig, Streams } from './commands/config.ts';
 import { exitCodes } from './commands/config.ts';
+import {
+  collect,
+  parseCount,
+  parseDirectory,
+  parseDuration,
+  parseInstance,
+  parseLabel,
+  parseListen,
+} from './commands/values.ts';
 import { Problem, UsageProblem } from './host/problem.ts';
 
 /** The release, as the image and the package name it. */
 export const version = '0.1.0';
 
 const environmentPrefix = 'NODE_CA_TRUST_';
-
-const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-/** Longer waits than this are cut to nothing by setTimeout(). */
-const longestMs = 24 * 86_400_000;
-
-/** A duration such as 90s, 10m or 2h, in milliseconds. */
-function parseDuration(text: string): number {
-  const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text);
-  const ms = Number(match?.[1]) * (units[match?.[2] ?? ''] ?? Number.NaN);
-  if (!(ms >= 1_000 && ms <= longestMs))
-    throw new InvalidArgumentError('a duration from 1s to 24d, such as 90s, 10m or 2h.');
-  return ms;
-}
-
-function parseCount(text: string): number {
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError('a whole number from 1 to 999999.');
-  return Number(text);
-}
-
-/** ADDRESS:PORT, the address in brackets when it is IPv6. */
-function parseListen(text: string): { host: string; port: number } {
-  const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]+)):(\d{1,5})$/i.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  if (host === undefined || !(port <= 65_535)) throw new InvalidArgumentError('ADDRESS:PORT, such as 127.0.0.1:9641.');
-  return { host, port };
-}
-
-function parseInstance(text: string): string {
-  if (!/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/.test(text)) {
-    throw new InvalidArgumentError('1 to 40 lower-case letters, digits and hyphens, with no hyphen at either end.');
-  }
-  return text;
-}
-
-function parseDirectory(text: string): string {
-  if (!text.startsWith('/')) throw new InvalidArgumentError('an absolute path, such as /host.');
-  return text;
-}
-
-/** Repeated options add up; those of the environment are separated by colons, as in PATH. */
-function collect(text: string, before: readonly string[] | undefined): readonly string[] {
-  if (text === '') throw new InvalidArgumentError('a path.');
-  return [...(before ?? []), text];
-}
 
 function parseBoolean(name: string, text: string): boolean {
   const known: Readonly<Record<string, boolean>> = {
@@ -133,6 +97,10 @@ const daemon = (): readonly Option[] => [
   new Option('--listen <address>', 'where /healthz, /readyz and /metrics answer')
     .argParser(parseListen)
     .default({ host: '127.0.0.1', port: 9641 }, '127.0.0.1:9641'),
+  new Option('--node-name <name>', 'the own Node: on SIGTERM its label is read, and without the label all is removed'),
+  new Option('--node-label <label>', 'the label that enables a node')
+    .argParser(parseLabel)
+    .default({ key: 'node-ca-trust.io/enabled', value: 'true' }, 'node-ca-trust.io/enabled=true'),
   new Option('--log-level <level>', 'how much to log').choices(levels).default('info'),
 ];
 

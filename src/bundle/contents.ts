@@ -50,7 +50,7 @@ const outline = (node: Node, depth = 2): string =>
 /** The outlines, in the order in which they are tried: RFC 5280, 2986, 7292, 5208, 8017, 5915, 5958, 2315. */
 const outlines: readonly (readonly [RegExp, Content])[] = [
   [/^s\(c?isssss/, { kind: 'certificate' }],
-  [/^s\(is(?:\([^)]*\))?sc?\)sb/, request],
+  [/^s\(issc?\)/, request],
   [/^s\(i?sst/, revocations],
   [/^is\(o[^)]*\)x/, privateKey('PKCS#8')],
   [/^is\(o[^)]*\)(?:s|$)/, pkcs12],

@@ -57,22 +57,16 @@ export class Reader {
 
   /** The next element, whatever its tag. */
   any(what: string): Element {
-    const tag = this.#bytes[this.#at];
-    const first = this.#bytes[this.#at + 1];
-    if (tag === undefined || first === undefined || (tag & 0x1f) === 0x1f) throw new Malformed(what);
-    const octets = first < 0x80 ? 0 : first & 0x7f;
-    const start = this.#at + 2 + octets;
-    const end = start + (octets === 0 ? first : this.#length(octets, what));
-    if (first === 0x80 || end > this.#bytes.length) throw new Malformed(what);
-    const whole = this.#bytes.subarray(this.#at, end);
-    this.#at = end;
-    return { tag, value: whole.subarray(2 + octets), whole };
+    const from = this.#at;
+    const start = this.#pass(what);
+    const whole = this.#bytes.subarray(from, this.#at);
+    return { tag: whole[0] ?? 0, value: whole.subarray(start - from), whole };
   }
 
   /** The contents of the next element, which must have this tag. */
   read(tag: number, what: string): Uint8Array {
     if (!this.peek(tag)) throw new Malformed(what);
-    return this.any(what).value;
+    return this.#bytes.subarray(this.#pass(what), this.#at);
   }
 
   /** The next element as a whole, which must have this tag. */
@@ -83,12 +77,25 @@ export class Reader {
 
   /** The contents of the next element if it has this tag; undefined, and nothing read, if it has not. */
   optional(tag: number, what: string): Uint8Array | undefined {
-    return this.peek(tag) ? this.any(what).value : undefined;
+    return this.peek(tag) ? this.read(tag, what) : undefined;
   }
 
   /** A reader of the contents of the next element, which must have this tag. */
   enter(tag: number, what: string): Reader {
     return new Reader(this.read(tag, what));
+  }
+
+  /** Moves behind the next element and returns where its contents start. */
+  #pass(what: string): number {
+    const tag = this.#bytes[this.#at];
+    const first = this.#bytes[this.#at + 1];
+    if (tag === undefined || first === undefined || (tag & 0x1f) === 0x1f) throw new Malformed(what);
+    const octets = first < 0x80 ? 0 : first & 0x7f;
+    const start = this.#at + 2 + octets;
+    const end = start + (octets === 0 ? first : this.#length(octets, what));
+    if (first === 0x80 || end > this.#bytes.length) throw new Malformed(what);
+    this.#at = end;
+    return start;
   }
 
   /** The long form of a length (X.690, 8.1.3.5), in the fewest octets (10.1). */

@@ -6,7 +6,7 @@ import { contentOf, privateKeyInText, octetString, type Content } from './conten
 import { Malformed, Reader, readOid, tags, context } from './der.ts';
 import { pemBlocks, type PemBlock } from './pem.ts';
 import { describeLabel, isCertificateLabel, isParameterLabel, isPkcs7Label } from './labels.ts';
-import { pkcs7Members } from './pkcs7.ts';
+import { maxEntries, pkcs7Members } from './pkcs7.ts';
 
 /** One certificate, still to be judged. */
 export interface Entry {
@@ -25,9 +25,6 @@ export interface Refusal {
 }
 
 export type Recognised = Entry | Refusal;
-
-/** A mebibyte has room for some thousand certificates; what has more entries is not a file of certificates. */
-const maxEntries = 5_000;
 
 /** Text that was encoded once more is looked into this deep. */
 const maxDepth = 3;
@@ -223,7 +220,8 @@ function explainBase64(bytes: Buffer, depth: number): Recognised | undefined {
   if (secret !== undefined) return secret;
   if (bytes.includes('-----BEGIN ')) return refuse(encodedTwice);
   const [first] = found;
-  if (bytes[0] !== tags.sequence || first === undefined) return depth > 0 ? first : undefined;
+  if (first?.kind === 'not-a-certificate' && first.message === encodedTwice) return first;
+  if (bytes[0] !== tags.sequence) return undefined;
   const content = contentOf(bytes);
   if (content.kind === 'certificate' || content.kind === 'pkcs7') {
     return refuse('it is base64 without the lines BEGIN and END around it; put in whole PEM, or the decoded DER');

@@ -17,6 +17,9 @@ const childrenOf = (node: Node | undefined): readonly Node[] =>
 /** One member of the set of certificates. */
 export type Member = { readonly der: Uint8Array } | { readonly problem: string };
 
+/** A mebibyte has room for some thousand certificates; what has more entries is not a file of certificates. */
+export const maxEntries = 5_000;
+
 /** Members that do not stand in DER need a search each; a file full of them is not worth one. */
 const maxProblems = 8;
 
@@ -38,7 +41,7 @@ export function pkcs7Members(bytes: Uint8Array): Member[] | undefined {
     members.push(member);
     at = next;
     if ('problem' in member) problems += 1;
-    if (problems >= maxProblems) break;
+    if (problems >= maxProblems || members.length > maxEntries) break;
   }
   return members;
 }

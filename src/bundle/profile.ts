@@ -42,7 +42,7 @@ function readVersion(tbs: Reader): 1 | 2 | 3 {
 }
 
 const times: Readonly<Record<number, RegExp>> = {
-  [tags.utcTime]: /^(?:\d{10}|\d{12})(?:Z|[+-]\d{4})$/,
+  [tags.utcTime]: /^\d{12}(?:Z|[+-]\d{4})$/,
   [tags.generalizedTime]: /^\d{14}(?:Z|[+-]\d{4})$/,
 };
 
@@ -55,7 +55,7 @@ function readZone(zone: string): number | undefined {
   return (zone.startsWith('-') ? -1 : 1) * (hours * 60 + minutes);
 }
 
-/** RFC 5280, 4.1.2.5, and the two liberties that Go takes: no seconds in a UTCTime, and zones. */
+/** RFC 5280, 4.1.2.5, and the one liberty that Go and OpenSSL both take: zones. */
 function readTime(validity: Reader): Date {
   const { tag, value } = validity.any('malformed validity');
   const text = Buffer.from(value).toString('latin1');
@@ -64,7 +64,7 @@ function readTime(validity: Reader): Date {
   if (times[tag]?.test(text) !== true || zone === undefined) throw new Malformed('malformed date in its validity');
   const digits = text.slice(0, zoneAt);
   const century = digits < '5' ? '20' : '19';
-  const full = tag === tags.utcTime ? `${century}${digits}`.padEnd(14, '0') : digits;
+  const full = tag === tags.utcTime ? `${century}${digits}` : digits;
   const written = full.replace(/^(....)(..)(..)(..)(..)(..)$/, '$1-$2-$3T$4:$5:$6.000Z');
   const date = new Date(written);
   if (Number.isNaN(date.getTime()) || date.toISOString() !== written) {

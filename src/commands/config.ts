@@ -37,6 +37,9 @@ export interface RunConfig extends HostConfig, BundleConfig {
   readonly resyncMs: number;
   readonly listen: { readonly host: string; readonly port: number };
   readonly logLevel: string;
+  /** The Node to read at the end; without a name nothing is removed then. */
+  readonly nodeName?: string;
+  readonly nodeLabel: { readonly key: string; readonly value: string };
 }
 
 /** Where a command reads and writes, passed in so that a test can see it. */

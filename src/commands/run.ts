@@ -5,14 +5,16 @@
 import { statSync } from 'node:fs';
 import { dirname, basename, join } from 'node:path';
 import { type WatchTarget, openWatch } from '../host/watch.ts';
-import { type Reconciler, type Report, openReconciler } from '../reconcile.ts';
+import { type PassSettings, type Reconciler, type Report, openReconciler } from '../reconcile.ts';
+import { openHealth } from '../report/health.ts';
 import { type Logger, openLog, openPassLog } from '../report/log.ts';
-import { openMetrics } from '../report/metrics.ts';
+import { openScrape } from '../report/scrape.ts';
 import { type Answers, openServer } from '../report/server.ts';
 import { readSource } from '../sources/directory.ts';
+import { readEnabled } from '../sources/node-label.ts';
 import { systemClock } from './apply.ts';
 import { type RunConfig, exitCodes } from './config.ts';
-import { type Loop, openLoop } from './loop.ts';
+import { type Loop, type PassEnd, openLoop } from './loop.ts';
 
 const foldMs = 150;
 const retryMs = 1_000;
@@ -20,8 +22,8 @@ const longestRetryMs = 60_000;
 const recheckMs = 5_000;
 /** Within the pod's grace period, with room for the refresh itself. */
 const lockWaitMs = 60_000;
-/** A pass that takes longer than the longest lock wait and refresh together hangs: liveness fails. */
-const longestPassMs = 600_000;
+/** After SIGTERM a removal that fails is tried again for so long, within the pod's grace period of 120 s. */
+const leaveMs = 90_000;
 
 /** The directories in which a change can mean another bundle. A file is watched by its directory: it may be replaced. */
 function bundleTargets(paths: readonly string[]): readonly WatchTarget[] {
@@ -43,40 +45,36 @@ function hasChanged({ added, repaired, removed, refreshed }: Report): boolean {
   return [added, repaired, removed, refreshed].some((list) => list.length > 0);
 }
 
-interface Health {
-  readonly startedAt: number;
-  endedAt: number | undefined;
-  passing: boolean;
-  report: Report | undefined;
+function settingsOf(config: RunConfig): PassSettings {
+  const { hostRoot, instance, strict } = config;
+  return { hostRoot, instance, dryRun: false, lockWaitMs, rules: config, policy: { strict, removeAll: false } };
 }
 
-/** Ready is proven: 200 only while the last pass converged; otherwise why not, one reason per line. */
-function readiness({ report }: Health): { status: number; text: string } {
-  if (report === undefined) return { status: 503, text: 'the first pass has not ended yet\n' };
-  if (report.converged)
-    return { status: 200, text: `ready: ${report.anchors.length} anchors, digest ${report.digest}\n` };
-  return { status: 503, text: report.reasons.map((reason) => `${reason}\n`).join('') };
+/**
+ * Gives back the memory that work took, once there is none: at rest a third of the heap is what the first pass left.
+ * Needs Node's --expose-gc; without it nothing is lost but that.
+ */
+function openTidying(): (changed: boolean) => void {
+  let untidy = true;
+  return (changed) => {
+    if (untidy && !changed) globalThis.gc?.({ type: 'major', flavor: 'last-resort', execution: 'sync' });
+    untidy = changed;
+  };
 }
 
-function liveness({ startedAt, endedAt, passing }: Health, now: number): { status: number; text: string } {
-  const hanging = passing && now - (endedAt ?? startedAt) > longestPassMs;
-  return hanging ? { status: 503, text: 'a pass hangs\n' } : { status: 200, text: 'alive\n' };
+interface Agent {
+  readonly answers: Answers;
+  readonly pass: () => Promise<PassEnd>;
+  close(): Promise<void>;
 }
 
 /** The pass as the loop calls it: made, told to everyone, and the watches moved to where they are needed now. */
-function openPass(config: RunConfig, log: Logger, health: Health, loop: Loop) {
-  const { hostRoot, instance, strict } = config;
-  const settings = {
-    hostRoot,
-    instance,
-    dryRun: false,
-    lockWaitMs,
-    rules: config,
-    policy: { strict, removeAll: false },
-  };
-  const reconciler = openReconciler(settings, () => config.bundle.map(readSource), systemClock);
-  const metrics = openMetrics();
+function openAgent(config: RunConfig, log: Logger, loop: Loop): Agent {
+  const reconciler = openReconciler(settingsOf(config), () => config.bundle.map(readSource), systemClock);
+  const health = openHealth();
+  const scrape = openScrape();
   const logPass = openPassLog(log);
+  const tidy = openTidying();
   const watch = openWatch(
     () => {
       loop.trigger();
@@ -86,20 +84,55 @@ function openPass(config: RunConfig, log: Logger, health: Health, loop: Loop) {
     },
   );
   return {
-    metrics,
-    watch,
+    answers: {
+      '/healthz': () => health.live(systemClock.now()),
+      '/readyz': () => health.ready(),
+      '/metrics': async () => ({ status: 200, ...(await scrape.answer()) }),
+    },
     pass: async () => {
-      health.passing = true;
+      health.begin(systemClock.now());
       const { report, bundle } = await reconciler.pass();
       const result = { ...report, anchors: bundle.anchors };
-      metrics.record(result);
-      logPass(result);
-      Object.assign(health, { report, passing: false, endedAt: systemClock.now() });
+      for (const told of [health.end, scrape.record, logPass]) told(result);
       // What changed before the watches stood is found by a pass after they do.
-      if (await watch.follow([...bundleTargets(config.bundle), ...hostTargets(reconciler, hostRoot)])) loop.trigger();
-      return { converged: report.converged, changed: hasChanged(report) };
+      const targets = [...bundleTargets(config.bundle), ...hostTargets(reconciler, config.hostRoot)];
+      if (await watch.follow(targets)) loop.trigger();
+      const changed = hasChanged(report);
+      tidy(changed);
+      return { converged: report.converged, changed };
     },
+    close: () => watch.close(),
   };
+}
+
+/** Takes everything of this instance off the host, as often as it takes within the time there is. */
+async function removeAll(config: RunConfig, log: Logger): Promise<number> {
+  const rules = { ...config, allowEmpty: true };
+  const settings = { ...settingsOf(config), rules, policy: { strict: false, removeAll: true } };
+  const reconciler = openReconciler(settings, () => [], systemClock);
+  const end = systemClock.now() + leaveMs;
+  for (;;) {
+    const { removed, converged, reasons, stillTrusted, milliseconds } = (await reconciler.pass()).report;
+    if (converged) {
+      log.info({ removed, stillTrusted, milliseconds }, 'removed; the host trusts nothing of this instance any more');
+      return exitCodes.ok;
+    }
+    log.error({ removed, reasons, milliseconds }, `not removed: ${reasons[0] ?? 'unknown'}`);
+    if (systemClock.now() + retryMs > end) return exitCodes.refused;
+    await systemClock.sleep(retryMs);
+  }
+}
+
+/** The end: what is installed stays, unless the Node says that it is no longer enabled (design, "Unlabelling"). */
+async function leave(config: RunConfig, log: Logger): Promise<number> {
+  if (config.nodeName === undefined) {
+    log.info('stopped; what is installed stays');
+    return exitCodes.ok;
+  }
+  const { enabled, why } = await readEnabled(config.nodeName, config.nodeLabel);
+  if (enabled) log.info(`stopped; what is installed stays: ${why}`);
+  else log.info(`${why}: removing what is installed`);
+  return enabled ? exitCodes.ok : removeAll(config, log);
 }
 
 /**
@@ -109,19 +142,12 @@ function openPass(config: RunConfig, log: Logger, health: Health, loop: Loop) {
  */
 export async function run(config: RunConfig, stop: AbortSignal): Promise<number> {
   const log = openLog(config.logLevel, config.instance);
-  const health: Health = { startedAt: systemClock.now(), endedAt: undefined, passing: false, report: undefined };
   const loop = openLoop({ foldMs, retryMs, longestRetryMs, recheckMs, resyncMs: config.resyncMs }, systemClock);
-  const { metrics, watch, pass } = openPass(config, log, health, loop);
-  const answers: Answers = {
-    '/healthz': () => liveness(health, systemClock.now()),
-    '/readyz': () => readiness(health),
-    '/metrics': async () => ({ status: 200, text: await metrics.text(), type: metrics.contentType }),
-  };
-  const server = await openServer(config.listen.host, config.listen.port, answers);
+  const agent = openAgent(config, log, loop);
+  const server = await openServer(config.listen.host, config.listen.port, agent.answers);
   log.info({ bundle: config.bundle, hostRoot: config.hostRoot, listen: server.address }, 'started');
   stop.addEventListener('abort', () => void loop.stop());
-  if (!stop.aborted) await loop.run(pass);
-  await Promise.all([watch.close(), server.close()]);
-  log.info('stopped; what is installed stays');
-  return exitCodes.ok;
+  if (!stop.aborted) await loop.run(agent.pass);
+  await Promise.all([agent.close(), server.close()]);
+  return leave(config, log);
 }

@@ -66,6 +66,11 @@ function findingRows(stream: OutputStream, findings: readonly Finding[]): string
   return `\n${rows(stream, ['SEVERITY', 'FINDING', 'WHERE', 'MESSAGE'], body)}`;
 }
 
+/** A number and its noun. */
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
+
 /** A bundle as `check` shows it: its anchors, its findings, and one line that sums them up. */
 export function bundleTable(bundle: Bundle, stream: OutputStream, now: Date): string {
   const body = bundle.anchors.map((anchor) => [
@@ -77,8 +82,8 @@ export function bundleTable(bundle: Bundle, stream: OutputStream, now: Date): st
   ]);
   const anchors = rows(stream, ['SUBJECT', 'FINGERPRINT', 'EXPIRES', 'KEY', 'VERDICT'], body);
   const errors = bundle.findings.filter(({ severity }) => severity === 'error').length;
-  const sum = errors === 0 ? paint(stream, 'green', 'no errors') : paint(stream, 'red', `${errors} errors`);
-  return `${anchors}${findingRows(stream, bundle.findings)}\n${bundle.anchors.length} anchors, ${sum}, digest ${bundle.digest}\n`;
+  const sum = errors === 0 ? paint(stream, 'green', 'no errors') : paint(stream, 'red', count(errors, 'error'));
+  return `${anchors}${findingRows(stream, bundle.findings)}\n${count(bundle.anchors.length, 'anchor')}, ${sum}, digest ${bundle.digest}\n`;
 }
 
 function lines(title: string, list: readonly string[]): string {
@@ -111,6 +116,7 @@ export function reportTable(report: Report, stream: OutputStream): string {
     ),
     lines('note', report.notes),
   ].join('');
-  const sum = `digest\t${report.digest}\nanchors\t${report.anchors.length}\n`;
+  // What removes all has no bundle to tell of.
+  const sum = report.anchors.length === 0 ? '' : `digest\t${report.digest}\nanchors\t${report.anchors.length}\n`;
   return `${store}${sum}${changes}${findingRows(stream, report.findings)}${verdictLine(report, stream)}`;
 }

@@ -7,14 +7,21 @@ import type { PassResult } from './pass-result.ts';
 /** Seconds in which passes end: a refresh takes one to ten, a pass with nothing to do milliseconds. */
 const passBuckets = [0.01, 0.05, 0.25, 1, 2, 4, 8, 16, 60];
 
+/** As much of a pass as is counted. */
+export type PassCount = Pick<PassResult, 'converged' | 'repaired' | 'milliseconds'>;
+
 export interface Metrics {
-  record(result: PassResult): void;
+  /** Counts a pass. */
+  count(pass: PassCount): void;
+  /** Shows what the last pass found. */
+  show(result: PassResult): void;
   /** The text that Prometheus reads. */
   text(): Promise<string>;
   readonly contentType: string;
 }
 
-function gauges(registry: Registry): { record(result: PassResult): void } {
+/** What is as it is now. */
+function gauges(registry: Registry): Pick<Metrics, 'show'> {
   const registers = [registry];
   const gauge = (name: string, help: string, labelNames: string[] = []): Gauge =>
     new Gauge({ name: `node_ca_trust_${name}`, help, labelNames, registers });
@@ -27,7 +34,7 @@ function gauges(registry: Registry): { record(result: PassResult): void } {
     'subject',
   ]);
   return {
-    record(result) {
+    show(result) {
       converged.set(result.converged ? 1 : 0);
       anchors.set(result.anchors.length);
       held.set(result.heldBack.length);
@@ -41,11 +48,9 @@ function gauges(registry: Registry): { record(result: PassResult): void } {
   };
 }
 
-/** Opens the metrics of one agent. */
-export function openMetrics(): Metrics {
-  const registry = new Registry();
+/** What adds up. */
+function counters(registry: Registry): Pick<Metrics, 'count'> {
   const registers = [registry];
-  const current = gauges(registry);
   const passes = new Counter({
     name: 'node_ca_trust_passes_total',
     help: 'Passes made, by result.',
@@ -65,12 +70,20 @@ export function openMetrics(): Metrics {
   });
   for (const result of ['converged', 'failed']) passes.inc({ result }, 0);
   return {
-    record(result) {
-      current.record(result);
-      passes.inc({ result: result.converged ? 'converged' : 'failed' });
-      repaired.inc(result.repaired.length);
-      seconds.observe(result.milliseconds / 1000);
+    count(pass) {
+      passes.inc({ result: pass.converged ? 'converged' : 'failed' });
+      repaired.inc(pass.repaired.length);
+      seconds.observe(pass.milliseconds / 1000);
     },
+  };
+}
+
+/** Opens the metrics of one agent. */
+export function openMetrics(): Metrics {
+  const registry = new Registry();
+  return {
+    ...gauges(registry),
+    ...counters(registry),
     text: () => registry.metrics(),
     contentType: registry.contentType,
   };

@@ -1,0 +1,57 @@
+/**
+ * The values of options: text to what it means, or what was expected.
+ */
+import { InvalidArgumentError } from 'commander';
+
+const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+/** Longer waits than this are cut to nothing by setTimeout(). */
+const longestMs = 24 * 86_400_000;
+
+/** A duration such as 90s, 10m or 2h, in milliseconds. */
+export function parseDuration(text: string): number {
+  const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text);
+  const ms = Number(match?.[1]) * (units[match?.[2] ?? ''] ?? Number.NaN);
+  if (!(ms >= 1_000 && ms <= longestMs))
+    throw new InvalidArgumentError('a duration from 1s to 24d, such as 90s, 10m or 2h.');
+  return ms;
+}
+
+export function parseCount(text: string): number {
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError('a whole number from 1 to 999999.');
+  return Number(text);
+}
+
+/** ADDRESS:PORT, the address in brackets when it is IPv6. */
+export function parseListen(text: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]+)):(\d{1,5})$/i.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || !(port <= 65_535)) throw new InvalidArgumentError('ADDRESS:PORT, such as 127.0.0.1:9641.');
+  return { host, port };
+}
+
+export function parseInstance(text: string): string {
+  if (!/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/.test(text)) {
+    throw new InvalidArgumentError('1 to 40 lower-case letters, digits and hyphens, with no hyphen at either end.');
+  }
+  return text;
+}
+
+export function parseDirectory(text: string): string {
+  if (!text.startsWith('/')) throw new InvalidArgumentError('an absolute path, such as /host.');
+  return text;
+}
+
+/** Repeated options add up; those of the environment are separated by colons, as in PATH. */
+export function collect(text: string, before: readonly string[] | undefined): readonly string[] {
+  if (text === '') throw new InvalidArgumentError('a path.');
+  return [...(before ?? []), text];
+}
+
+/** KEY=VALUE, as kubectl label takes it. */
+export function parseLabel(text: string): { key: string; value: string } {
+  const match = /^((?:[a-z0-9.-]+\/)?[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?)=([\w.-]*)$/.exec(text);
+  const [, key, , value] = match ?? [];
+  if (key === undefined || value === undefined) throw new InvalidArgumentError('KEY=VALUE, as kubectl label takes it.');
+  return { key, value };
+}

@@ -1,0 +1,36 @@
+/**
+ * The metrics, made when somebody first asks for them: an agent that nobody scrapes does not carry the library.
+ */
+import type { Metrics, PassCount } from './metrics.ts';
+import type { PassResult } from './pass-result.ts';
+
+export interface Scrape {
+  readonly record: (result: PassResult) => void;
+  /** The text that Prometheus reads, and its content type. */
+  answer(): Promise<{ readonly text: string; readonly type: string }>;
+}
+
+/** A week of passes at the default resync; what nobody has asked for in so long is not counted. */
+const waitingLimit = 1_000;
+
+/** Opens the metrics of one agent. */
+export function openScrape(): Scrape {
+  const waiting: PassCount[] = [];
+  let last: PassResult | undefined;
+  let metrics: Metrics | undefined;
+  return {
+    record(result) {
+      last = result;
+      const { converged, repaired, milliseconds } = result;
+      waiting.push({ converged, repaired, milliseconds });
+      if (waiting.length > waitingLimit) waiting.shift();
+    },
+    async answer() {
+      const { openMetrics } = await import('./metrics.ts');
+      metrics ??= openMetrics();
+      for (const pass of waiting.splice(0)) metrics.count(pass);
+      if (last !== undefined) metrics.show(last);
+      return { text: await metrics.text(), type: metrics.contentType };
+    },
+  };
+}

@@ -1,0 +1,68 @@
+/**
+ * Whether this node is still to trust the bundle: one read of its own Node, asked once, at the end. Only an answer that
+ * shows the label absent or different says no; whatever else happens keeps what is installed.
+ */
+import { explain } from '../host/problem.ts';
+
+export interface NodeLabel {
+  readonly key: string;
+  readonly value: string;
+}
+
+export type Enabled =
+  { readonly enabled: true; readonly why: string } | { readonly enabled: false; readonly why: string };
+
+/** How long an API server may take to answer a read. */
+const timeoutMs = 10_000;
+
+type Labels = Readonly<Record<string, string>>;
+
+/** Reads the labels of a Node with the pod's own service account. */
+async function readLabels(nodeName: string): Promise<Labels> {
+  // Loaded at the end only: an agent at rest does not carry the API client.
+  const { CoreV1Api, KubeConfig } = await import('@kubernetes/client-node');
+  const config = new KubeConfig();
+  config.loadFromCluster();
+  const node = await config.makeApiClient(CoreV1Api).readNode({ name: nodeName });
+  return node.metadata?.labels ?? {};
+}
+
+async function withinTime<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`no answer within ${timeoutMs / 1000} s`));
+    }, timeoutMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What an API error says in a few words: its status code where it has one. */
+function reasonOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'number' ? `the API server answered ${code}` : explain(error);
+}
+
+/**
+ * Whether the node still bears the label.
+ * @param read reads the labels of a Node by its name; throws when they cannot be had
+ * @returns never throws: without a clear answer the node counts as enabled
+ */
+export async function readEnabled(
+  nodeName: string,
+  label: NodeLabel,
+  read: (nodeName: string) => Promise<Labels> = readLabels,
+): Promise<Enabled> {
+  const wanted = `${label.key}=${label.value}`;
+  try {
+    const labels = await withinTime(read(nodeName));
+    const enabled = labels[label.key] === label.value;
+    return { enabled, why: enabled ? `the Node bears ${wanted}` : `the Node does not bear ${wanted} any more` };
+  } catch (error) {
+    return { enabled: true, why: `whether the Node bears ${wanted} is unknown: ${reasonOf(error)}` };
+  }
+}
