@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: ['test/unit/**/*.test.ts', 'test/sandbox/**/*.test.ts'],
+    include: ['test/unit/**/*.test.ts', 'test/sandbox/**/*.test.ts', 'test/fuzz/**/*.test.ts'],
     // Sandbox tests run the real tools one after the other; two cores gain nothing from more.
     maxWorkers: 2,
     testTimeout: 120_000,

@@ -24,6 +24,8 @@ const packages = {
   unshare: 'util-linux',
   mount: 'mount',
   'update-ca-certificates': 'ca-certificates',
+  buildah: 'buildah',
+  debootstrap: 'debootstrap',
 };
 
 const { tools, command, args } = parse(process.argv.slice(2));
