@@ -22,6 +22,8 @@ export interface Removal {
 export interface Plan {
   /** What the host must be proven to trust. */
   readonly wanted: readonly Anchor[];
+  /** Fingerprints of those whose files can be there. */
+  readonly required: readonly string[];
   readonly add: readonly Anchor[];
   readonly remove: readonly Removal[];
   /** What would be removed, were the bundle valid. */
@@ -39,6 +41,8 @@ export interface Plan {
   readonly forget: boolean;
   /** What stands in the way: each a line for the admin. */
   readonly conflicts: readonly string[];
+  /** Files that bear our name, are not ours and stand in nobody's way: each a line for the admin. */
+  readonly strangers: readonly string[];
 }
 
 export interface PlanInput {
@@ -62,23 +66,21 @@ function wantedAnchors({ bundle, policy }: PlanInput): readonly Anchor[] {
 
 interface FileDecision {
   readonly add: readonly Anchor[];
-  readonly conflicts: readonly string[];
+  /** Anchors whose name is taken by a file that is not ours. */
+  readonly barred: readonly Anchor[];
 }
 
 /** Which anchors' files have to be written: those missing, and those of ours that somebody altered. */
 function decideFiles(input: PlanInput, wanted: readonly Anchor[]): FileDecision {
   const present = new Map(input.state.own.map((file) => [file.name, file]));
-  const recorded = new Set(input.ledger.ledger.files.map((file) => file.name));
   const add: Anchor[] = [];
-  const conflicts: string[] = [];
+  const barred: Anchor[] = [];
   for (const anchor of wanted) {
-    const name = input.nameOf(anchor.fingerprint);
-    const file = present.get(name);
+    const file = present.get(input.nameOf(anchor.fingerprint));
     if (file?.fingerprint === anchor.fingerprint) continue;
-    if (file === undefined || recorded.has(name)) add.push(anchor);
-    else conflicts.push(`${name} on the host is not ours, though it bears our name; move it away`);
+    (file === undefined || isOurs(file, input) ? add : barred).push(anchor);
   }
-  return { add, conflicts };
+  return { add, barred };
 }
 
 /** Whether a file that bears our name is ours: its content hashes to its name, or the ledger says so. */
@@ -136,17 +138,21 @@ function presentFiles(input: PlanInput, add: readonly Anchor[], remove: readonly
 /** Decides what a pass does. Pure: the same input gives the same plan. */
 export function decide(input: PlanInput): Plan {
   const wanted = wantedAnchors(input);
-  const { add, conflicts } = decideFiles(input, wanted);
+  const { add, barred } = decideFiles(input, wanted);
+  const feasible = wanted.filter((anchor) => !barred.includes(anchor));
+  const barredNames = new Set(barred.map(({ fingerprint }) => input.nameOf(fingerprint)));
+  const strange = input.state.own.filter((file) => !isOurs(file, input) && !barredNames.has(file.name));
   const candidates = unwanted(input, wanted);
   const remove = mayRemove(input) ? candidates : [];
   const heldBack = mayRemove(input) ? [] : candidates;
   const adding = new Set(add);
-  const settled = wanted.filter((anchor) => !adding.has(anchor));
+  const settled = feasible.filter((anchor) => !adding.has(anchor));
   const refresh = refreshReasons(input, settled, add, remove);
   const present = presentFiles(input, add, remove);
-  const unlinked = wanted.filter(({ fingerprint }) => input.state.unlinked.has(fingerprint));
+  const unlinked = feasible.filter(({ fingerprint }) => input.state.unlinked.has(fingerprint));
   return {
     wanted,
+    required: feasible.map(({ fingerprint }) => fingerprint),
     add,
     remove,
     heldBack,
@@ -156,7 +162,10 @@ export function decide(input: PlanInput): Plan {
     present,
     announce: [...input.ledger.ledger.announced].sort().join() !== present.join(),
     forget: input.policy.removeAll && input.ledger.state !== 'absent',
-    conflicts,
+    conflicts: [...barredNames].map(
+      (name) => `${name} on the host is not ours, though it bears our name; move it away`,
+    ),
+    strangers: strange.map(({ name }) => `${name} on the host bears our name but is not ours; it is left alone`),
   };
 }
 

@@ -18,8 +18,9 @@ function short(fingerprint: string): string {
 }
 
 /** Each wanted anchor is in the effective bundle, and a look-up by hash finds it. */
-function presenceReasons({ wanted }: Plan, state: StoreState, store: TrustStore): readonly string[] {
-  return wanted.flatMap(({ fingerprint, subject }) => {
+function presenceReasons({ wanted, required }: Plan, state: StoreState, store: TrustStore): readonly string[] {
+  const feasible = wanted.filter(({ fingerprint }) => required.includes(fingerprint));
+  return feasible.flatMap(({ fingerprint, subject }) => {
     if (!state.trusted.has(fingerprint))
       return [`${short(fingerprint)} (${subject}) is not in ${store.bundle} on the host`];
     return state.unlinked.has(fingerprint) ? [`${short(fingerprint)} (${subject}) is not found by its hash link`] : [];

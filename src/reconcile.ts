@@ -96,10 +96,10 @@ function survey({ host, store, settings, bundle }: Scene): Survey {
 }
 
 /** Every file that may be on the host while the change is under way, or whose removal is not proven before its end. */
-function intended(store: TrustStore, ledger: Ledger, { wanted, remove, heldBack }: Plan): Ledger {
+function intended(store: TrustStore, ledger: Ledger, { required, remove, heldBack }: Plan): Ledger {
   const files = new Map(ledger.files.map(({ name, fingerprint }) => [name, fingerprint]));
   for (const { name, fingerprint } of [...remove, ...heldBack]) files.set(name, fingerprint ?? files.get(name) ?? '');
-  for (const { fingerprint } of wanted) files.set(store.nameOf(fingerprint), fingerprint);
+  for (const fingerprint of required) files.set(store.nameOf(fingerprint), fingerprint);
   return { ...ledger, files: [...files].map(([name, fingerprint]) => ({ name, fingerprint })) };
 }
 
@@ -113,14 +113,15 @@ function recorded(intent: Ledger, plan: Plan, made: readonly string[], proven: b
 /** One change of the host, from the intent in the ledger to the proof. */
 async function change(scene: Scene, lock: Lock, { ledger, plan }: Survey): Promise<Pick<Outcome, 'proof' | 'notes'>> {
   const { host, store, settings } = scene;
-  const intent = writeLedger(host, settings.instance, intended(store, ledger, plan));
+  const intent = intended(store, ledger, plan);
+  writeLedger(host, settings.instance, intent);
   const request = {
     add: plan.add,
     remove: plan.remove.map(({ name }) => name),
     clean: plan.clean,
     relink: plan.relink,
     refresh: plan.refresh.length > 0,
-    required: new Set(plan.wanted.map(({ fingerprint }) => fingerprint)),
+    required: new Set(plan.required),
     announced: ledger.announced,
     present: plan.present,
   };
@@ -128,7 +129,7 @@ async function change(scene: Scene, lock: Lock, { ledger, plan }: Survey): Promi
   const proof = prove(store, plan, store.observe(plan.wanted));
   const proven = proof.hostReasons.length === 0;
   const record = recorded(intent, plan, made, proven);
-  if (plan.forget && proven) removeLedger(host, settings.instance, record);
+  if (settings.policy.removeAll && proven) removeLedger(host, settings.instance, record);
   else writeLedger(host, settings.instance, record);
   return { proof, notes };
 }
@@ -161,7 +162,13 @@ async function changeUntilProven(scene: Scene, lock: Lock): Promise<Outcome> {
     for (const note of done.notes) notes.add(note);
     if (done.proof.hostReasons.length === 0 || idle || round === maxRounds) {
       const told = account(first, scene.store);
-      return { plan, proof: done.proof, ...told, refreshed: [...refreshed], notes: [...notes, ...state.notes] };
+      return {
+        plan,
+        proof: done.proof,
+        ...told,
+        refreshed: [...refreshed],
+        notes: [...notes, ...plan.strangers, ...state.notes],
+      };
     }
   }
 }
@@ -173,7 +180,13 @@ async function converge(scene: Scene): Promise<Outcome> {
   const { plan, state } = seen;
   if (isIdle(plan) || settings.dryRun) {
     const proof = prove(store, { ...plan, remove: [] }, state);
-    return { plan, proof, ...account(seen, store), refreshed: plan.refresh, notes: state.notes };
+    return {
+      plan,
+      proof,
+      ...account(seen, store),
+      refreshed: plan.refresh,
+      notes: [...plan.strangers, ...state.notes],
+    };
   }
   const lock = await lockDirectory(host, store.lockDirectory, settings.lockWaitMs);
   try {

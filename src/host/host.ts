@@ -188,13 +188,19 @@ function writingFiles(root: string): Pick<Host, 'write' | 'publish' | 'remove'> 
   };
 }
 
+/** Makes a directory and its parents. Node's own recursive mkdir says ENOENT of a read-only file system. */
+function makePath(path: string): string | undefined {
+  if (fs.existsSync(path)) return undefined;
+  const above = makePath(posix.dirname(path));
+  fs.mkdirSync(path, { mode: 0o755 });
+  return above ?? path;
+}
+
 function directories(root: string): Pick<Host, 'makeDirectory' | 'removeDirectory' | 'openDirectory'> {
   const at = (path: string): string => resolveInRoot(root, path, false);
   return {
     makeDirectory: (path) => {
-      const made = orProblem(`cannot make ${path} on the host`, () =>
-        fs.mkdirSync(resolveInRoot(root, path, true), { recursive: true, mode: 0o755 }),
-      );
+      const made = orProblem(`cannot make ${path} on the host`, () => makePath(resolveInRoot(root, path, true)));
       return made === undefined ? undefined : posix.join('/', posix.relative(root, made));
     },
     removeDirectory: (path) => {

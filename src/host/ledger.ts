@@ -15,7 +15,7 @@ const shape = z.object({
   files: z.array(z.object({ name: z.string(), fingerprint: z.string() })),
   /** Names of those files that the store's hooks have heard of. */
   announced: z.array(z.string()),
-  /** Directories that did not exist before us. */
+  /** Directories of the trust store that did not exist before us. */
   made: z.array(z.string()),
 });
 
@@ -54,17 +54,14 @@ export function readLedger(host: Host, instance: string, family: string): Ledger
 
 /**
  * Writes an instance's ledger, on the disk when it returns. What it already says is not written again.
- * @returns the ledger as written: it also names the directories that had to be made for it
  * @throws Problem when the host's disk is full or read-only
  */
-export function writeLedger(host: Host, instance: string, ledger: Ledger): Ledger {
-  const made = host.makeDirectory(stateDirectory);
-  const full = made === undefined ? ledger : { ...ledger, made: [...new Set([...ledger.made, made])].sort() };
-  const text = `${JSON.stringify(full, undefined, 2)}\n`;
+export function writeLedger(host: Host, instance: string, ledger: Ledger): void {
+  host.makeDirectory(stateDirectory);
+  const text = `${JSON.stringify(ledger, undefined, 2)}\n`;
   if (host.read(ledgerPath(instance))?.toString('utf8') !== text) {
     host.write(ledgerPath(instance), text, { durable: true });
   }
-  return full;
 }
 
 /** Removes an instance's ledger, and the directories made by us that are empty now. */

@@ -58,10 +58,15 @@ function problemOfBlock(block: PemBlock, judge: Judge): string | undefined {
   return judge(block.der) === undefined ? `${where} does not parse as a certificate` : undefined;
 }
 
+/** OpenSSL and GnuTLS pass over a byte order mark before a block, so what begins with one is trusted by them. */
+function withoutMarks(text: string): string {
+  return text.replaceAll('\xef\xbb\xbf-----BEGIN', '-----BEGIN');
+}
+
 function examine(text: string, judge: Judge): CertificateFile {
   const fingerprints: string[] = [];
   const problems: string[] = [];
-  for (const block of pemBlocks(text)) {
+  for (const block of pemBlocks(withoutMarks(text))) {
     const problem = problemOfBlock(block, judge);
     if (problem !== undefined) problems.push(problem);
     else if (block.der !== undefined && certificateLabels.has(block.label)) {
@@ -89,15 +94,11 @@ export function openCertificateFiles(host: Host): CertificateFiles {
   };
 }
 
-/**
- * The good certificates of a bundle, each re-encoded, and nothing else: what is left when another's broken file was
- * copied into it by the refresh command, which checks nothing: one truncated block breaks curl for every site.
- */
-export function sift(text: string): string {
-  const good: string[] = [];
-  for (const block of pemBlocks(text)) {
-    if (block.der === undefined || !certificateLabels.has(block.label)) continue;
-    if (fingerprintOf(block.der) !== undefined) good.push(toPem(new X509Certificate(block.der).raw));
-  }
+/** The good certificates of a file that has broken ones too, in the words of their own blocks. */
+export function goodBlocks(text: string): string {
+  const good = pemBlocks(withoutMarks(text)).flatMap(({ der, label }) => {
+    if (der === undefined || !certificateLabels.has(label) || fingerprintOf(der) === undefined) return [];
+    return [toPem(der).replaceAll('CERTIFICATE', label)];
+  });
   return good.join('');
 }

@@ -5,8 +5,9 @@
  */
 import type { Lock } from '../host/lock.ts';
 import { workDirectory } from '../host/ledger.ts';
+import type { CommandResult } from '../host/commands.ts';
 import { Problem } from '../host/problem.ts';
-import { sift } from './certificate-files.ts';
+import { goodBlocks } from './certificate-files.ts';
 import {
   type DebianContext,
   abandonedAfterMs,
@@ -45,30 +46,29 @@ function lastLine(output: string): string {
   return output.split('\n').at(-1) ?? '';
 }
 
+/** One run of the tool into the private bundle. Its exit code proves nothing: what counts is what it wrote. */
+async function runTool({ host, instance }: DebianContext, configuration: string, lock: Lock): Promise<CommandResult> {
+  const work = workDirectory(instance);
+  const bundle = `..${privateBundle(instance).slice(debian.above.length)}`;
+  const args = ['--certsconf', configuration, '--certbundle', bundle, '--hooksdir', `${work}/none`];
+  return host.run('update-ca-certificates', args, { descriptor: lock.descriptor, temporary: work });
+}
+
 /**
- * Runs the tool into the private bundle; its exit code proves nothing, so what counts is what it wrote.
+ * Runs the tool until it has written the private bundle. Its `openssl rehash` fails as a whole on another's unreadable
+ * file, though it has made all links; the next run has none to make, leaves that out, and writes the bundle.
  * @throws Problem when it wrote no bundle
  */
-async function build(context: DebianContext, configuration: string, lock: Lock): Promise<readonly string[]> {
-  const { host, instance } = context;
-  const work = workDirectory(instance);
-  const bundle = privateBundle(instance);
-  const args = ['--certsconf', configuration, '--certbundle', `..${bundle.slice(debian.above.length)}`];
-  const hooks = ['--hooksdir', `${work}/none`];
-  const { code, output, timedOut } = await host.run('update-ca-certificates', [...args, ...hooks], {
-    descriptor: lock.descriptor,
-    temporary: work,
-  });
-  if (host.entry(bundle)?.kind !== 'file') {
-    const said = lastLine(output) || 'nothing';
-    const end = timedOut ? 'took too long and was ended' : `ended with exit code ${code ?? '?'}`;
-    throw new Problem(
-      `update-ca-certificates on the host ${end} and wrote no bundle; it said: ${said}. The host's bundle is as it was`,
-    );
-  }
-  return code === 0
-    ? []
-    : [`update-ca-certificates on the host ended with exit code ${code ?? '?'}: ${lastLine(output)}`];
+async function build(context: DebianContext, configuration: string, lock: Lock): Promise<void> {
+  const isWritten = (): boolean => context.host.entry(privateBundle(context.instance))?.kind === 'file';
+  const first = await runTool(context, configuration, lock);
+  if (isWritten()) return;
+  const { code, output, timedOut } = first.timedOut ? first : await runTool(context, configuration, lock);
+  if (isWritten()) return;
+  const end = timedOut ? 'took too long and was ended' : `ended with exit code ${code ?? '?'}`;
+  throw new Problem(
+    `update-ca-certificates on the host ${end} and wrote no bundle; it said: ${lastLine(output) || 'nothing'}. The host's bundle is as it was`,
+  );
 }
 
 /** All that the new bundle must hold: what is required of us, and every certificate that the host's own files carry. */
@@ -78,14 +78,27 @@ function expectedFingerprints({ host, files }: DebianContext, required: Readonly
 }
 
 /**
- * Checks the private bundle. Broken blocks, which another's file brought in, are left out of it.
+ * The bundle as the tool makes it, all files one after the other, but without the broken blocks of another's file: one
+ * truncated block breaks curl for every site, and a private key would be there for all to read.
+ */
+function withoutBroken({ host, files }: DebianContext): string {
+  const paths = [...selectedPaths(host), ...certificatePaths(host, debian.anchors)];
+  const texts = paths.map((path) => {
+    const text = host.read(path)?.toString('latin1') ?? '';
+    return files.read(path)?.problems.length === 0 ? text : goodBlocks(text);
+  });
+  return texts.map((text) => (text === '' || text.endsWith('\n') ? text : `${text}\n`)).join('');
+}
+
+/**
+ * Checks the private bundle, and leaves out of it what another's broken file brought in.
  * @throws Problem when a certificate that must be there is not
  */
 function check(context: DebianContext, required: ReadonlySet<string>): void {
   const { host, files, instance } = context;
   const bundle = privateBundle(instance);
   if ((files.read(bundle)?.problems.length ?? 0) > 0) {
-    host.write(bundle, sift(host.read(bundle)?.toString('latin1') ?? ''));
+    host.write(bundle, Buffer.from(withoutBroken(context), 'latin1'));
   }
   const held = new Set(files.read(bundle)?.fingerprints);
   const lost = [...expectedFingerprints(context, required)].filter((fingerprint) => !held.has(fingerprint));
@@ -118,7 +131,10 @@ function hookLines(
     .map(([name]) => name);
   const gone = [...before.keys()].filter((name) => !isOurs(name) && !after.has(name));
   const ourAdded = present.filter((name) => !announced.includes(name)).map(linkOf);
-  const ourGone = announced.filter((name) => !present.includes(name)).map(linkOf);
+  // Without a ledger nothing counts as heard of: what had a link is told again, rather than not at all.
+  const linked = [...before.keys()].filter(isOurs);
+  const expected = new Set(present.map(linkOf));
+  const ourGone = [...new Set([...announced.map(linkOf), ...linked])].filter((name) => !expected.has(name));
   return [
     ...[...added, ...ourAdded].map((name) => `+${debian.certs}/${name}`),
     ...[...gone, ...ourGone].map((name) => `-${debian.certs}/${name}`),
@@ -153,15 +169,14 @@ async function settle({ host, clock }: DebianContext, other: string | undefined)
 }
 
 /** The tool, the check, the publication: (4) to (7) of a change. */
-async function refresh(context: DebianContext, change: StoreChange, lock: Lock): Promise<readonly string[]> {
+async function refresh(context: DebianContext, change: StoreChange, lock: Lock): Promise<void> {
   const { host, instance } = context;
-  const notes = await build(context, writeConfiguration(context, change.remove), lock); // (4)
+  await build(context, writeConfiguration(context, change.remove), lock); // (4)
   check(context, change.required); // (5)
   const other = host.entry(debian.plainTemporary)?.identity;
   host.publish(privateBundle(instance), debian.bundle); // (6)
   await relabel(context);
   await settle(context, other); // (7)
-  return notes;
 }
 
 function moveFiles({ host, instance }: DebianContext, change: StoreChange): void {
@@ -192,10 +207,10 @@ export async function changeDebian(context: DebianContext, change: StoreChange, 
   host.makeDirectory(workDirectory(instance));
   const before = certificateLinks(context);
   moveFiles(context, change); // (2) (3)
-  const notes = change.refresh ? await refresh(context, change, lock) : []; // (4) to (7)
+  if (change.refresh) await refresh(context, change, lock); // (4) to (7)
   const lines = hookLines(context, before, change);
-  const failures = change.refresh || lines.length > 0 ? await runHooks(context, lines) : []; // (8)
+  const notes = change.refresh || lines.length > 0 ? await runHooks(context, lines) : []; // (8)
   for (const name of host.list(workDirectory(instance)) ?? []) host.remove(`${workDirectory(instance)}/${name}`); // (9)
   host.removeDirectory(workDirectory(instance));
-  return { made: made === undefined ? [] : [made], notes: [...notes, ...failures] };
+  return { made: made === undefined ? [] : [made], notes };
 }

@@ -48,7 +48,8 @@ function observeSources({ host, files, instance }: DebianContext): Sources {
     if (ours !== undefined) own.push(ours);
     if (ours?.content === 'intact' || file === undefined) continue;
     for (const fingerprint of file.fingerprints) carriers.set(fingerprint, path);
-    if (file.problems[0] !== undefined) notes.push(`${path} on the host, not ours, is broken: ${file.problems[0]}`);
+    const [problem = file.fingerprints.length === 0 ? 'no certificate in PEM' : undefined] = file.problems;
+    if (problem !== undefined) notes.push(`${path} on the host, not ours, is broken: ${problem}`);
   }
   return { own, carriers, notes };
 }

@@ -28,7 +28,8 @@ function parseRelease(text: string): Release {
     if (match?.[1] !== undefined && match[3] !== undefined) values.set(match[1], match[3]);
   }
   const ids = [values.get('ID') ?? '', ...(values.get('ID_LIKE') ?? '').split(/\s+/)];
-  return { name: values.get('PRETTY_NAME') ?? ids[0] ?? 'unknown', ids: ids.filter(Boolean) };
+  const [name = 'an unknown system'] = [values.get('PRETTY_NAME') ?? '', ...ids].filter(Boolean);
+  return { name, ids: ids.filter(Boolean) };
 }
 
 function readRelease(host: Host): Release {
