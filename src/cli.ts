@@ -2,6 +2,7 @@
  * argv and environment -> one command with one validated configuration; nothing else.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { printable } from './bundle/text.ts';
 import type { ApplyConfig, CheckConfig, RemoveConfig, RunConfig, Streams } from './commands/config.ts';
 import { exitCodes } from './commands/config.ts';
 import {
@@ -12,25 +13,25 @@ import {
   parseInstance,
   parseLabel,
   parseListen,
+  parseNodeName,
 } from './commands/values.ts';
 import { Problem, UsageProblem } from './host/problem.ts';
 
 /** The release, as the image and the package name it. */
 export const version = '0.1.0';
 
+/** Longer than any message that was meant to be read. */
+const errorLimit = 2_000;
+
 const environmentPrefix = 'NODE_CA_TRUST_';
 
+const booleans: ReadonlyMap<string, boolean> = new Map([
+  ...['true', '1', 'yes'].map((word) => [word, true] as const),
+  ...['false', '0', 'no', ''].map((word) => [word, false] as const),
+]);
+
 function parseBoolean(name: string, text: string): boolean {
-  const known: Readonly<Record<string, boolean>> = {
-    true: true,
-    '1': true,
-    yes: true,
-    false: false,
-    '0': false,
-    no: false,
-    '': false,
-  };
-  const value = known[text.toLowerCase()];
+  const value = booleans.get(text.toLowerCase());
   if (value === undefined) throw new UsageProblem(`${name}=${text}: expected true or false`);
   return value;
 }
@@ -50,7 +51,9 @@ function environmentValue(option: Option, text: string): unknown {
     return texts.reduce<unknown>((value, part) => option.parseArg?.(part, value) ?? part, undefined);
   } catch (error) {
     if (error instanceof InvalidArgumentError)
-      throw new UsageProblem(`${name}=${text}: expected ${error.message}`, { cause: error });
+      throw new UsageProblem(`${name}=${text}: expected ${error.message.replace(/^Allowed choices are/, 'one of')}`, {
+        cause: error,
+      });
     throw error;
   }
 }
@@ -97,7 +100,10 @@ const daemon = (): readonly Option[] => [
   new Option('--listen <address>', 'where /healthz, /readyz and /metrics answer')
     .argParser(parseListen)
     .default({ host: '127.0.0.1', port: 9641 }, '127.0.0.1:9641'),
-  new Option('--node-name <name>', 'the own Node: on SIGTERM its label is read, and without the label all is removed'),
+  new Option(
+    '--node-name <name>',
+    'the own Node: on SIGTERM its label is read, and without the label all is removed',
+  ).argParser(parseNodeName),
   new Option('--node-label <label>', 'the label that enables a node')
     .argParser(parseLabel)
     .default({ key: 'node-ca-trust.io/enabled', value: 'true' }, 'node-ca-trust.io/enabled=true'),
@@ -195,13 +201,18 @@ function createProgram(environment: Environment, stop: AbortSignal, choose: Choo
   return program;
 }
 
-/** One line for a person, whatever commander made of it. */
+/** What goes wrong, in one line: nothing that was typed or read can end the line or reach the terminal as a command. */
+function errorLine(message: string): string {
+  return `node-ca-trust: ${printable(message, errorLimit)}\n`;
+}
+
+/** One line of what commander says in several. */
 function usageLine(text: string): string {
-  return `node-ca-trust: ${text
+  const words = text
     .replace(/^error: /, '')
-    .trim()
-    .split(/\s*\n\s*/)
-    .join(' ')}; see --help\n`;
+    .replace('is invalid. ', 'is invalid: expected ')
+    .trim();
+  return errorLine(`${words.split(/\s*\n\s*/).join(' ')}; see --help`);
 }
 
 function nothingAsked(): UsageProblem {
@@ -251,7 +262,7 @@ export async function main(
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
     if (!(error instanceof Problem)) throw error;
-    streams.stderr.write(`node-ca-trust: ${error.message}\n`);
+    streams.stderr.write(errorLine(error.message));
     return error instanceof UsageProblem ? exitCodes.usage : exitCodes.refused;
   }
 }

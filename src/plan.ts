@@ -96,7 +96,8 @@ function unwanted(input: PlanInput, wanted: readonly Anchor[]): readonly Removal
   for (const file of input.state.own) {
     if (isOurs(file, input)) found.set(file.name, file.fingerprint ?? recorded.get(file.name));
   }
-  for (const link of input.state.dangling) if (!found.has(link)) found.set(link, undefined);
+  const files = new Set(input.state.own.map(({ name }) => name));
+  for (const link of input.state.dangling) if (!found.has(link) && !files.has(link)) found.set(link, undefined);
   return [...found]
     .filter(([name]) => !keep.has(name))
     .map(([name, fingerprint]) => ({ name, fingerprint }))
@@ -123,7 +124,9 @@ function refreshReasons(
     ...(remove.length > 0 ? [`${remove.length} to remove`] : []),
     ...(untrusted > 0 ? [`${untrusted} installed, but not in the effective bundle`] : []),
     ...(unlinked > 0 ? [`${unlinked} without a working hash link`] : []),
-    ...(ledger.state !== 'kept' && state.own.length > 0 ? ['the ledger was lost'] : []),
+    ...(ledger.state !== 'kept' && state.own.some(({ content }) => content === 'intact')
+      ? ['the ledger was lost']
+      : []),
   ];
 }
 
@@ -137,31 +140,32 @@ function presentFiles(input: PlanInput, add: readonly Anchor[], remove: readonly
 
 /** Decides what a pass does. Pure: the same input gives the same plan. */
 export function decide(input: PlanInput): Plan {
+  const { state, ledger, policy, nameOf } = input;
   const wanted = wantedAnchors(input);
   const { add, barred } = decideFiles(input, wanted);
   const feasible = wanted.filter((anchor) => !barred.includes(anchor));
-  const barredNames = new Set(barred.map(({ fingerprint }) => input.nameOf(fingerprint)));
-  const strange = input.state.own.filter((file) => !isOurs(file, input) && !barredNames.has(file.name));
+  const settled = feasible.filter((anchor) => !add.includes(anchor));
+  const barredNames = new Set(barred.map(({ fingerprint }) => nameOf(fingerprint)));
+  const strange = state.own.filter((file) => !isOurs(file, input) && !barredNames.has(file.name));
   const candidates = unwanted(input, wanted);
   const remove = mayRemove(input) ? candidates : [];
-  const heldBack = mayRemove(input) ? [] : candidates;
-  const adding = new Set(add);
-  const settled = feasible.filter((anchor) => !adding.has(anchor));
   const refresh = refreshReasons(input, settled, add, remove);
   const present = presentFiles(input, add, remove);
-  const unlinked = feasible.filter(({ fingerprint }) => input.state.unlinked.has(fingerprint));
+  const announce = [...ledger.ledger.announced].sort().join() !== present.join();
+  const changes = refresh.length > 0 || state.leftovers.length > 0 || announce;
+  const unlinked = feasible.filter(({ fingerprint }) => state.unlinked.has(fingerprint));
   return {
     wanted,
     required: feasible.map(({ fingerprint }) => fingerprint),
     add,
     remove,
-    heldBack,
-    clean: input.state.leftovers,
-    relink: unlinked.map(({ fingerprint }) => input.nameOf(fingerprint)),
+    heldBack: mayRemove(input) ? [] : candidates,
+    clean: state.leftovers,
+    relink: unlinked.map(({ fingerprint }) => nameOf(fingerprint)),
     refresh,
     present,
-    announce: [...input.ledger.ledger.announced].sort().join() !== present.join(),
-    forget: input.policy.removeAll && input.ledger.state !== 'absent',
+    announce,
+    forget: policy.removeAll && (changes || ledger.state !== 'absent'),
     conflicts: [...barredNames].map(
       (name) => `${name} on the host is not ours, though it bears our name; move it away`,
     ),

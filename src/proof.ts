@@ -27,10 +27,14 @@ function presenceReasons({ wanted, required }: Plan, state: StoreState, store: T
   });
 }
 
-/** Where a removed certificate is still trusted: the file of another that carries it, or undefined when by nothing. */
+/**
+ * Where a removed certificate is still trusted: in the file of another that carries it; in the bundle, for no reason; in
+ * a file that somebody left beside the bundle. Undefined when nothing trusts it.
+ */
 function holderOf(fingerprint: string, state: StoreState, store: TrustStore): string | undefined {
-  const holder = store.holders(fingerprint)[0];
-  return holder === undefined ? undefined : (state.carriers.get(fingerprint) ?? holder);
+  const [holder] = store.holders(fingerprint);
+  if (holder === undefined) return undefined;
+  return state.carriers.get(fingerprint) ?? (state.trusted.has(fingerprint) ? store.bundle : holder);
 }
 
 /** Proves a plan against the state of the host after it. */
@@ -63,6 +67,6 @@ export function bundleReasons(bundle: Bundle, heldBack: number): readonly string
   if (first === undefined) return [];
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
   const place = first.index === undefined ? first.source : `${first.source}[${first.index}]`;
-  const held = heldBack > 0 ? `; ${heldBack} removals wait until the bundle is valid` : '';
+  const held = heldBack > 0 ? `; removals that wait until the bundle is valid: ${heldBack}` : '';
   return [`${first.code}: ${place}: ${first.message}${more}${held}`];
 }

@@ -11,7 +11,7 @@ import { explain } from './host/problem.ts';
 import { type Plan, type Policy, decide, isIdle } from './plan.ts';
 import { type Proof, bundleReasons, prove } from './proof.ts';
 import { openStore } from './stores/detect.ts';
-import type { Clock, StoreState, TrustStore } from './stores/store.ts';
+import type { Clock, StoreState, TrustStore, WatchedDirectory } from './stores/store.ts';
 
 /** What one pass found and did. Its JSON is the stable output of `apply` and `remove`. */
 export interface Report {
@@ -56,8 +56,8 @@ export interface PassSettings {
 export interface Reconciler {
   /** Makes one pass. Never throws: what goes wrong is a reason in the report. Not to be called while one is under way. */
   pass(): Promise<{ readonly report: Report; readonly bundle: Bundle }>;
-  /** The trust store of the host, once a pass has found it. */
-  store(): TrustStore | undefined;
+  /** Directories in which a change can mean drift, as this process sees them; none before a pass has found the store. */
+  watched(): readonly WatchedDirectory[];
 }
 
 /** Other writers of the store can undo a change while it is proven; so often it is made again within one pass. */
@@ -105,8 +105,8 @@ function intended(store: TrustStore, ledger: Ledger, { required, remove, heldBac
 
 /** The ledger after a change: what is there, and as long as the host is not proven, what may be. */
 function recorded(intent: Ledger, plan: Plan, made: readonly string[], proven: boolean): Ledger {
-  const present = new Set(plan.present);
-  const files = proven ? intent.files.filter(({ name }) => present.has(name)) : intent.files;
+  const kept = new Set([...plan.present, ...plan.heldBack.map(({ name }) => name)]);
+  const files = proven ? intent.files.filter(({ name }) => kept.has(name)) : intent.files;
   return { ...intent, files, announced: [...plan.present], made: [...new Set([...intent.made, ...made])].sort() };
 }
 
@@ -129,7 +129,7 @@ async function change(scene: Scene, lock: Lock, { ledger, plan }: Survey): Promi
   const proof = prove(store, plan, store.observe(plan.wanted));
   const proven = proof.hostReasons.length === 0;
   const record = recorded(intent, plan, made, proven);
-  if (settings.policy.removeAll && proven) removeLedger(host, settings.instance, record);
+  if (plan.forget && proven) removeLedger(host, settings.instance, record);
   else writeLedger(host, settings.instance, record);
   return { proof, notes };
 }
@@ -233,8 +233,9 @@ function reportOf(basis: Basis, scene: Scene, outcome: Outcome): Omit<Report, 'm
  */
 export function openReconciler(settings: PassSettings, read: () => readonly Reading[], clock: Clock): Reconciler {
   let store: TrustStore | undefined;
+  let watched: readonly WatchedDirectory[] = [];
   return {
-    store: () => store,
+    watched: () => watched,
     async pass() {
       const started = clock.now();
       const bundle = readBundle(read(), { ...settings.rules, now: new Date(started) });
@@ -244,6 +245,7 @@ export function openReconciler(settings: PassSettings, read: () => readonly Read
       try {
         const host = openHost(settings.hostRoot);
         store ??= openStore(host, settings.instance, clock);
+        watched = store.watched.map(({ path, concerns }) => ({ path: host.locate(path), concerns }));
         const scene: Scene = { host, store, settings, bundle };
         const report = reportOf(basis, scene, await converge(scene));
         return { report: { ...report, milliseconds: clock.now() - started }, bundle };

@@ -4,6 +4,9 @@
  */
 import type { Clock } from '../stores/store.ts';
 
+/** A longer timer fires at once. */
+const longestTimerMs = 2 ** 31 - 1;
+
 export interface Pacing {
   /** Triggers that come so close together are one. */
   readonly foldMs: number;
@@ -34,7 +37,7 @@ export interface Loop {
 export function pause(pacing: Pacing, end: PassEnd, failures: number, random: () => number): number {
   const spread = 0.9 + random() * 0.2;
   if (!end.converged) return Math.min(pacing.retryMs * 2 ** (failures - 1), pacing.longestRetryMs) * spread;
-  return (end.changed ? pacing.recheckMs : pacing.resyncMs) * spread;
+  return Math.min((end.changed ? pacing.recheckMs : pacing.resyncMs) * spread, longestTimerMs);
 }
 
 interface State {

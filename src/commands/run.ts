@@ -3,9 +3,9 @@
  * SIGTERM once the pass under way has ended.
  */
 import { statSync } from 'node:fs';
-import { dirname, basename, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { type WatchTarget, openWatch } from '../host/watch.ts';
-import { type PassSettings, type Reconciler, type Report, openReconciler } from '../reconcile.ts';
+import { type PassSettings, type Report, openReconciler } from '../reconcile.ts';
 import { openHealth } from '../report/health.ts';
 import { type Logger, openLog, openPassLog } from '../report/log.ts';
 import { openScrape } from '../report/scrape.ts';
@@ -25,20 +25,23 @@ const lockWaitMs = 60_000;
 /** After SIGTERM a removal that fails is tried again for so long, within the pod's grace period of 120 s. */
 const leaveMs = 90_000;
 
+/** Whether a path is a directory; one that is not there may become one. */
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return true;
+  }
+}
+
 /** The directories in which a change can mean another bundle. A file is watched by its directory: it may be replaced. */
 function bundleTargets(paths: readonly string[]): readonly WatchTarget[] {
   return paths.map((path) => {
+    if (isDirectory(path)) return { path, concerns: () => true };
     const name = basename(path);
-    const isDirectory = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? true;
     // The kubelet's names, which begin with two dots, tell of a new version of the file too.
-    return isDirectory
-      ? { path, concerns: () => true }
-      : { path: dirname(path), concerns: (entry) => entry === name || entry.startsWith('..') };
+    return { path: dirname(path), concerns: (entry) => entry === name || entry.startsWith('..') };
   });
-}
-
-function hostTargets(reconciler: Reconciler, hostRoot: string): readonly WatchTarget[] {
-  return (reconciler.store()?.watched ?? []).map(({ path, concerns }) => ({ path: join(hostRoot, path), concerns }));
 }
 
 function hasChanged({ added, repaired, removed, refreshed }: Report): boolean {
@@ -95,7 +98,7 @@ function openAgent(config: RunConfig, log: Logger, loop: Loop): Agent {
       const result = { ...report, anchors: bundle.anchors };
       for (const told of [health.end, scrape.record, logPass]) told(result);
       // What changed before the watches stood is found by a pass after they do.
-      const targets = [...bundleTargets(config.bundle), ...hostTargets(reconciler, config.hostRoot)];
+      const targets = [...bundleTargets(config.bundle), ...reconciler.watched()];
       if (await watch.follow(targets)) loop.trigger();
       const changed = hasChanged(report);
       tidy(changed);

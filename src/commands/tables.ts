@@ -3,34 +3,70 @@
  */
 import { styleText } from 'node:util';
 import Table from 'cli-table3';
+import { printable } from '../bundle/text.ts';
 import type { Anchor, Bundle, Finding } from '../bundle/types.ts';
 import type { Report } from '../reconcile.ts';
 import type { OutputStream } from './config.ts';
 
+/** Longer than any line that was meant to be read. */
+const lineLimit = 2_000;
+
 type Style = 'red' | 'yellow' | 'green' | 'dim' | 'bold';
 
-/** Colours a text for this stream: none when it is piped, or NO_COLOR is set. */
+/** Colours a text for this stream: none when it is piped, or NO_COLOR is set (https://no-color.org). */
 function paint(stream: OutputStream, style: Style, text: string): string {
-  return stream.isTTY === true ? styleText(style, text, { validateStream: false }) : text;
+  const colours = stream.isTTY === true && (process.env['NO_COLOR'] ?? '') === '';
+  return colours ? styleText(style, text, { validateStream: false }) : text;
 }
 
-/** Rows under a heading. On a terminal aligned and cut to its width, else one line each, fields separated by tabs. */
-function rows(stream: OutputStream, head: readonly string[], body: readonly (readonly string[])[]): string {
-  if (stream.isTTY !== true) return [head, ...body].map((row) => `${row.join('\t')}\n`).join('');
-  const none = Object.fromEntries(
-    ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'].map((k) => [
-      k,
-      '',
-    ]),
-  );
-  const inner = Object.fromEntries(['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'].map((k) => [k, '']));
+const gap = '  ';
+const narrowest = 8;
+
+/** The widths of columns that fit side by side into a terminal: the widest give way first. */
+function fit(widths: readonly number[], total: number): number[] {
+  const fitted = [...widths];
+  const excess = (): number => fitted.reduce((sum, width) => sum + width + gap.length, -gap.length) - total;
+  for (let widest = Math.max(...fitted); excess() > 0 && widest > narrowest; widest = Math.max(...fitted)) {
+    fitted[fitted.indexOf(widest)] = Math.max(widest - excess(), narrowest, secondWidest(fitted, widest) - 1);
+  }
+  return fitted;
+}
+
+function secondWidest(widths: readonly number[], widest: number): number {
+  return Math.max(...widths.filter((width) => width !== widest), narrowest);
+}
+
+/** Breaks words that are longer than their column, such as paths, so that no end of them is lost. */
+function breakWords(text: string, width: number): string {
+  return text.replace(new RegExp(`[^\\s]{${width}}(?=[^\\s])`, 'g'), '$&\n');
+}
+
+interface Cell {
+  readonly text: string;
+  readonly style?: Style;
+}
+
+/** Rows under a heading. On a terminal aligned within its width, else one line each, fields separated by tabs. */
+function rows(stream: OutputStream, head: readonly string[], body: readonly (readonly Cell[])[]): string {
+  const clean = body.map((row) => row.map((cell): Cell => ({ ...cell, text: printable(cell.text, lineLimit) })));
+  const plain = [head, ...clean.map((row) => row.map(({ text }) => text))];
+  if (stream.isTTY !== true) return plain.map((row) => `${row.join('\t')}\n`).join('');
+  const natural = head.map((_, column) => Math.max(...plain.map((row) => row[column]?.length ?? 0)));
+  const widths = fit(natural, stream.columns ?? 80);
+  const edges = ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'];
+  const inner = ['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'];
   const table = new Table({
     head: head.map((text) => paint(stream, 'bold', text)),
-    chars: { ...none, ...inner, middle: '  ' },
+    chars: { ...Object.fromEntries([...edges, ...inner].map((name) => [name, ''])), middle: gap },
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
+    colWidths: widths,
     wordWrap: true,
   });
-  table.push(...body.map((row) => [...row]));
+  const cellText = ({ text, style }: Cell, column: number): string => {
+    const broken = breakWords(text, widths[column] ?? text.length);
+    return style === undefined ? broken : paint(stream, style, broken);
+  };
+  table.push(...clean.map((row) => row.map(cellText)));
   return `${table.toString()}\n`;
 }
 
@@ -45,23 +81,24 @@ function placeOf({ source, index }: Finding): string {
   return index === undefined ? source : `${source}[${index}]`;
 }
 
-/** What the rules say of an anchor: the warnings at the places that carry it, else that it is good. */
-function verdictOn(stream: OutputStream, anchor: Anchor, findings: readonly Finding[]): string {
+/** What the rules say of an anchor: that it is one, and the warning at the places that carry it. */
+function verdictOn(anchor: Anchor, findings: readonly Finding[]): Cell {
   const places = new Set(anchor.carriers);
   const warning = findings.find(
     ({ severity, source, index }) => severity === 'warning' && places.has(`${source}#${index ?? ''}`),
   );
-  if (warning === undefined) return paint(stream, 'green', 'anchor');
-  return `${paint(stream, 'green', 'anchor')} ${paint(stream, 'yellow', `(${warning.code})`)}`;
+  return warning === undefined
+    ? { text: 'anchor', style: 'green' }
+    : { text: `anchor (${warning.code})`, style: 'yellow' };
 }
 
 function findingRows(stream: OutputStream, findings: readonly Finding[]): string {
   if (findings.length === 0) return '';
-  const body = findings.map((finding) => [
-    paint(stream, severityStyle[finding.severity], finding.severity),
-    finding.code,
-    placeOf(finding),
-    finding.message,
+  const body = findings.map((finding): Cell[] => [
+    { text: finding.severity, style: severityStyle[finding.severity] },
+    { text: finding.code },
+    { text: placeOf(finding) },
+    { text: finding.message },
   ]);
   return `\n${rows(stream, ['SEVERITY', 'FINDING', 'WHERE', 'MESSAGE'], body)}`;
 }
@@ -73,12 +110,12 @@ function count(number: number, noun: string): string {
 
 /** A bundle as `check` shows it: its anchors, its findings, and one line that sums them up. */
 export function bundleTable(bundle: Bundle, stream: OutputStream, now: Date): string {
-  const body = bundle.anchors.map((anchor) => [
-    anchor.subject,
-    anchor.fingerprint.slice(0, 16),
-    daysLeft(anchor, now),
-    anchor.key,
-    verdictOn(stream, anchor, bundle.findings),
+  const body = bundle.anchors.map((anchor): Cell[] => [
+    { text: anchor.subject },
+    { text: anchor.fingerprint.slice(0, 16) },
+    { text: daysLeft(anchor, now) },
+    { text: anchor.key },
+    verdictOn(anchor, bundle.findings),
   ]);
   const anchors = rows(stream, ['SUBJECT', 'FINGERPRINT', 'EXPIRES', 'KEY', 'VERDICT'], body);
   const errors = bundle.findings.filter(({ severity }) => severity === 'error').length;
@@ -86,19 +123,26 @@ export function bundleTable(bundle: Bundle, stream: OutputStream, now: Date): st
   return `${anchors}${findingRows(stream, bundle.findings)}\n${count(bundle.anchors.length, 'anchor')}, ${sum}, digest ${bundle.digest}\n`;
 }
 
+/** One line each, whatever a host's hooks print or its files are called. */
 function lines(title: string, list: readonly string[]): string {
-  return list.map((text) => `${title}\t${text}\n`).join('');
+  return list.map((text) => `${title}\t${printable(text, lineLimit)}\n`).join('');
+}
+
+/** What a dry run comes to: what would be done is listed above it. */
+function dryRunLine(report: Report): string {
+  const refused = report.findings.some(({ severity }) => severity === 'error') || report.store === undefined;
+  const reason = refused ? report.reasons.at(-1) : undefined;
+  return `dry run, nothing was changed${reason === undefined ? '' : `; not converged: ${printable(reason, lineLimit)}`}\n`;
 }
 
 function verdictLine(report: Report, stream: OutputStream): string {
-  if (report.dryRun) return 'dry run: nothing was changed\n';
   const [reason, ...more] = report.reasons;
   if (report.converged) {
     const trusted = report.anchors.length === 0 ? 'nothing of this instance' : 'the bundle';
     return `${paint(stream, 'green', 'converged')}: the host is proven to trust ${trusted}\n`;
   }
-  const rest = more.map((text) => `  ${text}\n`).join('');
-  return `${paint(stream, 'red', 'not converged')}: ${reason ?? 'unknown'}\n${rest}`;
+  const rest = more.map((text) => `  ${printable(text, lineLimit)}\n`).join('');
+  return `${paint(stream, 'red', 'not converged')}: ${printable(reason ?? 'unknown', lineLimit)}\n${rest}`;
 }
 
 /** A pass as `apply` and `remove` show it. */
@@ -118,5 +162,5 @@ export function reportTable(report: Report, stream: OutputStream): string {
   ].join('');
   // What removes all has no bundle to tell of.
   const sum = report.anchors.length === 0 ? '' : `digest\t${report.digest}\nanchors\t${report.anchors.length}\n`;
-  return `${store}${sum}${changes}${findingRows(stream, report.findings)}${verdictLine(report, stream)}`;
+  return `${store}${sum}${changes}${findingRows(stream, report.findings)}${report.dryRun ? dryRunLine(report) : verdictLine(report, stream)}`;
 }

@@ -48,6 +48,14 @@ export function collect(text: string, before: readonly string[] | undefined): re
   return [...(before ?? []), text];
 }
 
+/** The name of a Node: a DNS subdomain (RFC 1123). */
+export function parseNodeName(text: string): string {
+  if (!/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(text)) {
+    throw new InvalidArgumentError('the name of a Node, as kubectl get nodes prints it.');
+  }
+  return text;
+}
+
 /** KEY=VALUE, as kubectl label takes it. */
 export function parseLabel(text: string): { key: string; value: string } {
   const match = /^((?:[a-z0-9.-]+\/)?[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?)=([\w.-]*)$/.exec(text);

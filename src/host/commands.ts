@@ -23,6 +23,8 @@ export interface CommandResult {
 }
 
 const graceMs = 10_000;
+/** How long after a command's end its output is still read. */
+const lingerMs = 200;
 const defaultTimeoutMs = 180_000;
 /** Only the end of what a command prints is kept: it goes into one line of a report. */
 const outputLimit = 16 * 1024;
@@ -97,9 +99,18 @@ export async function runInRoot(
   child.all.on('data', (chunk: Buffer) => {
     output = (output + chunk.toString()).slice(-outputLimit);
   });
+  // A daemon that a hook has started may hold the output open for ever.
+  let linger: NodeJS.Timeout | undefined;
+  child.nodeChildProcess.once('exit', () => {
+    linger = setTimeout(() => {
+      child.stdout.destroy();
+      child.stderr.destroy();
+    }, lingerMs);
+  });
   const limit = limitTime(child.pid, options.timeoutMs ?? defaultTimeoutMs);
   const result = await child;
   const timedOut = limit.end();
+  clearTimeout(linger);
   if (result.failed && result.exitCode === undefined && result.signal === undefined) {
     throw new Problem(`cannot run ${command} on the host: ${explain(result.cause)}`);
   }

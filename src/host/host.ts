@@ -149,19 +149,16 @@ function writeWhole(path: string, content: string | Buffer, options: WriteOption
 function reading(root: string): Pick<Host, 'locate' | 'read' | 'list' | 'entry' | 'target' | 'link'> {
   const at = (path: string): string => resolveInRoot(root, path, false);
   const through = (path: string): string => resolveInRoot(root, path, true);
+  const look = <T>(path: string, action: () => T): T | undefined =>
+    ifThere(`cannot look at ${path} on the host`, action);
   const stat = (path: string): Entry => entryOf(fs.lstatSync(path, { bigint: true }));
   return {
-    locate: through,
+    locate: (path) => orProblem(`cannot look at ${path} on the host`, () => through(path)),
     read: (path) => ifThere(`cannot read ${path} on the host`, () => readRegular(through(path))),
     list: (path) => ifThere(`cannot list ${path} on the host`, () => fs.readdirSync(through(path)).sort()),
-    entry: (path) => ifThere(`cannot look at ${path} on the host`, () => stat(at(path))),
-    target: (path) => ifThere(`cannot look at ${path} on the host`, () => stat(through(path))),
-    link: (path) => {
-      const located = at(path);
-      return ifThere(`cannot look at ${path} on the host`, () =>
-        fs.lstatSync(located).isSymbolicLink() ? fs.readlinkSync(located) : undefined,
-      );
-    },
+    entry: (path) => look(path, () => stat(at(path))),
+    target: (path) => look(path, () => stat(through(path))),
+    link: (path) => look(path, () => (fs.lstatSync(at(path)).isSymbolicLink() ? fs.readlinkSync(at(path)) : undefined)),
   };
 }
 
@@ -192,7 +189,9 @@ function writingFiles(root: string): Pick<Host, 'write' | 'publish' | 'remove'> 
 function makePath(path: string): string | undefined {
   if (fs.existsSync(path)) return undefined;
   const above = makePath(posix.dirname(path));
-  fs.mkdirSync(path, { mode: 0o755 });
+  fs.mkdirSync(path);
+  // Every user's programs read the trust store, whatever the umask.
+  fs.chmodSync(path, 0o755);
   return above ?? path;
 }
 

@@ -67,6 +67,8 @@ export function writeLedger(host: Host, instance: string, ledger: Ledger): void 
 /** Removes an instance's ledger, and the directories made by us that are empty now. */
 export function removeLedger(host: Host, instance: string, ledger: Ledger): void {
   host.remove(ledgerPath(instance));
+  const leftovers = (host.list(stateDirectory) ?? []).filter((name) => name.startsWith(`.${instance}.json.`));
+  for (const name of leftovers) host.remove(`${stateDirectory}/${name}`);
   // The state directory may have been made by another instance, which is gone too when it is empty.
   for (const directory of [stateDirectory, ...[...ledger.made].reverse()]) host.removeDirectory(directory);
 }

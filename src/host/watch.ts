@@ -3,7 +3,7 @@
  * doubled, so nothing but a pass ever follows from one.
  */
 import { realpathSync, statSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { watch as chokidarWatch } from 'chokidar';
 import { explain } from './problem.ts';
 
@@ -42,11 +42,15 @@ interface Followed {
 async function start(target: WatchTarget, changed: () => void, failed: (reason: string) => void): Promise<Followed> {
   const identity = identityOf(target.path);
   if (identity === undefined) return { identity, close: () => Promise.resolve() };
-  const watcher = chokidarWatch(target.path, {
+  const directory = realpathSync(target.path);
+  // The directory above tells when another one takes the place of this one.
+  const above = dirname(directory);
+  const isInside = (path: string): boolean => dirname(path) === directory && target.concerns(basename(path));
+  const watcher = chokidarWatch([directory, above], {
     ignoreInitial: true,
     depth: 0,
     followSymlinks: false,
-    ignored: (path) => path !== target.path && !target.concerns(basename(path)),
+    ignored: (path) => path !== directory && path !== above && !isInside(path),
   });
   watcher.on('all', changed);
   // Out of inotify watches, say: passes still come with every resync.
@@ -59,6 +63,14 @@ async function start(target: WatchTarget, changed: () => void, failed: (reason: 
     }),
   );
   return { identity, close: () => watcher.close() };
+}
+
+/** One target for each directory: what concerns one of several concerns it. */
+function merge(targets: readonly WatchTarget[]): readonly WatchTarget[] {
+  return [...Map.groupBy(targets, ({ path }) => path)].map(([path, same]) => ({
+    path,
+    concerns: (name) => same.some(({ concerns }) => concerns(name)),
+  }));
 }
 
 /**
@@ -77,7 +89,7 @@ export function openWatch(changed: () => void, failed: (reason: string) => void)
       const paths = new Set(targets.map(({ path }) => path));
       for (const path of followed.keys()) if (!paths.has(path)) await drop(path);
       let started = false;
-      for (const target of targets) {
+      for (const target of merge(targets)) {
         const known = followed.get(target.path);
         if (known !== undefined && known.identity === identityOf(target.path)) continue;
         await drop(target.path);

@@ -34,10 +34,11 @@ export function openPassLog(log: Logger): (result: PassResult) => void {
     const news = now !== before;
     before = now;
     if (!isChange(result) && !news) return;
-    const { converged, digest, added, repaired, removed, heldBack, refreshed, findings, notes, reasons, milliseconds } =
-      result;
-    const fields = { digest, added, repaired, removed, heldBack, refreshed, findings, notes, reasons, milliseconds };
-    if (converged) log.info({ ...fields, anchors: result.anchors.length }, 'the host trusts the bundle');
-    else log.error({ ...fields, anchors: result.anchors.length }, `not converged: ${reasons[0] ?? 'unknown'}`);
+    const { converged, digest, added, repaired, removed, heldBack, stillTrusted, refreshed } = result;
+    const { findings, notes, reasons, milliseconds } = result;
+    const changes = { added, repaired, removed, heldBack, stillTrusted, refreshed };
+    const fields = { digest, anchors: result.anchors.length, ...changes, findings, notes, reasons, milliseconds };
+    if (converged) log.info(fields, 'the host trusts the bundle');
+    else log.error(fields, `not converged: ${reasons[0] ?? 'unknown'}`);
   };
 }

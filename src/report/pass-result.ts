@@ -12,6 +12,7 @@ export interface PassResult {
   readonly repaired: readonly string[];
   readonly removed: readonly string[];
   readonly heldBack: readonly string[];
+  readonly stillTrusted: readonly { readonly fingerprint: string; readonly file: string }[];
   readonly refreshed: readonly string[];
   readonly notes: readonly string[];
   readonly reasons: readonly string[];

@@ -56,7 +56,7 @@ export async function openServer(host: string, port: number, answers: Answers): 
   const bound = server.address();
   const chosen = typeof bound === 'object' && bound !== null ? bound.port : port;
   return {
-    address: `${host}:${chosen}`,
+    address: host.includes(':') ? `[${host}]:${chosen}` : `${host}:${chosen}`,
     close: () =>
       new Promise((resolve) => {
         server.close(() => {

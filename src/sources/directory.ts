@@ -4,14 +4,15 @@
  */
 import * as fs from 'node:fs';
 import { join, sep } from 'node:path';
-import { maxFileBytes } from '../bundle/bundle.ts';
+import { maxFileBytes, maxTotalBytes } from '../bundle/bundle.ts';
+import { printable } from '../bundle/text.ts';
 import type { Finding, Reading, SourceFile } from '../bundle/types.ts';
 import { errnoOf, explain } from '../host/problem.ts';
 
 /** Directories in directories: a projected volume may have some. */
 const maxDepth = 4;
-/** How often a directory that the kubelet swaps while it is read is read anew. */
-const maxSwaps = 5;
+/** How often a directory is read anew when the kubelet swaps it while it is read. */
+const maxSwaps = 100;
 
 /** The link that the kubelet swings from one version of a volume to the next. */
 const versionLink = '..data';
@@ -57,6 +58,21 @@ interface Place {
   readonly path: string;
   readonly source: string;
   readonly depth: number;
+  readonly walk: Walk;
+}
+
+/** What one reading of a directory has seen so far, so that neither loops nor floods can make it long. */
+interface Walk {
+  readonly directories: Set<string>;
+  bytes: number;
+}
+
+function readFileOf(place: Place, real: string): Reading {
+  // The bundle is refused anyway when all files together are too large; the rest of a flood need not be read.
+  if (place.walk.bytes > maxTotalBytes) return { files: [], findings: [] };
+  const reading = readFile(real, place.source);
+  for (const { bytes } of reading.files) place.walk.bytes += bytes.length;
+  return reading;
 }
 
 function readEntry(place: Place): Reading {
@@ -67,9 +83,7 @@ function readEntry(place: Place): Reading {
     }
     const stats = fs.statSync(real);
     if (stats.isDirectory()) return readTree({ ...place, path: real, depth: place.depth + 1 });
-    return stats.isFile()
-      ? readFile(real, place.source)
-      : unreadable(place.source, `it is ${kindOf(stats)}; remove it`);
+    return stats.isFile() ? readFileOf(place, real) : unreadable(place.source, `it is ${kindOf(stats)}; remove it`);
   } catch (error) {
     return unreadable(place.source, explain(error));
   }
@@ -78,11 +92,16 @@ function readEntry(place: Place): Reading {
 function readTree(place: Place): Reading {
   if (place.depth > maxDepth)
     return unreadable(place.source, `directories nested deeper than ${maxDepth}; flatten them`);
+  // A link may lead back to where the walk has been.
+  if (place.walk.directories.has(place.path)) return { files: [], findings: [] };
+  place.walk.directories.add(place.path);
   const names = fs.readdirSync(place.path).sort();
   // Names that begin with two dots are the kubelet's own.
   const entries = names.filter((name) => !name.startsWith('..'));
   return merge(
-    entries.map((name) => readEntry({ ...place, path: join(place.path, name), source: `${place.source}/${name}` })),
+    entries.map((name) =>
+      readEntry({ ...place, path: join(place.path, name), source: printable(`${place.source}/${name}`) }),
+    ),
   );
 }
 
@@ -99,8 +118,14 @@ function versionOf(path: string): string | undefined {
 function readDirectory(path: string, source: string): Reading {
   for (let swaps = 0; ; swaps += 1) {
     const version = versionOf(path);
-    const reading = readTree({ boundary: fs.realpathSync(version ?? path), path: version ?? path, source, depth: 0 });
-    if (versionOf(path) === version || swaps === maxSwaps) return reading;
+    try {
+      const boundary = fs.realpathSync(version ?? path);
+      const walk: Walk = { directories: new Set(), bytes: 0 };
+      const reading = readTree({ boundary, path: boundary, source, depth: 0, walk });
+      if (versionOf(path) === version || swaps === maxSwaps) return reading;
+    } catch (error) {
+      if (versionOf(path) === version || swaps === maxSwaps) throw error;
+    }
   }
 }
 
@@ -110,7 +135,7 @@ function readDirectory(path: string, source: string): Reading {
  * @returns what could be read, and a finding for each entry that could not; it never throws
  */
 export function readSource(path: string): Reading {
-  const source = path.replace(/(?<=.)\/+$/, '');
+  const source = printable(path.replace(/(?<=.)\/+$/, ''));
   try {
     return fs.statSync(path).isDirectory() ? readDirectory(path, source) : readFile(path, source);
   } catch (error) {

@@ -19,6 +19,8 @@ type Labels = Readonly<Record<string, string>>;
 
 /** Reads the labels of a Node with the pod's own service account. */
 async function readLabels(nodeName: string): Promise<Labels> {
+  if (process.env['KUBERNETES_SERVICE_HOST'] === undefined)
+    throw new Error('no cluster here (KUBERNETES_SERVICE_HOST is not set)');
   // Loaded at the end only: an agent at rest does not carry the API client.
   const { CoreV1Api, KubeConfig } = await import('@kubernetes/client-node');
   const config = new KubeConfig();

@@ -14,7 +14,7 @@ export interface CertificateFile {
 }
 
 export interface CertificateFiles {
-  /** What a file holds; undefined when it is not there. */
+  /** What a file holds; undefined when no file is there. */
   read(path: string): CertificateFile | undefined;
 }
 
@@ -84,7 +84,7 @@ export function openCertificateFiles(host: Host): CertificateFiles {
   return {
     read(path) {
       const entry = host.target(path);
-      if (entry === undefined) return undefined;
+      if (entry?.kind !== 'file') return undefined;
       const before = known.get(path);
       if (before?.version === entry.version) return before.file;
       const bytes = host.read(path);

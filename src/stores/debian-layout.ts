@@ -49,5 +49,8 @@ export function certificatePaths(host: Host, directory: string, depth = 0): read
 /** The distribution's certificates that /etc/ca-certificates.conf selects. */
 export function selectedPaths(host: Host): readonly string[] {
   const lines = host.read(debian.configuration)?.toString('utf8').split('\n') ?? [];
-  return lines.filter((line) => line !== '' && !/^[#!]/.test(line)).map((line) => `${debian.distribution}/${line}`);
+  return lines
+    .filter((line) => line !== '' && !/^[#!]/.test(line))
+    .map((line) => `${debian.distribution}/${line}`)
+    .filter((path) => host.target(path)?.kind === 'file');
 }

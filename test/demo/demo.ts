@@ -204,7 +204,7 @@ function summary({ msg, anchors, added, repaired, removed, milliseconds }: LogLi
 
 async function expectReady({ world, probes }: Stage): Promise<void> {
   const ask = (): Promise<ExecResult> => world.exec('curl', ['-qsS', `${probes}/readyz`]);
-  await until('ready', ask, ({ stdout }) => stdout.startsWith('ready: '));
+  await until('ready', ask, ({ stdout }) => stdout.startsWith('ready, '));
   await inView(world, 'curl', '-qsS', `${probes}/readyz`);
 }
 
