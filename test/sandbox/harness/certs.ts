@@ -132,8 +132,10 @@ async function makeIn(directory: string, options: CertOptions): Promise<Cert> {
   };
 }
 
-function extensions({ ca = true, names = [] }: CertOptions): string[] {
+function extensions({ ca = true, names = [], issuer }: CertOptions): string[] {
   const lines = ['subjectKeyIdentifier = hash'];
+  // Tells issuers with the same subject apart.
+  if (issuer !== undefined) lines.push('authorityKeyIdentifier = keyid');
   if (ca !== 'absent') lines.push(`basicConstraints = critical, CA:${ca ? 'TRUE' : 'FALSE'}`);
   if (ca === true) lines.push('keyUsage = critical, keyCertSign, cRLSign');
   const alternatives = names.map((name) => `${/^[\d.]+$|:/.test(name) ? 'IP' : 'DNS'}:${name}`);

@@ -1,0 +1,142 @@
+// Other writers of the store, and sudden death: no reader ever sees less than a whole bundle, and the next pass converges.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { lstat, utimes } from 'node:fs/promises';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { agent, eventually, signalGroup } from './harness/agent.ts';
+import { makeCert, type Cert } from './harness/certs.ts';
+import { chooseSeed, killRotations, randomFrom } from './harness/chaos.ts';
+import {
+  danglingLinks,
+  everywhere,
+  holdLock,
+  inBundle,
+  nowhere,
+  plainTemporary,
+  smallWorld,
+  trust,
+} from './harness/host.ts';
+import { mountSecret } from './harness/secret-mount.ts';
+import { watchBundle } from './harness/watcher.ts';
+import { createWorld } from './harness/world.ts';
+
+let kept: Cert;
+let one: Cert;
+let two: Cert;
+
+beforeAll(async () => {
+  [kept, one, two] = await Promise.all([makeCert(), makeCert(), makeCert()]);
+});
+
+describe('instances on one host', () => {
+  test('wait for each other', async () => {
+    await using world = await smallWorld();
+    await using secret = await mountSecret({ 'a.crt': one.pem });
+    await using lock = await holdLock(world);
+    const pass = { ended: false };
+    const applied = agent(world)
+      .apply(secret.directory)
+      .finally(() => (pass.ended = true));
+    // A pass with something to do waits; one without does not.
+    expect(await agent(world).remove('--instance', 'other')).toMatchObject({ code: 0 });
+    expect(pass.ended).toBe(false);
+    expect(await trust(world, one)).toEqual(nowhere);
+    await lock.undo();
+    expect(await applied).toMatchObject({ code: 0 });
+    expect(await trust(world, one)).toEqual(everywhere);
+  });
+
+  test('that start at once all converge, and no reader sees less than was there', async () => {
+    await using world = await smallWorld();
+    const before = await inBundle(world);
+    const cas = await Promise.all(Array.from({ length: 4 }, () => makeCert()));
+    await using watcher = await watchBundle(world, { floor: before.size, all: [...before] });
+    await Promise.all(
+      cas.map(async (ca, index) => {
+        await using secret = await mountSecret({ 'own.crt': ca.pem, 'common.crt': kept.pem });
+        expect(await agent(world).apply(secret.directory, '--instance', `i${index}`)).toMatchObject({ code: 0 });
+      }),
+    );
+    for (const ca of [...cas, kept]) expect(await trust(world, ca)).toEqual(everywhere);
+    const outcomes = await Promise.all(cas.map((_, index) => agent(world).remove('--instance', `i${index}`)));
+    expect(outcomes.map(({ code, report }) => ({ code, reasons: report.reasons }))).toEqual(
+      cas.map(() => ({ code: 0, reasons: [] })),
+    );
+    for (const ca of [...cas, kept]) expect(await trust(world, ca)).toEqual(nowhere);
+    expect(await inBundle(world)).toEqual(before);
+    expect((await watcher.stop()).firstBad).toEqual({});
+  });
+});
+
+describe("the host's own tool, run by others without a lock", () => {
+  test('beside rotations: readers always see a whole bundle, and each pass proves what it says', async () => {
+    const rotations = 8;
+    await using world = await createWorld();
+    const distribution = [...(await inBundle(world))];
+    await using secret = await mountSecret({ 'kept.crt': kept.pem, 'ca.crt': one.pem });
+    const { apply } = agent(world);
+    expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+    await using watcher = await watchBundle(world, {
+      floor: distribution.length + 2,
+      all: [...distribution, kept.fingerprint],
+      any: [one.fingerprint, two.fingerprint],
+    });
+    const others = (async () => {
+      // Two of them at once would spoil the bundle all by themselves.
+      for (let run = 0; run < rotations; run += 1) await world.exec('update-ca-certificates');
+    })();
+    for (let round = 0; round < rotations; round += 1) {
+      const [next, old] = round % 2 === 0 ? [two, one] : [one, two];
+      await secret.swap({ 'kept.crt': kept.pem, 'ca.crt': next.pem });
+      const { code, report } = await apply(secret.directory);
+      expect({ round, code, reasons: report.reasons }).toEqual({ round, code: 0, reasons: [] });
+      const held = await inBundle(world);
+      expect({ round, next: held.has(next.fingerprint), old: held.has(old.fingerprint) }).toEqual({
+        round,
+        next: true,
+        old: false,
+      });
+    }
+    await others;
+    const { counts, firstBad, versions } = await watcher.stop();
+    expect(firstBad).toEqual({});
+    expect(counts.whole).toBeGreaterThan(0);
+    expect(versions).toBeGreaterThan(rotations);
+    expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+    for (const ca of [kept, one]) expect(await trust(world, ca)).toEqual(everywhere);
+    expect(await trust(world, two)).toEqual(nowhere);
+    expect(await danglingLinks(world)).toEqual([]);
+  });
+
+  test('killed half way: the new CA is published at once, and what it left goes when it is old enough', async () => {
+    await using world = await createWorld();
+    const before = await inBundle(world);
+    const plain = spawn('chroot', [world.root, 'update-ca-certificates'], { stdio: 'ignore', detached: true });
+    const ended = once(plain, 'exit');
+    await eventually(async () => {
+      expect((await lstat(world.path(plainTemporary))).size).toBeGreaterThan(0);
+    });
+    signalGroup(plain.pid ?? 0, 'SIGKILL');
+    await ended;
+    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const applied = agent(world).apply(secret.directory);
+    await eventually(async () => {
+      expect(await inBundle(world)).toContain(one.fingerprint);
+    });
+    const old = new Date(Date.now() - 120_000);
+    await utimes(world.path(plainTemporary), old, old);
+    expect(await applied).toMatchObject({ code: 0 });
+    expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0 });
+    expect(await lstat(world.path(plainTemporary)).catch(() => 'gone')).toBe('gone');
+    expect(await inBundle(world)).toEqual(new Set([...before, one.fingerprint]));
+    expect(await trust(world, one)).toEqual(everywhere);
+  });
+});
+
+test('killed at any moment of a rotation, readers are well, and the next pass converges', async () => {
+  const seed = chooseSeed();
+  await using world = await smallWorld();
+  const counts = await killRotations(world, 10, randomFrom(seed));
+  expect({ seed, failures: counts.failures }).toEqual({ seed, failures: [] });
+  expect(counts.kills).toBe(10);
+});

@@ -1,0 +1,496 @@
+// What goes wrong with Debian's trust store, one test for each way (the tool checks nothing, has no lock and exits 0).
+import { chmod, lstat, mkdir, readFile, readdir, readlink, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { agent, eventually } from './harness/agent.ts';
+import { makeCert, makeServerCert, type Cert } from './harness/certs.ts';
+import { readBundle } from './harness/classify.ts';
+import {
+  anchors,
+  bundle,
+  certs,
+  danglingLinks,
+  everywhere,
+  fileOf,
+  inBundle,
+  installHook,
+  nameOf,
+  nowhere,
+  ourFiles,
+  plainRun,
+  plainTemporary,
+  smallWorld,
+  trust,
+} from './harness/host.ts';
+import { mountSecret } from './harness/secret-mount.ts';
+import { changedPaths } from './harness/snapshot.ts';
+import { curlTrusts, startTlsServer } from './harness/tls-server.ts';
+import type { World } from './harness/world.ts';
+
+let one: Cert;
+let two: Cert;
+let three: Cert;
+
+beforeAll(async () => {
+  [one, two, three] = await Promise.all([makeCert(), makeCert(), makeCert()]);
+});
+
+/** Whether the host's curl accepts a server whose certificate this CA issued. */
+async function curlAccepts(world: World, ca: Cert): Promise<boolean> {
+  await using server = await startTlsServer(await makeServerCert(ca, ['registry.example']));
+  return (await curlTrusts(world, server)).trusted;
+}
+
+/** As trust(), asked about a certificate that the CA issued: that names its issuer's key, not only its subject. */
+async function issuedIsTrusted(world: World, ca: Cert): ReturnType<typeof trust> {
+  return trust(world, await makeServerCert(ca, ['registry.example']));
+}
+
+/** The paths below these directories whose content matches, files only. */
+async function filesWith(world: World, pattern: string, ...directories: string[]): Promise<string> {
+  return (await world.exec('grep', ['-rlIs', '--', pattern, ...directories])).stdout;
+}
+
+const truncated = (cert: Cert): string => cert.pem.slice(0, cert.pem.length / 2);
+
+describe('what an admin may hand in', () => {
+  test('every form of input becomes one canonical file for each certificate, which every reader trusts', async () => {
+    await using world = await smallWorld();
+    const cas = await Promise.all(Array.from({ length: 7 }, () => makeCert()));
+    const [bom, crlf, bare, prose, first, second, der] = cas as [Cert, Cert, Cert, Cert, Cert, Cert, Cert];
+    const text = await world.exec('openssl', ['x509', '-text'], { input: prose.pem });
+    await using secret = await mountSecret({
+      'bom.pem': `\uFEFF${bom.pem}`,
+      'crlf.cer': crlf.pem.replaceAll('\n', '\r\n'),
+      'no newline (1).crt': bare.pem.trimEnd(),
+      preamble: text.stdout,
+      'two.pem': `first:\n${first.pem}second:\n${second.pem}`,
+      'binary.CRT': der.der,
+    });
+
+    const { code, report } = await agent(world).apply(secret.directory);
+
+    expect({ code, ...report }).toMatchObject({ code: 0, converged: true, findings: [], notes: [], reasons: [] });
+    expect([...report.added].sort()).toEqual(cas.map(({ fingerprint }) => fingerprint).sort());
+    expect(await ourFiles(world)).toEqual(cas.map((ca) => nameOf(ca)).sort());
+    for (const ca of cas) {
+      expect(await readFile(world.path(fileOf(ca)), 'utf8')).toBe(ca.pem);
+      expect((await lstat(world.path(fileOf(ca)))).mode & 0o777).toBe(0o644);
+      expect(await readlink(world.path(`${certs}/${nameOf(ca, '.pem')}`))).toBe(fileOf(ca));
+      expect(await trust(world, ca)).toEqual(everywhere);
+    }
+    expect(await curlAccepts(world, bom)).toBe(true);
+    expect(await curlAccepts(world, second)).toBe(true);
+  });
+
+  test('CAs with the same subject are both found by their hash', async () => {
+    await using world = await smallWorld();
+    const [old, renewed] = await Promise.all([
+      makeCert({ subject: '/CN=Rolled over' }),
+      makeCert({ subject: '/CN=Rolled over' }),
+    ]);
+    await using secret = await mountSecret({ 'ca.crt': old.pem + renewed.pem });
+    expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0 });
+    for (const ca of [old, renewed]) {
+      expect(await issuedIsTrusted(world, ca)).toEqual(everywhere);
+      expect(await curlAccepts(world, ca)).toBe(true);
+    }
+  });
+
+  test('a private key reaches no file of the host, nor does the certificate beside it', async () => {
+    await using world = await smallWorld();
+    await using secret = await mountSecret({ 'good.crt': one.pem, 'server.pem': two.pem + two.key });
+
+    const { code, report, stderr } = await agent(world).apply(secret.directory);
+
+    expect(code).toBe(1);
+    expect(report.findings).toMatchObject([{ code: 'private-key', source: `${secret.directory}/server.pem` }]);
+    expect(stderr).toContain('private-key');
+    expect(await filesWith(world, 'PRIVATE KEY', '/etc/ssl/certs', anchors, '/var/lib/node-ca-trust')).toBe('');
+    expect(await trust(world, one)).toEqual(everywhere);
+    expect(await trust(world, two)).toEqual(nowhere);
+  });
+
+  test('a truncated certificate breaks nobody', async () => {
+    await using world = await smallWorld();
+    const before = await inBundle(world);
+    await using secret = await mountSecret({ 'a.crt': truncated(two), 'b.crt': one.pem });
+
+    const { code, report } = await agent(world).apply(secret.directory);
+
+    expect(code).toBe(1);
+    expect(report.findings).toMatchObject([{ code: 'not-a-certificate', source: `${secret.directory}/a.crt` }]);
+    expect(await inBundle(world)).toEqual(new Set([...before, one.fingerprint]));
+    expect(await trust(world, one)).toEqual(everywhere);
+    expect(await curlAccepts(world, one)).toBe(true);
+  });
+});
+
+describe("somebody else's file in the anchor directory", () => {
+  const theirs = `${anchors}/theirs.crt`;
+  const broken = {
+    'truncated PEM': () => truncated(three),
+    'a private key': () => three.key,
+    'a certificate with its private key': () => three.key + three.pem,
+    DER: () => three.der,
+    nothing: () => '',
+  };
+
+  test.each(Object.entries(broken))(
+    'that is %s is named, left as it is, and breaks no reader',
+    async (_, contentOf) => {
+      await using world = await smallWorld();
+      const content = Buffer.from(contentOf());
+      await writeFile(world.path(theirs), content, { mode: 0o600 });
+      await writeFile(world.path(`${anchors}/zz-good.crt`), two.pem);
+      // Some of these make the tool itself give up, others poison the bundle.
+      await world.exec('update-ca-certificates');
+      const distribution = await world.exec('sh', ['-c', 'grep -c . /etc/ca-certificates.conf']);
+      await using secret = await mountSecret({ 'ca.crt': one.pem });
+
+      for (const pass of ['first', 'second']) {
+        const { code, report } = await agent(world).apply(secret.directory);
+        expect({ pass, code, reasons: report.reasons }).toEqual({ pass, code: 0, reasons: [] });
+        expect(report.notes.filter((note) => note.includes(theirs))).toHaveLength(1);
+      }
+      const held = await inBundle(world);
+      expect([...held]).toEqual(expect.arrayContaining([one.fingerprint, two.fingerprint]));
+      expect(held.size).toBeGreaterThanOrEqual(Number(distribution.stdout) + 2);
+      expect(await filesWith(world, 'PRIVATE KEY', bundle)).toBe('');
+      expect(await curlAccepts(world, one)).toBe(true);
+      expect(await curlAccepts(world, two)).toBe(true);
+      expect((await readFile(world.path(theirs))).equals(content)).toBe(true);
+      expect((await lstat(world.path(theirs))).mode & 0o777).toBe(0o600);
+
+      await agent(world).remove();
+      expect((await readFile(world.path(theirs))).equals(content)).toBe(true);
+      expect(await curlAccepts(world, two)).toBe(true);
+    },
+  );
+
+  test('that begins with a BOM was trusted before and stays so, also beside a broken one', async () => {
+    await using world = await smallWorld();
+    await writeFile(world.path(theirs), `\uFEFF${three.pem}`);
+    await plainRun(world);
+    expect(await trust(world, three)).toEqual(everywhere);
+    await using secret = await mountSecret({ 'ca.crt': one.pem });
+    expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0 });
+    for (const ca of [one, three]) expect(await trust(world, ca)).toEqual(everywhere);
+
+    await writeFile(world.path(`${anchors}/broken.crt`), truncated(two));
+    await plainRun(world);
+    expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0 });
+    for (const ca of [one, three]) expect(await trust(world, ca)).toEqual(everywhere);
+  });
+
+  test('that says for what its CA is not trusted is not trusted for it afterwards', async () => {
+    await using world = await smallWorld();
+    const refuse = await world.exec('openssl', ['x509', '-addreject', 'serverAuth', '-trustout'], { input: three.pem });
+    expect(refuse.stdout).toContain('BEGIN TRUSTED CERTIFICATE');
+    await writeFile(world.path(theirs), refuse.stdout);
+    await plainRun(world);
+    expect(await curlAccepts(world, three)).toBe(false);
+    await writeFile(world.path(`${anchors}/broken.crt`), truncated(two));
+    await using secret = await mountSecret({ 'ca.crt': one.pem });
+    expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0 });
+    expect(await curlAccepts(world, one)).toBe(true);
+    expect(await curlAccepts(world, three)).toBe(false);
+  });
+
+  test('whose name makes the tool give up is one clear line, and the bundle stays', async () => {
+    await using world = await smallWorld();
+    await writeFile(world.path(`${anchors}/new\nline.crt`), three.pem);
+    const before = await readFile(world.path(bundle));
+    await using secret = await mountSecret({ 'ca.crt': one.pem });
+    const { code, report, stderr } = await agent(world).apply(secret.directory);
+    expect(code).toBe(1);
+    expect(report.reasons).toHaveLength(1);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+    expect(stderr).toContain('update-ca-certificates on the host');
+    expect((await readFile(world.path(bundle))).equals(before)).toBe(true);
+    expect(await curlAccepts(world, one)).toBe(false);
+
+    await rm(world.path(`${anchors}/new\nline.crt`));
+    expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0 });
+    expect(await curlAccepts(world, one)).toBe(true);
+  });
+});
+
+describe("another run's temporary bundle", () => {
+  const minutes = 60_000;
+
+  /** What a plain run leaves that was killed when `removed` was still to be trusted. */
+  async function leave(world: World, removed: Cert, ageMs: number): Promise<void> {
+    const held = await readFile(world.path(bundle), 'utf8');
+    await writeFile(world.path(plainTemporary), removed.pem + held.slice(0, held.length / 2));
+    const then = new Date(Date.now() - ageMs);
+    await utimes(world.path(plainTemporary), then, then);
+  }
+
+  test('left behind is removed and not added to: no removed CA comes back', async () => {
+    await using world = await smallWorld();
+    await using secret = await mountSecret({ 'ca.crt': one.pem });
+    const { apply } = agent(world);
+    await apply(secret.directory);
+    await leave(world, two, 2 * minutes);
+    await secret.swap({ 'ca.crt': three.pem });
+
+    expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { stillTrusted: [] } });
+    expect(await lstat(world.path(plainTemporary)).catch(() => 'gone')).toBe('gone');
+    await plainRun(world);
+
+    expect(await trust(world, three)).toEqual(everywhere);
+    for (const ca of [one, two]) expect(await trust(world, ca)).toEqual(nowhere);
+    expect(await filesWith(world, two.pem.split('\n')[2] ?? '', certs)).toBe('');
+  });
+
+  test('left behind is removed even when there is nothing else to do', async () => {
+    await using world = await smallWorld();
+    await using secret = await mountSecret({ 'ca.crt': one.pem });
+    const { apply } = agent(world);
+    await apply(secret.directory);
+    await leave(world, two, 2 * minutes);
+    expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { refreshed: [] } });
+    expect(await lstat(world.path(plainTemporary)).catch(() => 'gone')).toBe('gone');
+  });
+
+  test('of a run that is alive is left alone and waited for, and what it undoes is done again', async () => {
+    await using world = await smallWorld();
+    const stale = await readFile(world.path(bundle));
+    await using secret = await mountSecret({ 'ca.crt': one.pem });
+    await writeFile(world.path(plainTemporary), stale);
+    const pass = { ended: false };
+    const applied = agent(world)
+      .apply(secret.directory)
+      .finally(() => (pass.ended = true));
+    await eventually(async () => {
+      expect(await inBundle(world)).toContain(one.fingerprint);
+    });
+    expect(pass.ended).toBe(false);
+    expect((await readFile(world.path(plainTemporary))).equals(stale)).toBe(true);
+
+    await rename(world.path(plainTemporary), world.path(bundle));
+
+    expect(await applied).toMatchObject({ code: 0, report: { converged: true } });
+    expect(await trust(world, one)).toEqual(everywhere);
+  });
+
+  test('of a run that is alive brings a removed CA back, and that is not the end of it', async () => {
+    await using world = await smallWorld();
+    await using secret = await mountSecret({ 'a.crt': one.pem, 'b.crt': two.pem });
+    const { apply } = agent(world);
+    await apply(secret.directory);
+    await writeFile(world.path(plainTemporary), await readFile(world.path(bundle)));
+    await secret.swap({ 'b.crt': two.pem });
+    const applied = apply(secret.directory);
+    await eventually(async () => {
+      expect(await inBundle(world)).not.toContain(one.fingerprint);
+    });
+    await rename(world.path(plainTemporary), world.path(bundle));
+    expect(await applied).toMatchObject({ code: 0, report: { converged: true, removed: [one.fingerprint] } });
+    expect(await trust(world, one)).toEqual(nowhere);
+    expect(await trust(world, two)).toEqual(everywhere);
+  });
+});
+
+describe('what somebody undid is found and mended', () => {
+  const damages: Record<string, (world: World, ca: Cert) => Promise<void>> = {
+    'the hash link': (world, ca) => rm(world.path(`${certs}/${ca.subjectHash}.0`)),
+    'the link to our file': (world, ca) => rm(world.path(`${certs}/${nameOf(ca, '.pem')}`)),
+    'both links': async (world, ca) => {
+      await rm(world.path(`${certs}/${ca.subjectHash}.0`));
+      await rm(world.path(`${certs}/${nameOf(ca, '.pem')}`));
+    },
+    'our file': (world, ca) => rm(world.path(fileOf(ca))),
+    'our file, and the tool has run since': async (world, ca) => {
+      await rm(world.path(fileOf(ca)));
+      await plainRun(world);
+    },
+    'the effective bundle': (world) => rm(world.path(bundle)),
+    'the effective bundle, cut short': (world) => writeFile(world.path(bundle), two.pem),
+    'the effective bundle, without ours': async (world, ca) => {
+      const text = await readFile(world.path(bundle), 'utf8');
+      await writeFile(world.path(bundle), text.replace(ca.pem, ''));
+    },
+    'the content of our file': (world, ca) => writeFile(world.path(fileOf(ca)), two.pem),
+    'the content of our file, and the tool has run since': async (world, ca) => {
+      await writeFile(world.path(fileOf(ca)), two.pem);
+      await plainRun(world);
+    },
+    'the content of our file, now broken, and the tool has run since': async (world, ca) => {
+      await writeFile(world.path(fileOf(ca)), truncated(ca));
+      await plainRun(world);
+    },
+    'the mode of our file': (world, ca) => chmod(world.path(fileOf(ca)), 0o600),
+  };
+
+  test.each(Object.entries(damages).filter(([what]) => what !== 'the mode of our file'))('%s', async (_, damage) => {
+    await using world = await smallWorld();
+    await using secret = await mountSecret({ 'ca.crt': one.pem });
+    const { apply } = agent(world);
+    await apply(secret.directory);
+    const before = await world.snapshot();
+    const held = await inBundle(world);
+
+    await damage(world, one);
+    const { code, report } = await apply(secret.directory);
+
+    expect({ code, reasons: report.reasons }).toEqual({ code: 0, reasons: [] });
+    expect(report.refreshed).not.toEqual([]);
+    expect(changedPaths(before, await world.snapshot())).toEqual([]);
+    expect(await inBundle(world)).toEqual(held);
+    expect(await trust(world, one)).toEqual(everywhere);
+    expect(await trust(world, two)).toEqual(nowhere);
+    expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { refreshed: [] } });
+  });
+
+  test('the first of two hash links of one subject', async () => {
+    await using world = await smallWorld();
+    const pair = await Promise.all([
+      makeCert({ subject: '/CN=Rolled over' }),
+      makeCert({ subject: '/CN=Rolled over' }),
+    ]);
+    await using secret = await mountSecret({ 'ca.crt': pair[0].pem + pair[1].pem });
+    const { apply } = agent(world);
+    await apply(secret.directory);
+    await rm(world.path(`${certs}/${pair[0].subjectHash}.0`));
+    const { code, report } = await apply(secret.directory);
+    expect(code).toBe(0);
+    expect([...report.repaired].sort()).toEqual(pair.map(({ fingerprint }) => fingerprint).sort());
+    for (const ca of pair) expect(await issuedIsTrusted(world, ca)).toEqual(everywhere);
+  });
+});
+
+describe('removal', () => {
+  test('takes the CA from the bundle and the hashed directory, and leaves no link behind', async () => {
+    await using world = await smallWorld();
+    await using secret = await mountSecret({ 'one.crt': one.pem, 'two.crt': two.pem });
+    const { apply } = agent(world);
+    await apply(secret.directory);
+    await secret.swap({ 'two.crt': two.pem });
+
+    const { code, report } = await apply(secret.directory);
+
+    expect({ code, removed: report.removed, added: report.added }).toEqual({
+      code: 0,
+      removed: [one.fingerprint],
+      added: [],
+    });
+    expect(await ourFiles(world)).toEqual([nameOf(two)]);
+    expect(await trust(world, one)).toEqual(nowhere);
+    expect(await trust(world, two)).toEqual(everywhere);
+    expect(await danglingLinks(world)).toEqual([]);
+    expect((await readdir(world.path(certs))).filter((name) => name.startsWith(one.subjectHash))).toEqual([]);
+    expect(await curlAccepts(world, one)).toBe(false);
+  });
+
+  test('of a CA whose file somebody deleted already leaves no link behind either', async () => {
+    await using world = await smallWorld();
+    await using secret = await mountSecret({ 'one.crt': one.pem, 'two.crt': two.pem });
+    const { apply } = agent(world);
+    await apply(secret.directory);
+    await rm(world.path(fileOf(one)));
+    await secret.swap({ 'two.crt': two.pem });
+    expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { removed: [one.fingerprint] } });
+    expect(await trust(world, one)).toEqual(nowhere);
+    expect(await danglingLinks(world)).toEqual([]);
+  });
+});
+
+describe('the hooks of the host (Java keeps a key store of its own)', () => {
+  const line = (sign: string, cert: Cert): string => `${sign}${certs}/${nameOf(cert, '.pem')}`;
+
+  test('hear of every addition and removal, once, when the new bundle is there', async () => {
+    await using world = await smallWorld();
+    const hook = await installHook(world);
+    await using secret = await mountSecret({ 'a.crt': one.pem, 'b.crt': two.pem });
+    const { apply, remove } = agent(world);
+
+    await apply(secret.directory);
+    await secret.swap({ 'b.crt': two.pem, 'c.crt': three.pem });
+    await apply(secret.directory);
+    await apply(secret.directory);
+    await remove();
+
+    const calls = await hook.calls();
+    expect(calls.map(({ lines }) => [...lines].sort())).toEqual([
+      [line('+', one), line('+', two)].sort(),
+      [line('+', three), line('-', one)].sort(),
+      [line('-', two), line('-', three)].sort(),
+    ]);
+    const seen = calls.map(({ held }) => [one, two, three].map(({ fingerprint }) => held.has(fingerprint)));
+    expect(seen).toEqual([
+      [true, true, false],
+      [false, true, true],
+      [false, false, false],
+    ]);
+  });
+
+  test('hear of additions before removals', async () => {
+    await using world = await smallWorld();
+    const hook = await installHook(world);
+    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { apply } = agent(world);
+    await apply(secret.directory);
+    await secret.swap({ 'b.crt': two.pem });
+    await apply(secret.directory);
+    expect((await hook.calls()).at(-1)?.lines).toEqual([line('+', two), line('-', one)]);
+  });
+
+  test('hear of a removal also when the ledger was lost before it', async () => {
+    await using world = await smallWorld();
+    const hook = await installHook(world);
+    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { apply, remove } = agent(world);
+    await apply(secret.directory);
+    await rm(world.path('/var/lib/node-ca-trust'), { recursive: true });
+    await remove();
+    expect((await hook.calls()).at(-1)?.lines).toEqual([line('-', one)]);
+  });
+
+  test('hear of what another added by hand, when our run is the first to install it', async () => {
+    await using world = await smallWorld();
+    const hook = await installHook(world);
+    await writeFile(world.path(`${anchors}/by hand.crt`), two.pem);
+    await using secret = await mountSecret({ 'a.crt': one.pem });
+    await agent(world).apply(secret.directory);
+    const [call] = await hook.calls();
+    expect([...(call?.lines ?? [])].sort()).toEqual([`+${certs}/by_hand.pem`, line('+', one)].sort());
+  });
+
+  test('that fail are a note, and keep nothing from being trusted', async () => {
+    await using world = await smallWorld();
+    await installHook(world, 7);
+    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { code, report } = await agent(world).apply(secret.directory);
+    expect(code).toBe(0);
+    expect(report.notes).toEqual([
+      '/etc/ca-certificates/update.d/recorder on the host ended with exit code 7: the recorder ends with 7',
+    ]);
+    expect(await trust(world, one)).toEqual(everywhere);
+  });
+});
+
+test('a directory of certificates that did not exist is made, and gone after the removal', async () => {
+  await using world = await smallWorld();
+  await rm(world.path(anchors), { recursive: true });
+  const before = await world.snapshot();
+  await using secret = await mountSecret({ 'a.crt': one.pem });
+  expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0 });
+  expect(await trust(world, one)).toEqual(everywhere);
+  expect(await agent(world).remove()).toMatchObject({ code: 0 });
+  expect(changedPaths(before, await world.snapshot())).toEqual([]);
+});
+
+test('files of ours in subdirectories, or under other names, are somebody else’s', async () => {
+  await using world = await smallWorld();
+  const copy = `${anchors}/copies/${nameOf(one)}`;
+  await mkdir(world.path(`${anchors}/copies`));
+  await writeFile(world.path(copy), one.pem);
+  await using secret = await mountSecret({ 'a.crt': one.pem });
+  const { apply, remove } = agent(world);
+  await apply(secret.directory);
+  const { report } = await remove();
+  expect(report.stillTrusted).toEqual([{ fingerprint: one.fingerprint, file: copy }]);
+  expect(await readFile(world.path(copy), 'utf8')).toBe(one.pem);
+  expect(readBundle(await readFile(world.path(bundle), 'utf8')).fingerprints).toContain(one.fingerprint);
+});

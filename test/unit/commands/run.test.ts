@@ -1,0 +1,229 @@
+import * as fs from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { bundleDigest } from '../../../src/bundle/bundle.ts';
+import type { RunConfig } from '../../../src/commands/config.ts';
+import { run } from '../../../src/commands/run.ts';
+import { temporaryDirectory } from '../support/directories.ts';
+import { type Fixture, north, south } from '../support/fixtures.ts';
+import { type LittleHost, anchorDirectory, littleHost } from '../support/little-host.ts';
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+}
+
+interface Agent {
+  /** What it answers; status 0 as long as it does not listen. */
+  ask(path: string): Promise<Answer>;
+  /** Waits until it is ready with exactly these. */
+  trusts(...certificates: readonly Fixture[]): Promise<void>;
+  /** Waits until it is not ready, for a reason like this. */
+  refuses(reason: RegExp): Promise<void>;
+  /** Waits until it makes no more passes. */
+  rests(): Promise<void>;
+  /** Ends it as SIGTERM does; the exit code. */
+  stop(): Promise<number>;
+}
+
+/** How many passes it has counted. */
+const passes = async (ask: Agent['ask']): Promise<string> =>
+  (await ask('/metrics')).text.match(/^node_ca_trust_passes_total.*$/gm)?.join() ?? '';
+
+/** Starts the daemon; it ends with the test. */
+async function start(host: LittleHost, bundle: readonly string[], changed: Partial<RunConfig> = {}): Promise<Agent> {
+  const listen = { host: '127.0.0.1', port: await freePort() };
+  const config: RunConfig = {
+    bundle,
+    hostRoot: host.root,
+    instance: 'default',
+    allowLeaf: false,
+    allowEmpty: false,
+    maxCertificates: 100,
+    strict: false,
+    resyncMs: 600_000,
+    listen,
+    logLevel: 'silent',
+    nodeLabel: { key: 'node-ca-trust.io/enabled', value: 'true' },
+    ...changed,
+  };
+  const stop = new AbortController();
+  let crash: unknown;
+  const running = run(config, stop.signal);
+  running.catch((error: unknown) => {
+    crash = error;
+  });
+  onTestFinished(async () => {
+    stop.abort();
+    await running.catch(() => undefined);
+  });
+  const ask = async (path: string): Promise<Answer> => {
+    if (crash !== undefined) throw crash as Error;
+    try {
+      const response = await fetch(`http://127.0.0.1:${listen.port}${path}`);
+      return { status: response.status, text: await response.text() };
+    } catch {
+      return { status: 0, text: '' };
+    }
+  };
+  const readyz = async (status: number, text: RegExp): Promise<void> => {
+    for (const deadline = Date.now() + 4_000; ;) {
+      const answer = await ask('/readyz');
+      if (answer.status === status && text.test(answer.text)) return;
+      if (Date.now() > deadline) throw new Error(`/readyz stays at ${answer.status}: ${answer.text}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  };
+  return {
+    ask,
+    trusts: (...certificates) =>
+      readyz(200, new RegExp(bundleDigest(certificates.map(({ fingerprint }) => fingerprint)))),
+    refuses: (reason) => readyz(503, reason),
+    rests: async () => {
+      for (let before = '', now = await passes(ask); before !== now; now = await passes(ask)) {
+        before = now;
+        await new Promise((resolve) => setTimeout(resolve, 400));
+      }
+    },
+    stop: () => {
+      stop.abort();
+      return running;
+    },
+  };
+}
+
+/** A directory with these certificates. */
+function bundleWith(...certificates: readonly Fixture[]): string {
+  const directory = temporaryDirectory();
+  for (const certificate of certificates) put(directory, certificate);
+  return directory;
+}
+
+const put = (directory: string, certificate: Fixture): void => {
+  fs.writeFileSync(join(directory, `${certificate.subjectHash}.crt`), certificate.pem);
+};
+
+const seen = (test: () => boolean): Promise<unknown> => vi.waitUntil(test, { timeout: 4_000, interval: 10 });
+
+describe.skipIf(process.getuid?.() !== 0)('run', () => {
+  it('installs the bundle, is ready then, and leaves it there when it ends', async () => {
+    const host = littleHost();
+    const agent = await start(host, [bundleWith(north)]);
+    await agent.trusts(north);
+    expect(await agent.ask('/healthz')).toEqual({ status: 200, text: 'alive\n' });
+    expect((await agent.ask('/metrics')).text).toContain('node_ca_trust_converged 1\n');
+    expect(await agent.stop()).toBe(0);
+    expect(host.trusts(north)).toBe(true);
+    expect((await agent.ask('/healthz')).status).toBe(0);
+  });
+
+  it('follows the bundle', async () => {
+    const host = littleHost();
+    const bundle = bundleWith(north);
+    const agent = await start(host, [bundle]);
+    await agent.trusts(north);
+    put(bundle, south);
+    await agent.trusts(north, south);
+    fs.rmSync(join(bundle, `${north.subjectHash}.crt`));
+    await agent.trusts(south);
+    expect([host.trusts(north), host.trusts(south)]).toEqual([false, true]);
+  });
+
+  it('repairs what somebody changed on the host', async () => {
+    const host = littleHost();
+    const agent = await start(host, [bundleWith(north)]);
+    await agent.trusts(north);
+    const [name = ''] = host.anchors();
+    await agent.rests();
+    fs.rmSync(host.path(`${anchorDirectory}/${name}`));
+    await seen(() => host.anchors().includes(name));
+  });
+
+  it('is alive and not ready while the bundle is broken, and says why', async () => {
+    const bundle = bundleWith(north);
+    const agent = await start(littleHost(), [bundle]);
+    await agent.trusts(north);
+    fs.writeFileSync(join(bundle, 'broken.crt'), 'no certificate');
+    await agent.refuses(/^not-a-certificate: .*broken\.crt/);
+    expect((await agent.ask('/healthz')).status).toBe(200);
+    fs.rmSync(join(bundle, 'broken.crt'));
+    await agent.trusts(north);
+  });
+
+  it('waits for a bundle that is mounted later', async () => {
+    const bundle = join(temporaryDirectory(), 'later');
+    const agent = await start(littleHost(), [bundle]);
+    await agent.refuses(/unreadable.*mount the bundle there/);
+    fs.mkdirSync(bundle);
+    put(bundle, north);
+    await agent.trusts(north);
+  });
+
+  it('follows two files in one directory', async () => {
+    const directory = bundleWith(north);
+    const [one, two] = [join(directory, `${north.subjectHash}.crt`), join(directory, 'two.crt')];
+    fs.writeFileSync(two, north.pem);
+    const agent = await start(littleHost(), [one, two]);
+    await agent.trusts(north);
+    await agent.rests();
+    fs.writeFileSync(two, south.pem);
+    await agent.trusts(north, south);
+  });
+
+  it('follows a bundle through a link to its directory', async () => {
+    const link = join(temporaryDirectory(), 'link');
+    const bundle = bundleWith(north);
+    fs.symlinkSync(bundle, link);
+    const agent = await start(littleHost(), [link]);
+    await agent.trusts(north);
+    await agent.rests();
+    put(bundle, south);
+    await agent.trusts(north, south);
+  });
+
+  it('sees drift in a directory that the host reaches by an absolute link', async () => {
+    const host = littleHost();
+    fs.mkdirSync(host.path('/opt'));
+    fs.renameSync(host.path('/usr/local'), host.path('/opt/local'));
+    fs.symlinkSync('/opt/local', host.path('/usr/local'));
+    const agent = await start(host, [bundleWith(north)]);
+    await agent.trusts(north);
+    const anchors = host.path('/opt/local/share/ca-certificates');
+    const [name = ''] = fs.readdirSync(anchors);
+    await agent.rests();
+    fs.rmSync(join(anchors, name));
+    await seen(() => fs.readdirSync(anchors).includes(name));
+  });
+
+  it('goes on when the path of the bundle is a circle of links', async () => {
+    const bundle = join(temporaryDirectory(), 'circle');
+    fs.symlinkSync(bundle, bundle);
+    const agent = await start(littleHost(), [bundle]);
+    await agent.refuses(/too many symbolic links/);
+    fs.rmSync(bundle);
+    fs.mkdirSync(bundle);
+    put(bundle, north);
+    await agent.trusts(north);
+  });
+
+  it('keeps what is installed when nobody can say whether the node is still enabled', async () => {
+    vi.stubEnv('KUBERNETES_SERVICE_HOST', undefined);
+    onTestFinished(() => {
+      vi.unstubAllEnvs();
+    });
+    const host = littleHost();
+    const agent = await start(host, [bundleWith(north)], { nodeName: 'node-1' });
+    await agent.trusts(north);
+    expect(await agent.stop()).toBe(0);
+    expect(host.trusts(north)).toBe(true);
+  });
+});

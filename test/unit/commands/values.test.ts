@@ -1,0 +1,155 @@
+import { InvalidArgumentError } from 'commander';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  collect,
+  parseCount,
+  parseDirectory,
+  parseDuration,
+  parseInstance,
+  parseLabel,
+  parseListen,
+  parseNodeName,
+} from '../../../src/commands/values.ts';
+
+const parsers: readonly ((text: string) => unknown)[] = [
+  parseDuration,
+  parseCount,
+  parseListen,
+  parseInstance,
+  parseDirectory,
+  parseLabel,
+  parseNodeName,
+];
+
+describe('any text', () => {
+  it('is understood or refused with what was expected, and nothing else', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...parsers), fc.string(), (parse, text) => {
+        try {
+          parse(text);
+        } catch (error) {
+          expect(error).toBeInstanceOf(InvalidArgumentError);
+        }
+      }),
+    );
+  });
+});
+
+describe('a duration', () => {
+  it.each([
+    ['1s', 1_000],
+    ['1000ms', 1_000],
+    ['90s', 90_000],
+    ['10m', 600_000],
+    ['2h', 7_200_000],
+    ['7d', 604_800_000],
+  ])('may be %s', (text, ms) => {
+    expect(parseDuration(text)).toBe(ms);
+  });
+
+  it.each(['', '10', 'm', '0s', '999ms', '-1m', '1.5h', '1 m', '10m ', '1h30m', '99d', '1e3s', '10M', '９m'])(
+    'may not be %j',
+    (text) => {
+      expect(() => parseDuration(text)).toThrow(/^a duration from 1s to \d+d, such as/);
+    },
+  );
+});
+
+describe('a count', () => {
+  it.each([
+    ['1', 1],
+    ['100', 100],
+    ['999999', 999_999],
+  ])('may be %s', (text, count) => {
+    expect(parseCount(text)).toBe(count);
+  });
+
+  it.each(['', '0', '-1', '1.5', '1e3', '0x10', ' 1', '1000000', '01', 'ten'])('may not be %j', (text) => {
+    expect(() => parseCount(text)).toThrow(/^a whole number from 1/);
+  });
+});
+
+describe('an address', () => {
+  it.each([
+    ['127.0.0.1:9641', { host: '127.0.0.1', port: 9641 }],
+    ['0.0.0.0:1', { host: '0.0.0.0', port: 1 }],
+    ['[::1]:9641', { host: '::1', port: 9641 }],
+    ['[::ffff:127.0.0.1]:80', { host: '::ffff:127.0.0.1', port: 80 }],
+    ['localhost:65535', { host: 'localhost', port: 65_535 }],
+    ['127.0.0.1:0', { host: '127.0.0.1', port: 0 }],
+  ])('may be %s', (text, address) => {
+    expect(parseListen(text)).toEqual(address);
+  });
+
+  it.each([
+    '',
+    '9641',
+    ':9641',
+    '127.0.0.1',
+    '127.0.0.1:',
+    '::1:9641',
+    '[::1]',
+    '127.0.0.1:65536',
+    '127.0.0.1:http',
+    'a:1:2',
+  ])('may not be %j', (text) => {
+    expect(() => parseListen(text)).toThrow(/^ADDRESS:PORT, such as/);
+  });
+});
+
+describe('an instance', () => {
+  it.each(['default', 'a', '0', 'pool-a', 'a'.repeat(40)])('may be %s', (text) => {
+    expect(parseInstance(text)).toBe(text);
+  });
+
+  it.each(['', '-a', 'a-', 'A', 'a_b', 'a.b', 'a/b', '..', 'a b', 'a\n', 'a'.repeat(41)])('may not be %j', (text) => {
+    expect(() => parseInstance(text)).toThrow(/^1 to 40 lower-case letters/);
+  });
+});
+
+describe('a directory', () => {
+  it('is absolute', () => {
+    expect(parseDirectory('/host')).toBe('/host');
+    for (const text of ['', 'host', './host', '~/host'])
+      expect(() => parseDirectory(text)).toThrow(/^an absolute path/);
+  });
+});
+
+describe('a label', () => {
+  it.each([
+    ['node-ca-trust.io/enabled=true', 'node-ca-trust.io/enabled', 'true'],
+    ['kubernetes.azure.com/custom-ca-trust-enabled=true', 'kubernetes.azure.com/custom-ca-trust-enabled', 'true'],
+    ['pool=A_1.x', 'pool', 'A_1.x'],
+    ['enabled=', 'enabled', ''],
+  ])('may be %s', (text, key, value) => {
+    expect(parseLabel(text)).toEqual({ key, value });
+  });
+
+  it.each(['', 'enabled', '=true', 'a b=true', 'a=b=c', 'a/b/c=d', '-a=b', 'a-=b', 'a=b c', 'a!=b'])(
+    'may not be %j',
+    (text) => {
+      expect(() => parseLabel(text)).toThrow(/^KEY=VALUE/);
+    },
+  );
+});
+
+describe('the name of a node', () => {
+  it.each(['node-1', 'ip-10-0-0-1.eu-west-1.compute.internal', '1', 'a'.repeat(253)])('may be %s', (text) => {
+    expect(parseNodeName(text)).toBe(text);
+  });
+
+  it.each(['', 'Node', 'a/b', '-a', 'a.', 'a b', 'a'.repeat(254)])('may not be %j', (text) => {
+    expect(() => parseNodeName(text)).toThrow(/^the name of a Node/);
+  });
+});
+
+describe('a list', () => {
+  it('adds up in the order in which it was said', () => {
+    expect(collect('/b', collect('/a', undefined))).toEqual(['/a', '/b']);
+  });
+
+  it('holds no empty path', () => {
+    expect(() => collect('', undefined)).toThrow(/^a path/);
+  });
+});

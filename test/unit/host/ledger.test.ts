@@ -1,0 +1,116 @@
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { Host } from '../../../src/host/host.ts';
+import { type Ledger, readLedger, removeLedger, stateDirectory, writeLedger } from '../../../src/host/ledger.ts';
+import { emptyHost } from '../support/directories.ts';
+
+const path = `${stateDirectory}/default.json`;
+const ledger: Ledger = {
+  version: 1,
+  store: 'debian',
+  files: [{ name: 'a.crt', fingerprint: 'f'.repeat(64) }],
+  announced: ['a.crt'],
+  made: [],
+};
+
+function put(host: Host, text: string): void {
+  mkdirSync(join(host.root, stateDirectory), { recursive: true });
+  writeFileSync(join(host.root, path), text);
+}
+
+describe('readLedger', () => {
+  it('is empty where there is none', () => {
+    expect(readLedger(emptyHost(), 'default', 'debian')).toEqual({
+      state: 'absent',
+      ledger: { version: 1, store: 'debian', files: [], announced: [], made: [] },
+    });
+  });
+
+  it('reads back what was written', () => {
+    const host = emptyHost();
+    writeLedger(host, 'default', ledger);
+    expect(readLedger(host, 'default', 'debian')).toEqual({ state: 'kept', ledger });
+  });
+
+  it('keeps instances apart', () => {
+    const host = emptyHost();
+    writeLedger(host, 'pool-a', ledger);
+    expect(readLedger(host, 'pool-b', 'debian').state).toBe('absent');
+  });
+
+  it.each([
+    ['nothing', ''],
+    ['half of it', JSON.stringify(ledger).slice(0, 40)],
+    ['no JSON', 'hello'],
+    ['null', 'null'],
+    ['a list', '[]'],
+    ['zeros, as a crash leaves them', '\0'.repeat(200)],
+    ['another version', JSON.stringify({ ...ledger, version: 2 })],
+    ['a field of another kind', JSON.stringify({ ...ledger, files: [{ name: 1 }] })],
+    ['a field too few', JSON.stringify({ ...ledger, announced: undefined })],
+  ])('counts as lost when it holds %s', (_, text) => {
+    const host = emptyHost();
+    put(host, text);
+    expect(readLedger(host, 'default', 'debian')).toMatchObject({
+      state: 'broken',
+      ledger: { files: [], announced: [] },
+    });
+  });
+});
+
+describe('writeLedger', () => {
+  it('does not write again what is there already', () => {
+    const host = emptyHost();
+    writeLedger(host, 'default', ledger);
+    const before = host.entry(path)?.version;
+    writeLedger(host, 'default', ledger);
+    expect(host.entry(path)?.version).toBe(before);
+    writeLedger(host, 'default', { ...ledger, announced: [] });
+    expect(host.entry(path)?.version).not.toBe(before);
+  });
+
+  it('is for people to read', () => {
+    const host = emptyHost();
+    writeLedger(host, 'default', ledger);
+    expect(statSync(join(host.root, path)).mode & 0o777).toBe(0o644);
+    expect(host.read(path)?.toString()).toMatch(/^\{\n {2}"version": 1,/);
+  });
+});
+
+describe('removeLedger', () => {
+  it('takes off the ledger and the directories that were made', () => {
+    const host = emptyHost();
+    mkdirSync(join(host.root, 'var/lib'), { recursive: true });
+    writeLedger(host, 'default', ledger);
+    host.makeDirectory('/usr/local/share');
+    removeLedger(host, 'default', { ...ledger, made: ['/usr/local', '/usr/local/share'] });
+    expect([host.list('/var/lib'), host.list('/usr')]).toEqual([[], []]);
+  });
+
+  it('leaves directories in which another put something, and the ledger of another instance', () => {
+    const host = emptyHost();
+    writeLedger(host, 'default', ledger);
+    writeLedger(host, 'other', ledger);
+    host.makeDirectory('/usr/local');
+    host.write('/usr/local/by-hand.crt', 'x');
+    removeLedger(host, 'default', { ...ledger, made: ['/usr/local'] });
+    expect(host.list(stateDirectory)).toEqual(['other.json']);
+    expect(host.list('/usr/local')).toEqual(['by-hand.crt']);
+  });
+
+  it('is content when there is none', () => {
+    const host = emptyHost();
+    removeLedger(host, 'default', ledger);
+    expect(host.list('/')).toEqual(['etc', 'usr']);
+  });
+
+  it('takes off what a killed write left beside it', () => {
+    const host = emptyHost();
+    mkdirSync(join(host.root, 'var/lib'), { recursive: true });
+    writeLedger(host, 'default', ledger);
+    host.write(`${stateDirectory}/.default.json.0123abcd.tmp`, '{');
+    removeLedger(host, 'default', ledger);
+    expect(host.list('/var/lib')).toEqual([]);
+  });
+});

@@ -1,0 +1,197 @@
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { type Watch, type WatchTarget, openWatch } from '../../../src/host/watch.ts';
+import { temporaryDirectory } from '../support/directories.ts';
+
+const all = (path: string): WatchTarget => ({ path, concerns: () => true });
+const only = (path: string, wanted: string): WatchTarget => ({ path, concerns: (name) => name === wanted });
+
+interface Watching {
+  readonly watch: Watch;
+  /** Resolves once a change was told of since the last call. */
+  readonly seen: () => Promise<void>;
+  /** How often something was told of. */
+  readonly count: () => number;
+}
+
+function watching(): Watching {
+  let count = 0;
+  let looked = 0;
+  const watch = openWatch(
+    () => {
+      count += 1;
+    },
+    (reason) => {
+      throw new Error(reason);
+    },
+  );
+  onTestFinished(() => watch.close());
+  return {
+    watch,
+    count: () => count,
+    seen: async () => {
+      await vi.waitUntil(() => count > looked, { timeout: 2_000, interval: 5 });
+      looked = count;
+    },
+  };
+}
+
+/** A volume as the kubelet lays it out. */
+function mountVolume(path: string): { swap(key: string, text: string): void } {
+  let version = 0;
+  const swap = (key: string, text: string): void => {
+    const before = version;
+    version += 1;
+    fs.mkdirSync(join(path, `..version_${version}`));
+    fs.writeFileSync(join(path, `..version_${version}`, key), text);
+    fs.symlinkSync(`..version_${version}`, join(path, '..data_tmp'));
+    fs.renameSync(join(path, '..data_tmp'), join(path, '..data'));
+    if (!fs.existsSync(join(path, key))) fs.symlinkSync(`..data/${key}`, join(path, key));
+    if (before > 0) fs.rmSync(join(path, `..version_${before}`), { recursive: true });
+  };
+  swap('ca.crt', 'first');
+  return { swap };
+}
+
+describe('openWatch', () => {
+  it('tells of a file that comes, changes, is replaced, and goes', async () => {
+    const directory = temporaryDirectory();
+    const { watch, seen } = watching();
+    expect(await watch.follow([all(directory)])).toBe(true);
+    const file = join(directory, 'ca.crt');
+    fs.writeFileSync(file, 'one');
+    await seen();
+    fs.appendFileSync(file, 'two');
+    await seen();
+    fs.writeFileSync(`${file}.new`, 'three');
+    await seen();
+    fs.renameSync(`${file}.new`, file);
+    await seen();
+    fs.rmSync(file);
+    await seen();
+  });
+
+  it('tells of every new version of a mounted Secret', async () => {
+    const directory = temporaryDirectory();
+    const volume = mountVolume(directory);
+    const { watch, seen } = watching();
+    await watch.follow([all(directory)]);
+    for (let round = 0; round < 10; round += 1) {
+      volume.swap('ca.crt', `version ${round}`);
+      await seen();
+    }
+  });
+
+  it('tells of a new version to who watches one file of a mounted Secret', async () => {
+    const directory = temporaryDirectory();
+    const volume = mountVolume(directory);
+    const { watch, seen } = watching();
+    await watch.follow([{ path: directory, concerns: (name) => name === 'ca.crt' || name.startsWith('..') }]);
+    volume.swap('ca.crt', 'second');
+    await seen();
+  });
+
+  it('is quiet when it begins, and about names that do not matter', async () => {
+    const directory = temporaryDirectory();
+    fs.writeFileSync(join(directory, 'there'), '');
+    const { watch, seen, count } = watching();
+    await watch.follow([only(directory, 'ours')]);
+    for (let round = 0; round < 20; round += 1) fs.writeFileSync(join(directory, `theirs-${round}`), '');
+    expect(count()).toBe(0);
+    fs.writeFileSync(join(directory, 'ours'), '');
+    await seen();
+    expect(count()).toBeLessThan(5);
+  });
+
+  it('watches what two targets want of one directory', async () => {
+    const directory = temporaryDirectory();
+    const { watch, seen } = watching();
+    await watch.follow([only(directory, 'one.crt'), only(directory, 'two.crt')]);
+    fs.writeFileSync(join(directory, 'one.crt'), '');
+    await seen();
+    fs.writeFileSync(join(directory, 'two.crt'), '');
+    await seen();
+  });
+
+  it('starts nothing anew while the directories are the same', async () => {
+    const directory = temporaryDirectory();
+    const { watch } = watching();
+    expect(await watch.follow([all(directory)])).toBe(true);
+    expect(await watch.follow([all(directory)])).toBe(false);
+  });
+
+  it('tells when its directory was replaced, and watches the new one', async () => {
+    const directory = join(temporaryDirectory(), 'bundle');
+    for (const path of [directory, `${directory}.new`]) {
+      fs.mkdirSync(path);
+      fs.writeFileSync(join(path, 'ca.crt'), path);
+    }
+    const { watch, seen } = watching();
+    await watch.follow([all(directory)]);
+    fs.renameSync(directory, `${directory}.old`);
+    fs.renameSync(`${directory}.new`, directory);
+    await seen();
+    expect(await watch.follow([all(directory)])).toBe(true);
+    fs.writeFileSync(join(directory, 'ca.crt'), 'changed');
+    await seen();
+  });
+
+  it('watches the new directory, whether or not it was told of it', async () => {
+    const directory = join(temporaryDirectory(), 'bundle');
+    fs.mkdirSync(directory);
+    const { watch, seen } = watching();
+    await watch.follow([all(directory)]);
+    fs.renameSync(directory, `${directory}.old`);
+    fs.mkdirSync(directory);
+    expect(await watch.follow([all(directory)])).toBe(true);
+    fs.writeFileSync(join(directory, 'ca.crt'), '');
+    await seen();
+  });
+
+  it('watches anew when a link leads to another directory', async () => {
+    const parent = temporaryDirectory();
+    const link = join(parent, 'link');
+    for (const name of ['one', 'two']) fs.mkdirSync(join(parent, name));
+    fs.symlinkSync('one', link);
+    const { watch, seen } = watching();
+    await watch.follow([all(link)]);
+    fs.rmSync(link);
+    fs.symlinkSync('two', link);
+    expect(await watch.follow([all(link)])).toBe(true);
+    fs.writeFileSync(join(parent, 'two/ca.crt'), '');
+    await seen();
+  });
+
+  it('watches through a link to the directory', async () => {
+    const parent = temporaryDirectory();
+    fs.mkdirSync(join(parent, 'real'));
+    fs.symlinkSync('real', join(parent, 'link'));
+    const { watch, seen } = watching();
+    await watch.follow([all(join(parent, 'link'))]);
+    fs.writeFileSync(join(parent, 'real/ca.crt'), '');
+    await seen();
+  });
+
+  it('waits for a directory that is not there yet', async () => {
+    const directory = join(temporaryDirectory(), 'later');
+    const { watch, seen } = watching();
+    expect(await watch.follow([all(directory)])).toBe(false);
+    fs.mkdirSync(directory);
+    expect(await watch.follow([all(directory)])).toBe(true);
+    fs.writeFileSync(join(directory, 'ca.crt'), '');
+    await seen();
+  });
+
+  it('lets go of what it is to follow no longer', async () => {
+    const [one, two] = [temporaryDirectory(), temporaryDirectory()];
+    const { watch, seen, count } = watching();
+    await watch.follow([all(one), all(two)]);
+    await watch.follow([all(two)]);
+    fs.writeFileSync(join(one, 'unseen'), '');
+    expect(count()).toBe(0);
+    fs.writeFileSync(join(two, 'seen'), '');
+    await seen();
+    expect(await watch.follow([all(one)])).toBe(true);
+  });
+});
