@@ -135,7 +135,7 @@ function removeTask(options: RemoveConfig): Task {
 }
 
 function runTask(options: RunConfig, stop: AbortSignal): Task {
-  const config = { ...options, resyncMs: options.resyncMs, bundle: requireBundle(options.bundle) };
+  const config = { ...options, bundle: requireBundle(options.bundle) };
   return async () => (await import('./commands/run.ts')).run(config, stop);
 }
 

@@ -11,7 +11,7 @@ import { type Logger, openLog, openPassLog } from '../report/log.ts';
 import { openScrape } from '../report/scrape.ts';
 import { type Answers, openServer } from '../report/server.ts';
 import { readSource } from '../sources/directory.ts';
-import { readEnabled } from '../sources/node-label.ts';
+import { type ReadLabels, readEnabled } from '../sources/node-label.ts';
 import { systemClock } from './apply.ts';
 import { type RunConfig, exitCodes } from './config.ts';
 import { type Loop, type PassEnd, openLoop } from './loop.ts';
@@ -110,8 +110,7 @@ function openAgent(config: RunConfig, log: Logger, loop: Loop): Agent {
 
 /** Takes everything of this instance off the host, as often as it takes within the time there is. */
 async function removeAll(config: RunConfig, log: Logger): Promise<number> {
-  const rules = { ...config, allowEmpty: true };
-  const settings = { ...settingsOf(config), rules, policy: { strict: false, removeAll: true } };
+  const settings = { ...settingsOf(config), policy: { strict: false, removeAll: true } };
   const reconciler = openReconciler(settings, () => [], systemClock);
   const end = systemClock.now() + leaveMs;
   for (;;) {
@@ -127,12 +126,12 @@ async function removeAll(config: RunConfig, log: Logger): Promise<number> {
 }
 
 /** The end: what is installed stays, unless the Node says that it is no longer enabled (design, "Unlabelling"). */
-async function leave(config: RunConfig, log: Logger): Promise<number> {
+async function leave(config: RunConfig, log: Logger, read?: ReadLabels): Promise<number> {
   if (config.nodeName === undefined) {
     log.info('stopped; what is installed stays');
     return exitCodes.ok;
   }
-  const { enabled, why } = await readEnabled(config.nodeName, config.nodeLabel);
+  const { enabled, why } = await readEnabled(config.nodeName, config.nodeLabel, read);
   if (enabled) log.info(`stopped; what is installed stays: ${why}`);
   else log.info(`${why}: removing what is installed`);
   return enabled ? exitCodes.ok : removeAll(config, log);
@@ -140,10 +139,11 @@ async function leave(config: RunConfig, log: Logger): Promise<number> {
 
 /**
  * Runs until `stop` is aborted.
+ * @param read reads the labels of a Node; by the API of the cluster it runs in unless told otherwise
  * @returns the exit code
  * @throws UsageProblem when it cannot listen where it was told to
  */
-export async function run(config: RunConfig, stop: AbortSignal): Promise<number> {
+export async function run(config: RunConfig, stop: AbortSignal, read?: ReadLabels): Promise<number> {
   const log = openLog(config.logLevel, config.instance);
   const loop = openLoop({ foldMs, retryMs, longestRetryMs, recheckMs, resyncMs: config.resyncMs }, systemClock);
   const agent = openAgent(config, log, loop);
@@ -152,5 +152,5 @@ export async function run(config: RunConfig, stop: AbortSignal): Promise<number>
   stop.addEventListener('abort', () => void loop.stop());
   if (!stop.aborted) await loop.run(agent.pass);
   await Promise.all([agent.close(), server.close()]);
-  return leave(config, log);
+  return leave(config, log, read);
 }

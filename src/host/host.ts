@@ -208,7 +208,8 @@ function directories(root: string): Pick<Host, 'makeDirectory' | 'removeDirector
         return true;
       } catch (error) {
         const code = errnoOf(error);
-        if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'ENOENT') return false;
+        // A directory that is a mount of its own stays, too.
+        if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'ENOENT' || code === 'EBUSY') return false;
         throw problemOf(`cannot remove ${path} on the host`, error);
       }
     },

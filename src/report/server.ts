@@ -53,6 +53,8 @@ export async function openServer(host: string, port: number, answers: Answers): 
     });
     server.listen(port, host, resolve);
   });
+  // What goes wrong on one connection later ends that connection only.
+  server.on('error', () => undefined);
   const bound = server.address();
   const chosen = typeof bound === 'object' && bound !== null ? bound.port : port;
   return {

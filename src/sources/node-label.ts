@@ -15,7 +15,9 @@ export type Enabled =
 /** How long an API server may take to answer a read. */
 const timeoutMs = 10_000;
 
-type Labels = Readonly<Record<string, string>>;
+export type Labels = Readonly<Record<string, string>>;
+
+export type ReadLabels = (nodeName: string) => Promise<Labels>;
 
 /** Reads the labels of a Node with the pod's own service account. */
 async function readLabels(nodeName: string): Promise<Labels> {
@@ -26,7 +28,9 @@ async function readLabels(nodeName: string): Promise<Labels> {
   const config = new KubeConfig();
   config.loadFromCluster();
   const node = await config.makeApiClient(CoreV1Api).readNode({ name: nodeName });
-  return node.metadata?.labels ?? {};
+  // An answer of something else, a proxy's say, shows no label either, and must not remove anything.
+  if (node.metadata?.name !== nodeName) throw new Error('what answered is not the API server, or not for this Node');
+  return node.metadata.labels ?? {};
 }
 
 async function withinTime<T>(work: Promise<T>): Promise<T> {
@@ -54,11 +58,7 @@ function reasonOf(error: unknown): string {
  * @param read reads the labels of a Node by its name; throws when they cannot be had
  * @returns never throws: without a clear answer the node counts as enabled
  */
-export async function readEnabled(
-  nodeName: string,
-  label: NodeLabel,
-  read: (nodeName: string) => Promise<Labels> = readLabels,
-): Promise<Enabled> {
+export async function readEnabled(nodeName: string, label: NodeLabel, read: ReadLabels = readLabels): Promise<Enabled> {
   const wanted = `${label.key}=${label.value}`;
   try {
     const labels = await withinTime(read(nodeName));

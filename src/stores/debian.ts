@@ -108,7 +108,6 @@ function observe(context: DebianContext, wanted: readonly Anchor[]): StoreState 
   const { host, files, instance } = context;
   const sources = observeSources(context);
   const effective = files.read(debian.bundle);
-  const plain = host.entry(debian.plainTemporary);
   return {
     ...sources,
     trusted: new Set(effective?.fingerprints),
@@ -116,7 +115,6 @@ function observe(context: DebianContext, wanted: readonly Anchor[]): StoreState 
     unlinked: unlinkedAnchors(host, files, debian.certs, wanted),
     dangling: danglingLinks(host, instance),
     leftovers: leftovers(context),
-    otherWriter: plain?.identity,
   };
 }
 

@@ -36,8 +36,6 @@ export interface StoreState {
   readonly carriers: ReadonlyMap<string, string>;
   /** Files to delete: our own temporaries, and another's that has not changed for a minute. */
   readonly leftovers: readonly string[];
-  /** Another refresh command seems to be at work: the identity of its temporary file. */
-  readonly otherWriter: string | undefined;
   /** Worth saying, not ours to change: broken files of others, by name. */
   readonly notes: readonly string[];
 }

@@ -33,7 +33,6 @@ const nothing: StoreState = {
   dangling: [],
   carriers: new Map(),
   leftovers: [],
-  otherWriter: undefined,
   notes: [],
 };
 

@@ -47,7 +47,6 @@ const state = (changed: Partial<StoreState> = {}): StoreState => ({
   dangling: [],
   carriers: new Map(),
   leftovers: [],
-  otherWriter: undefined,
   notes: [],
   ...changed,
 });

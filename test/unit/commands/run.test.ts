@@ -5,6 +5,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { bundleDigest } from '../../../src/bundle/bundle.ts';
 import type { RunConfig } from '../../../src/commands/config.ts';
 import { run } from '../../../src/commands/run.ts';
+import type { ReadLabels } from '../../../src/sources/node-label.ts';
 import { temporaryDirectory } from '../support/directories.ts';
 import { type Fixture, north, south } from '../support/fixtures.ts';
 import { type LittleHost, anchorDirectory, littleHost } from '../support/little-host.ts';
@@ -40,7 +41,12 @@ const passes = async (ask: Agent['ask']): Promise<string> =>
   (await ask('/metrics')).text.match(/^node_ca_trust_passes_total.*$/gm)?.join() ?? '';
 
 /** Starts the daemon; it ends with the test. */
-async function start(host: LittleHost, bundle: readonly string[], changed: Partial<RunConfig> = {}): Promise<Agent> {
+async function start(
+  host: LittleHost,
+  bundle: readonly string[],
+  changed: Partial<RunConfig> = {},
+  read?: ReadLabels,
+): Promise<Agent> {
   const listen = { host: '127.0.0.1', port: await freePort() };
   const config: RunConfig = {
     bundle,
@@ -58,7 +64,7 @@ async function start(host: LittleHost, bundle: readonly string[], changed: Parti
   };
   const stop = new AbortController();
   let crash: unknown;
-  const running = run(config, stop.signal);
+  const running = run(config, stop.signal, read);
   running.catch((error: unknown) => {
     crash = error;
   });
@@ -76,7 +82,7 @@ async function start(host: LittleHost, bundle: readonly string[], changed: Parti
     }
   };
   const readyz = async (status: number, text: RegExp): Promise<void> => {
-    for (const deadline = Date.now() + 4_000; ;) {
+    for (const deadline = Date.now() + 60_000; ;) {
       const answer = await ask('/readyz');
       if (answer.status === status && text.test(answer.text)) return;
       if (Date.now() > deadline) throw new Error(`/readyz stays at ${answer.status}: ${answer.text}`);
@@ -224,6 +230,37 @@ describe.skipIf(process.getuid?.() !== 0)('run', () => {
     const agent = await start(host, [bundleWith(north)], { nodeName: 'node-1' });
     await agent.trusts(north);
     expect(await agent.stop()).toBe(0);
+    expect(host.trusts(north)).toBe(true);
+  });
+});
+
+describe.skipIf(process.getuid?.() !== 0)('the end of a daemon that knows its Node', () => {
+  const enabled = { 'node-ca-trust.io/enabled': 'true' };
+  const ended = async (read: ReadLabels): Promise<{ code: number; host: LittleHost }> => {
+    const host = littleHost();
+    const agent = await start(host, [bundleWith(north)], { nodeName: 'node-1' }, read);
+    await agent.trusts(north);
+    return { code: await agent.stop(), host };
+  };
+
+  it('takes everything off when the Node does not bear the label any more', async () => {
+    for (const labels of [{}, { 'node-ca-trust.io/enabled': 'false' }]) {
+      const { code, host } = await ended(() => Promise.resolve(labels));
+      expect(code).toBe(0);
+      expect(host.trusts(north)).toBe(false);
+      expect(host.anchors()).toEqual([]);
+    }
+  });
+
+  it('keeps everything while the Node bears the label', async () => {
+    const { code, host } = await ended(() => Promise.resolve(enabled));
+    expect(code).toBe(0);
+    expect(host.trusts(north)).toBe(true);
+  });
+
+  it.each([401, 403, 404, 500])('keeps everything when the API server answers %d', async (status) => {
+    const { code, host } = await ended(() => Promise.reject(Object.assign(new Error('no'), { code: status })));
+    expect(code).toBe(0);
     expect(host.trusts(north)).toBe(true);
   });
 });
