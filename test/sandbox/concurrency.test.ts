@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { agent, eventually, signalGroup } from './harness/agent.ts';
 import { makeCert, type Cert } from './harness/certs.ts';
 import { chooseSeed, killRotations, randomFrom } from './harness/chaos.ts';
+import { cleanEnvironment } from './harness/environment.ts';
 import {
   danglingLinks,
   everywhere,
@@ -111,13 +112,17 @@ describe("the host's own tool, run by others without a lock", () => {
   test('killed half way: the new CA is published at once, and what it left goes when it is old enough', async () => {
     await using world = await createWorld();
     const before = await inBundle(world);
-    const plain = spawn('chroot', [world.root, 'update-ca-certificates'], { stdio: 'ignore', detached: true });
+    const plain = spawn('chroot', [world.root, 'update-ca-certificates'], {
+      env: cleanEnvironment,
+      stdio: 'ignore',
+      detached: true,
+    });
     const ended = once(plain, 'exit');
     await eventually(async () => {
       expect((await lstat(world.path(plainTemporary))).size).toBeGreaterThan(0);
     });
     signalGroup(plain.pid ?? 0, 'SIGKILL');
-    await ended;
+    expect(await ended).toEqual([null, 'SIGKILL']);
     await using secret = await mountSecret({ 'a.crt': one.pem });
     const applied = agent(world).apply(secret.directory);
     await eventually(async () => {

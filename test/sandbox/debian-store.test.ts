@@ -470,8 +470,9 @@ describe('the hooks of the host (Java keeps a key store of its own)', () => {
   });
 });
 
-test('a directory of certificates that did not exist is made, and gone after the removal', async () => {
+test('a directory of certificates that did not exist is made, and gone after the removal', async (context) => {
   await using world = await smallWorld();
+  context.skip(world.view === 'copy', 'there it is a mount, which cannot be removed');
   await rm(world.path(anchors), { recursive: true });
   const before = await world.snapshot();
   await using secret = await mountSecret({ 'a.crt': one.pem });

@@ -1,0 +1,72 @@
+// The bench: one command, one table. What each figure means and how it is taken stands at the top of its row's file.
+//
+//   npm run bench [-- --json FILE] [--rows adding,idle,parallel,rest,swap]
+//
+// Exit code 1 when a bound is not met that says something about the program whatever the machine.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { createWorld } from '../sandbox/harness/world.ts';
+import { openMint } from './anchors.ts';
+import { type Line, table, verdicts } from './line.ts';
+import { type Machine, describeMachine } from './machine.ts';
+import { openPasses } from './passes.ts';
+import { buildProduction } from './production.ts';
+import { measureAdding } from './row-adding.ts';
+import { measureIdle } from './row-idle.ts';
+import { measureParallel } from './row-parallel.ts';
+import { measureRest } from './row-rest.ts';
+import { measureSwap } from './row-swap.ts';
+import type { Bench } from './scene.ts';
+import { openTrustStore } from './trust-store.ts';
+import { mountSecret } from '../sandbox/harness/secret-mount.ts';
+
+const rows = {
+  adding: measureAdding,
+  idle: measureIdle,
+  parallel: measureParallel,
+  rest: measureRest,
+  swap: measureSwap,
+};
+
+const { json, rows: wanted } = parseArgs({
+  options: { json: { type: 'string' }, rows: { type: 'string', default: Object.keys(rows).join() } },
+}).values;
+
+const begun = performance.now();
+const machine = describeMachine();
+say('building');
+const production = await buildProduction(join(process.env['NODE_CA_TRUST_SANDBOX'] ?? '/nowhere', 'production'));
+const lines = await measure();
+const seconds = Math.round((performance.now() - begun) / 1000);
+const found = verdicts(lines);
+
+console.log(`${machineLine(machine)}; ${seconds} s\n\n${table(lines)}\n\n${found.map(({ text }) => text).join('\n')}`);
+if (json !== undefined) {
+  writeFileSync(json, `${JSON.stringify({ machine, seconds, lines, verdicts: found }, undefined, 2)}\n`);
+}
+process.exitCode = found.some(({ fails }) => fails) ? 1 : 0;
+
+/** Progress, for who waits: on stderr, so that stdout is the table alone. */
+function say(what: string): void {
+  console.error(`bench: ${Math.round((performance.now() - begun) / 1000)} s: ${what}`);
+}
+
+async function measure(): Promise<readonly Line[]> {
+  await using world = await createWorld();
+  await using mount = await mountSecret({});
+  const store = await openTrustStore(world);
+  const mint = await openMint();
+  await using passes = await openPasses(production, world.root, mount.directory);
+  const bench: Bench = { production, world, store, mount, mint, passes, say };
+  const found: Line[] = [];
+  for (const [name, row] of Object.entries(rows)) {
+    if (wanted.split(',').includes(name)) found.push(...(await row(bench)));
+  }
+  return found;
+}
+
+function machineLine(found: Machine): string {
+  const hardware = `${found.cores} cores, ${found.memoryMiB} MiB, Linux ${found.kernel}, load ${found.load.toFixed(1)}`;
+  return `${hardware}; Node ${found.node}, OpenSSL ${found.openssl}, ca-certificates ${found.caCertificates}`;
+}

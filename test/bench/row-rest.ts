@@ -1,0 +1,124 @@
+// The daemon on a host that trusts its ten anchors already: how soon it is ready, and what it holds and does at rest.
+//
+// Beside it stands a Node of the same release that runs an empty program without any option. Memory is read once both
+// have rested; that a change or a scrape loads more is shown after each.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type BenchAnchor, digestOf, secretOf } from './anchors.ts';
+import { type Daemon, startDaemon, startNode, timeNode } from './daemon.ts';
+import { type Line, compared } from './line.ts';
+import { type Memory, median, memoryOf, ratioOf, sample, switchesOf } from './measure.ts';
+import type { Bench } from './scene.ts';
+
+const anchors = 10;
+const samples = 5;
+const sampling = { wanted: samples, longestMs: 30_000, fewest: 3 };
+/** The second pass, which tidies up, comes 150 ms after the first. */
+const restMs = 2_500;
+const switchesMs = 20_000;
+const readyAtMostMs = 400;
+const rssAtMost = 1.4;
+
+interface Rest extends Memory {
+  readonly readyMs: number;
+  /** A Node that starts and ends, right before. */
+  readonly emptyMs: number;
+}
+
+async function measureStart({ production, world, mount }: Bench): Promise<Rest> {
+  const emptyMs = await timeNode(production.ending);
+  await using daemon = startDaemon(production, world.root, mount.directory);
+  await daemon.ready();
+  const readyMs = performance.now() - daemon.started;
+  await sleep(restMs);
+  return { readyMs, emptyMs, ...memoryOf(daemon.pid) };
+}
+
+/** An empty program, some at once: they do nothing that could disturb each other. */
+async function measureEmpty({ production }: Bench, options: readonly string[]): Promise<Memory> {
+  await using stack = new AsyncDisposableStack();
+  const nodes = Array.from({ length: samples }, () => stack.use(startNode([...options, production.empty])));
+  await sleep(restMs);
+  return medianMemory(nodes.map(({ pid }) => memoryOf(pid)));
+}
+
+function medianMemory(memories: readonly Memory[]): Memory {
+  return {
+    rssMiB: median(memories.map(({ rssMiB }) => rssMiB)),
+    anonymousMiB: median(memories.map(({ anonymousMiB }) => anonymousMiB)),
+  };
+}
+
+async function switchesPerMinute({ pid }: Daemon): Promise<number> {
+  const before = switchesOf(pid);
+  await sleep(switchesMs);
+  return ((switchesOf(pid) - before) * 60_000) / switchesMs;
+}
+
+interface Long {
+  readonly switches: number;
+  readonly changed: Memory;
+  readonly scraped: Memory;
+}
+
+/** One daemon for a while: at rest, after a change, after a scrape. */
+async function measureLong({ production, world, mount, mint }: Bench, before: readonly BenchAnchor[]): Promise<Long> {
+  await using daemon = startDaemon(production, world.root, mount.directory);
+  await daemon.ready();
+  await sleep(restMs);
+  const switches = await switchesPerMinute(daemon);
+  const after = [...before, ...mint(1)];
+  await mount.swap(secretOf(after));
+  await daemon.ready(digestOf(after));
+  await sleep(restMs);
+  const changed = memoryOf(daemon.pid);
+  await daemon.get('/metrics');
+  await sleep(restMs);
+  return { switches, changed, scraped: memoryOf(daemon.pid) };
+}
+
+export async function measureRest(bench: Bench): Promise<readonly Line[]> {
+  const { store, mount, mint, passes, say, production } = bench;
+  say('the daemon at rest, and an empty Node');
+  store.restore();
+  const installed = mint(anchors);
+  await mount.swap(secretOf(installed));
+  await passes.pass();
+  const rests = await sample(sampling, () => measureStart(bench));
+  const { rssMiB, anonymousMiB } = medianMemory(rests);
+  const empty = await measureEmpty(bench, []);
+  const emptyWithOptions = await measureEmpty(bench, production.nodeOptions);
+  say('the daemon at rest for a while, after a change, after a scrape');
+  const long = await measureLong(bench, installed);
+  const rss = (
+    what: string,
+    ours: number,
+    bare = empty.rssMiB,
+  ): Line & { readonly beside: { what: string; figure: number } } => ({
+    what,
+    ours,
+    unit: 'MiB',
+    beside: { what: 'empty Node', figure: bare },
+  });
+  return [
+    compared({
+      ...rss(`at rest, RSS, median of ${rests.length}`, rssMiB),
+      bound: { of: 'ratio', max: rssAtMost, counts: true },
+    }),
+    compared(rss(`at rest, anonymous, median of ${rests.length}`, anonymousMiB, empty.anonymousMiB)),
+    compared({
+      ...rss('at rest, RSS, beside an empty Node with the same options', rssMiB),
+      beside: { what: 'empty Node', figure: emptyWithOptions.rssMiB },
+    }),
+    compared(rss('after a change, RSS', long.changed.rssMiB)),
+    compared(rss('after a change and a scrape, RSS', long.scraped.rssMiB)),
+    { what: 'at rest, context switches', ours: long.switches, unit: '/min' },
+    {
+      what: `start to ready, median of ${rests.length}`,
+      ours: median(rests.map(({ readyMs }) => readyMs)),
+      unit: 'ms',
+      beside: { what: 'empty Node, start to end', figure: median(rests.map(({ emptyMs }) => emptyMs)) },
+      ratio: ratioOf(rests.map(({ readyMs, emptyMs }) => ({ ours: readyMs, theirs: emptyMs }))),
+      bound: { of: 'figure', max: readyAtMostMs, counts: false },
+    },
+  ];
+}
