@@ -19,7 +19,8 @@ function short(fingerprint: string): string {
 
 /** Each wanted anchor is in the effective bundle, and a look-up by hash finds it. */
 function presenceReasons({ wanted, required }: Plan, state: StoreState, store: TrustStore): readonly string[] {
-  const feasible = wanted.filter(({ fingerprint }) => required.includes(fingerprint));
+  const possible = new Set(required);
+  const feasible = wanted.filter(({ fingerprint }) => possible.has(fingerprint));
   return feasible.flatMap(({ fingerprint, subject }) => {
     if (!state.trusted.has(fingerprint))
       return [`${short(fingerprint)} (${subject}) is not in ${store.bundle} on the host`];
@@ -28,35 +29,36 @@ function presenceReasons({ wanted, required }: Plan, state: StoreState, store: T
 }
 
 /**
- * Where a removed certificate is still trusted: in the file of another that carries it; in the bundle, for no reason; in
- * a file that somebody left beside the bundle. Undefined when nothing trusts it.
+ * Where removed certificates are still trusted: in the file of another that carries one; in the bundle, for no reason;
+ * in a file that somebody left beside the bundle.
  */
-function holderOf(fingerprint: string, state: StoreState, store: TrustStore): string | undefined {
-  const [holder] = store.holders(fingerprint);
-  if (holder === undefined) return undefined;
-  return state.carriers.get(fingerprint) ?? (state.trusted.has(fingerprint) ? store.bundle : holder);
+function remains(store: TrustStore, { remove }: Plan, state: StoreState): ReadonlyMap<string, string> {
+  const prints = remove.flatMap(({ fingerprint }) => fingerprint ?? []);
+  const held = prints.length === 0 ? new Map<string, string>() : store.holders();
+  const found = prints.flatMap((print): [string, string][] => {
+    const holder = held.get(print);
+    if (holder === undefined) return [];
+    return [[print, state.carriers.get(print) ?? (state.trusted.has(print) ? store.bundle : holder)]];
+  });
+  return new Map(found);
 }
 
 /** Proves a plan against the state of the host after it. */
 export function prove(store: TrustStore, plan: Plan, state: StoreState): Proof {
-  const stillTrusted: { fingerprint: string; file: string }[] = [];
-  const revived: string[] = [];
-  for (const { fingerprint } of plan.remove) {
-    const file = fingerprint === undefined ? undefined : holderOf(fingerprint, state, store);
-    if (fingerprint === undefined || file === undefined) continue;
-    if (file === store.bundle) revived.push(`${short(fingerprint)} was removed but is still in ${file} on the host`);
-    else stillTrusted.push({ fingerprint, file });
-  }
-  const left = state.own.filter(({ name }) => plan.remove.some((removal) => removal.name === name));
+  const held = [...remains(store, plan, state)];
+  const revived = held.filter(([, file]) => file === store.bundle);
+  const stillTrusted = held.filter(([, file]) => file !== store.bundle);
+  const removed = new Set(plan.remove.map(({ name }) => name));
+  const left = state.own.filter(({ name }) => removed.has(name));
   return {
     hostReasons: [
       ...plan.conflicts,
       ...presenceReasons(plan, state, store),
-      ...revived,
+      ...revived.map(([print, file]) => `${short(print)} was removed but is still in ${file} on the host`),
       ...left.map(({ name }) => `${store.anchorDirectory}/${name} on the host is still there`),
       ...state.problems,
     ],
-    stillTrusted,
+    stillTrusted: stillTrusted.map(([fingerprint, file]) => ({ fingerprint, file })),
   };
 }
 

@@ -121,9 +121,9 @@ function decodeBody(body: string): { readonly der: Uint8Array } | { readonly pro
 }
 
 /** The PEM of a certificate's DER as it is installed: 64 columns, LF, one final newline (RFC 7468, section 2). */
-export function toPem(der: Uint8Array): string {
+export function toPem(der: Uint8Array, label = 'CERTIFICATE'): string {
   const base64 = Buffer.from(der).toString('base64');
   const lines: string[] = [];
   for (let at = 0; at < base64.length; at += 64) lines.push(base64.slice(at, at + 64));
-  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
+  return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`;
 }

@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
 import { type CommandOptions, type CommandResult, runInRoot } from './commands.ts';
 import { Problem, UsageProblem, errnoOf, problemOf } from './problem.ts';
-import { resolveInRoot } from './root.ts';
+import { type KnownLinks, resolveInRoot } from './root.ts';
 
 export interface Entry {
   readonly kind: 'file' | 'directory' | 'link' | 'other';
@@ -42,8 +42,12 @@ export interface Host {
   publish(from: string, to: string): void;
   /** Removes a file or link; false when it was not there. */
   remove(path: string): boolean;
-  /** Makes a directory and its parents; the topmost one that was made, or undefined when it existed. */
-  makeDirectory(path: string): string | undefined;
+  /**
+   * Makes a directory and its parents.
+   * @param mode of the directory itself; everyone can read it unless told otherwise
+   * @returns the topmost one that was made, or undefined when it existed
+   */
+  makeDirectory(path: string, mode?: number): string | undefined;
   /** Removes a directory when it is empty; false when it is not, or not there. */
   removeDirectory(path: string): boolean;
   /** Opens a directory for reading and gives the descriptor, to hold a lock on. */
@@ -146,9 +150,12 @@ function writeWhole(path: string, content: string | Buffer, options: WriteOption
   }
 }
 
-function reading(root: string): Pick<Host, 'locate' | 'read' | 'list' | 'entry' | 'target' | 'link'> {
-  const at = (path: string): string => resolveInRoot(root, path, false);
-  const through = (path: string): string => resolveInRoot(root, path, true);
+function reading(
+  root: string,
+  known: KnownLinks,
+): Pick<Host, 'locate' | 'read' | 'list' | 'entry' | 'target' | 'link'> {
+  const at = (path: string): string => resolveInRoot(root, path, false, known);
+  const through = (path: string): string => resolveInRoot(root, path, true, known);
   const look = <T>(path: string, action: () => T): T | undefined =>
     ifThere(`cannot look at ${path} on the host`, action);
   const stat = (path: string): Entry => entryOf(fs.lstatSync(path, { bigint: true }));
@@ -157,7 +164,11 @@ function reading(root: string): Pick<Host, 'locate' | 'read' | 'list' | 'entry' 
     read: (path) => ifThere(`cannot read ${path} on the host`, () => readRegular(through(path))),
     list: (path) => ifThere(`cannot list ${path} on the host`, () => fs.readdirSync(through(path)).sort()),
     entry: (path) => look(path, () => stat(at(path))),
-    target: (path) => look(path, () => stat(through(path))),
+    target: (path) =>
+      look(path, () => {
+        const found = stat(at(path));
+        return found.kind === 'link' ? stat(through(path)) : found;
+      }),
     link: (path) => look(path, () => (fs.lstatSync(at(path)).isSymbolicLink() ? fs.readlinkSync(at(path)) : undefined)),
   };
 }
@@ -186,20 +197,20 @@ function writingFiles(root: string): Pick<Host, 'write' | 'publish' | 'remove'> 
 }
 
 /** Makes a directory and its parents. Node's own recursive mkdir says ENOENT of a read-only file system. */
-function makePath(path: string): string | undefined {
+function makePath(path: string, mode = 0o755): string | undefined {
   if (fs.existsSync(path)) return undefined;
   const above = makePath(posix.dirname(path));
-  fs.mkdirSync(path);
+  fs.mkdirSync(path, { mode });
   // Every user's programs read the trust store, whatever the umask.
-  fs.chmodSync(path, 0o755);
+  fs.chmodSync(path, mode);
   return above ?? path;
 }
 
 function directories(root: string): Pick<Host, 'makeDirectory' | 'removeDirectory' | 'openDirectory'> {
   const at = (path: string): string => resolveInRoot(root, path, false);
   return {
-    makeDirectory: (path) => {
-      const made = orProblem(`cannot make ${path} on the host`, () => makePath(resolveInRoot(root, path, true)));
+    makeDirectory: (path, mode) => {
+      const made = orProblem(`cannot make ${path} on the host`, () => makePath(resolveInRoot(root, path, true), mode));
       return made === undefined ? undefined : posix.join('/', posix.relative(root, made));
     },
     removeDirectory: (path) => {
@@ -221,13 +232,13 @@ function directories(root: string): Pick<Host, 'makeDirectory' | 'removeDirector
 }
 
 /**
- * Opens the door to the host mounted at `root`.
+ * Opens the door to the host mounted at `root`, for one pass: where its directories are is looked up once.
  * @throws UsageProblem when nothing is there, or what is there is no root file system
  */
 export function openHost(root: string): Host {
   const host: Host = {
     root,
-    ...reading(root),
+    ...reading(root, new Map()),
     ...writingFiles(root),
     ...directories(root),
     run: (command, args, options) => runInRoot(root, command, args, options),

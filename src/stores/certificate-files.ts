@@ -98,7 +98,7 @@ export function openCertificateFiles(host: Host): CertificateFiles {
 export function goodBlocks(text: string): string {
   const good = pemBlocks(withoutMarks(text)).flatMap(({ der, label }) => {
     if (der === undefined || !certificateLabels.has(label) || fingerprintOf(der) === undefined) return [];
-    return [toPem(der).replaceAll('CERTIFICATE', label)];
+    return [toPem(der, label)];
   });
   return good.join('');
 }

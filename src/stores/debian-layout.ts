@@ -20,9 +20,16 @@ export const debian = {
 /** Another's temporary bundle that has not changed for so long was left behind by a run that was killed. */
 export const abandonedAfterMs = 60_000;
 
-/** Private bundles of an instance lie beside the certificate directory: Go programs trust every file inside it. */
+/**
+ * Where an instance has its bundle built: beside the certificate directory, since Go programs trust every file inside
+ * it, and for root alone, since the tool copies another's private key into it like anything else.
+ */
+export function privateDirectory(instance: string): string {
+  return `${debian.above}/.node-ca-trust-${instance}`;
+}
+
 export function privateBundle(instance: string): string {
-  return `${debian.above}/.node-ca-trust-${instance}.crt`;
+  return `${privateDirectory(instance)}/bundle.crt`;
 }
 
 export interface DebianContext {
@@ -49,8 +56,5 @@ export function certificatePaths(host: Host, directory: string, depth = 0): read
 /** The distribution's certificates that /etc/ca-certificates.conf selects. */
 export function selectedPaths(host: Host): readonly string[] {
   const lines = host.read(debian.configuration)?.toString('utf8').split('\n') ?? [];
-  return lines
-    .filter((line) => line !== '' && !/^[#!]/.test(line))
-    .map((line) => `${debian.distribution}/${line}`)
-    .filter((path) => host.target(path)?.kind === 'file');
+  return lines.filter((line) => line !== '' && !/^[#!]/.test(line)).map((line) => `${debian.distribution}/${line}`);
 }

@@ -14,6 +14,7 @@ import {
   certificatePaths,
   debian,
   privateBundle,
+  privateDirectory,
   selectedPaths,
 } from './debian-layout.ts';
 import { type StoreChange, type StoreChanged, prefixIn, stemOf } from './store.ts';
@@ -84,8 +85,10 @@ function expectedFingerprints({ host, files }: DebianContext, required: Readonly
 function withoutBroken({ host, files }: DebianContext): string {
   const paths = [...selectedPaths(host), ...certificatePaths(host, debian.anchors)];
   const texts = paths.map((path) => {
+    const file = files.read(path);
+    if (file === undefined) return '';
     const text = host.read(path)?.toString('latin1') ?? '';
-    return files.read(path)?.problems.length === 0 ? text : goodBlocks(text);
+    return file.problems.length === 0 ? text : goodBlocks(text);
   });
   return texts.map((text) => (text === '' || text.endsWith('\n') ? text : `${text}\n`)).join('');
 }
@@ -187,6 +190,12 @@ function moveFiles({ host, instance }: DebianContext, change: StoreChange): void
   for (const name of change.relink) host.remove(`${debian.certs}/${name.replace(/\.crt$/, '.pem')}`);
 }
 
+/** Removes a directory of ours with the files in it. */
+function removeTree({ host }: DebianContext, directory: string): void {
+  for (const name of host.list(directory) ?? []) host.remove(`${directory}/${name}`);
+  host.removeDirectory(directory);
+}
+
 /**
  * A change of the store.
  *
@@ -205,12 +214,12 @@ export async function changeDebian(context: DebianContext, change: StoreChange, 
   for (const path of change.clean) host.remove(path); // (1)
   const made = host.makeDirectory(debian.anchors);
   host.makeDirectory(workDirectory(instance));
+  host.makeDirectory(privateDirectory(instance), 0o700);
   const before = certificateLinks(context);
   moveFiles(context, change); // (2) (3)
   if (change.refresh) await refresh(context, change, lock); // (4) to (7)
   const lines = hookLines(context, before, change);
   const notes = change.refresh || lines.length > 0 ? await runHooks(context, lines) : []; // (8)
-  for (const name of host.list(workDirectory(instance)) ?? []) host.remove(`${workDirectory(instance)}/${name}`); // (9)
-  host.removeDirectory(workDirectory(instance));
+  for (const directory of [workDirectory(instance), privateDirectory(instance)]) removeTree(context, directory); // (9)
   return { made: made === undefined ? [] : [made], notes };
 }

@@ -12,7 +12,7 @@ import {
   abandonedAfterMs,
   certificatePaths,
   debian,
-  privateBundle,
+  privateDirectory,
   selectedPaths,
 } from './debian-layout.ts';
 import { changeDebian } from './debian-refresh.ts';
@@ -84,24 +84,24 @@ function isTemporary(instance: string, name: string): boolean {
 function leftovers({ host, instance, clock }: DebianContext): readonly string[] {
   const inside = (directory: string, concerns: (name: string) => boolean): readonly string[] =>
     (host.list(directory) ?? []).filter(concerns).map((name) => `${directory}/${name}`);
-  const bundle = privateBundle(instance).slice(debian.above.length + 1);
   const plain = host.entry(debian.plainTemporary);
   return [
-    ...inside(debian.above, (name) => name.startsWith(bundle) || name.startsWith(`.${bundle}`)),
+    ...inside(privateDirectory(instance), () => true),
     ...inside(debian.anchors, (name) => isTemporary(instance, name)),
     ...inside(workDirectory(instance), () => true),
     ...(plain !== undefined && clock.now() - plain.modified > abandonedAfterMs ? [debian.plainTemporary] : []),
   ];
 }
 
-/** Every file in the certificate directory that holds a fingerprint: Go programs read each of them. */
-function holders(context: DebianContext, fingerprint: string): readonly string[] {
-  const paths = (context.host.list(debian.certs) ?? []).map((name) => `${debian.certs}/${name}`);
-  return paths.filter(
-    (path) =>
-      context.host.target(path)?.kind === 'file' &&
-      context.files.read(path)?.fingerprints.includes(fingerprint) === true,
-  );
+/** Every file in the certificate directory with what it holds: Go programs read each of them. */
+function holders({ host, files }: DebianContext): ReadonlyMap<string, string> {
+  const held = new Map<string, string>();
+  for (const name of host.list(debian.certs) ?? []) {
+    const path = `${debian.certs}/${name}`;
+    for (const fingerprint of files.read(path)?.fingerprints ?? [])
+      if (!held.has(fingerprint)) held.set(fingerprint, path);
+  }
+  return held;
 }
 
 function observe(context: DebianContext, wanted: readonly Anchor[]): StoreState {
@@ -138,6 +138,6 @@ export function openDebianStore(host: Host, instance: string, clock: Clock): Tru
     nameOf: (fingerprint) => `${stemOf(instance, fingerprint)}.crt`,
     observe: (wanted) => observe(context, wanted),
     change: (change, lock) => changeDebian(context, change, lock),
-    holders: (fingerprint) => holders(context, fingerprint),
+    holders: () => holders(context),
   };
 }

@@ -82,8 +82,11 @@ export interface TrustStore {
    * @throws Problem when a step fails; the effective bundle is then as it was
    */
   change(change: StoreChange, lock: Lock): Promise<StoreChanged>;
-  /** Files of others in which a fingerprint is still trusted by some reader: proof of a removal. */
-  holders(fingerprint: string): readonly string[];
+  /**
+   * Every fingerprint that some reader of the store trusts, with a file that holds it: proof of a removal. Reads more
+   * than `observe`, so it is asked for removals only.
+   */
+  holders(): ReadonlyMap<string, string>;
 }
 
 export interface WatchedDirectory {

@@ -109,7 +109,7 @@ it.skipIf(goJudge === undefined)('hardly a CA that OpenSSL and Go both take is r
   const ders = Array.from({ length: inputs }, () =>
     restructure(random, random(2) === 0 ? richest : pick(random, corpus), corpus),
   );
-  const pems = ders.map(toPem);
+  const pems = ders.map((der) => toPem(der));
   const verdicts = askGo(goJudge ?? '', pems);
   const cas = ders.flatMap((der, at) =>
     /^ok [23] true$/.test(verdicts[at] ?? '') && isReadByOpenssl(pems[at] ?? '') ? [judge(der)] : [],

@@ -362,7 +362,7 @@ describe.skipIf(process.getuid?.() !== 0)('a pass', () => {
     );
     fs.rmSync(fileOf(host, north));
     put(host, `${anchorDirectory}/.${nameOf(south)}.0123abcd.tmp`, south.pem.slice(0, 50));
-    put(host, '/etc/ssl/.node-ca-trust-default.crt', world.pem.slice(0, 100));
+    put(host, '/etc/ssl/.node-ca-trust-default/bundle.crt.new', world.pem.slice(0, 100));
     put(host, `${stateDirectory}/default.work/ca-certificates.conf`, '');
     const report = await passOn(host.root, bundle(south));
     expect(report).toMatchObject({ converged: true, removed: [north.fingerprint], added: [south.fingerprint] });
