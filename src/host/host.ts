@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
 import { type CommandOptions, type CommandResult, runInRoot } from './commands.ts';
 import { Problem, UsageProblem, errnoOf, problemOf } from './problem.ts';
-import { type KnownLinks, resolveInRoot } from './root.ts';
+import { type Resolve, openPaths } from './root.ts';
 
 export interface Entry {
   readonly kind: 'file' | 'directory' | 'link' | 'other';
@@ -150,12 +150,9 @@ function writeWhole(path: string, content: string | Buffer, options: WriteOption
   }
 }
 
-function reading(
-  root: string,
-  known: KnownLinks,
-): Pick<Host, 'locate' | 'read' | 'list' | 'entry' | 'target' | 'link'> {
-  const at = (path: string): string => resolveInRoot(root, path, false, known);
-  const through = (path: string): string => resolveInRoot(root, path, true, known);
+function reading(resolve: Resolve): Pick<Host, 'locate' | 'read' | 'list' | 'entry' | 'target' | 'link'> {
+  const at = (path: string): string => resolve(path, false);
+  const through = (path: string): string => resolve(path, true);
   const look = <T>(path: string, action: () => T): T | undefined =>
     ifThere(`cannot look at ${path} on the host`, action);
   const stat = (path: string): Entry => entryOf(fs.lstatSync(path, { bigint: true }));
@@ -173,8 +170,8 @@ function reading(
   };
 }
 
-function writingFiles(root: string): Pick<Host, 'write' | 'publish' | 'remove'> {
-  const at = (path: string): string => resolveInRoot(root, path, false);
+function writingFiles(resolve: Resolve): Pick<Host, 'write' | 'publish' | 'remove'> {
+  const at = (path: string): string => resolve(path, false);
   return {
     write: (path, content, options = {}) => {
       orProblem(`cannot write ${path} on the host`, () => {
@@ -206,11 +203,14 @@ function makePath(path: string, mode = 0o755): string | undefined {
   return above ?? path;
 }
 
-function directories(root: string): Pick<Host, 'makeDirectory' | 'removeDirectory' | 'openDirectory'> {
-  const at = (path: string): string => resolveInRoot(root, path, false);
+function directories(
+  root: string,
+  resolve: Resolve,
+): Pick<Host, 'makeDirectory' | 'removeDirectory' | 'openDirectory'> {
+  const at = (path: string): string => resolve(path, false);
   return {
     makeDirectory: (path, mode) => {
-      const made = orProblem(`cannot make ${path} on the host`, () => makePath(resolveInRoot(root, path, true), mode));
+      const made = orProblem(`cannot make ${path} on the host`, () => makePath(resolve(path, true), mode));
       return made === undefined ? undefined : posix.join('/', posix.relative(root, made));
     },
     removeDirectory: (path) => {
@@ -226,21 +226,22 @@ function directories(root: string): Pick<Host, 'makeDirectory' | 'removeDirector
     },
     openDirectory: (path) =>
       orProblem(`cannot open ${path} on the host`, () =>
-        fs.openSync(resolveInRoot(root, path, true), fs.constants.O_RDONLY | fs.constants.O_DIRECTORY),
+        fs.openSync(resolve(path, true), fs.constants.O_RDONLY | fs.constants.O_DIRECTORY),
       ),
   };
 }
 
 /**
- * Opens the door to the host mounted at `root`, for one pass: where its directories are is looked up once.
+ * Opens the door to the host mounted at `root`.
  * @throws UsageProblem when nothing is there, or what is there is no root file system
  */
 export function openHost(root: string): Host {
+  const resolve = openPaths(root);
   const host: Host = {
     root,
-    ...reading(root, new Map()),
-    ...writingFiles(root),
-    ...directories(root),
+    ...reading(resolve),
+    ...writingFiles(resolve),
+    ...directories(root, resolve),
     run: (command, args, options) => runInRoot(root, command, args, options),
   };
   if (!fs.existsSync(root)) {

@@ -3,15 +3,23 @@
  * absolute symbolic links mean places below that root: every path is walked here, so that no link ever leads out of it.
  */
 import { lstatSync, readlinkSync } from 'node:fs';
-import { join } from 'node:path';
 import { Problem, errnoOf } from './problem.ts';
 
 /** As many links as the kernel follows before it answers ELOOP (path_resolution(7)). */
 const maxLinks = 40;
 
+/**
+ * Where a host path lies for this process, all symbolic links but the last component's resolved inside the root.
+ * The path need not exist.
+ * @param hostPath absolute path as the host knows it
+ * @param followLast resolve the last component too
+ * @throws Problem when links run in a circle
+ */
+export type Resolve = (hostPath: string, followLast: boolean) => string;
+
 function linkTarget(path: string): string | undefined {
   try {
-    return lstatSync(path).isSymbolicLink() ? readlinkSync(path) : undefined;
+    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true ? readlinkSync(path) : undefined;
   } catch (error) {
     const code = errnoOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
@@ -19,50 +27,48 @@ function linkTarget(path: string): string | undefined {
   }
 }
 
-/** Where links among the directories point, as far as it was asked: a pass asks for some 300 files in five of them. */
-export type KnownLinks = Map<string, string | undefined>;
-
-/** Where the link at a path points; undefined when it is none, or is the last one and not to be followed. */
-function targetOf(path: string, isLast: boolean, followLast: boolean, known: KnownLinks): string | undefined {
-  if (isLast) return followLast ? linkTarget(path) : undefined;
-  if (!known.has(path)) known.set(path, linkTarget(path));
-  return known.get(path);
+/** One resolution: what was asked for, and how many links it has met. */
+interface Trip {
+  readonly hostPath: string;
+  links: number;
 }
 
 /**
- * Where a host path lies for this process, all symbolic links but the last component's resolved inside `root`.
- * The path need not exist.
+ * Opens the way to the paths below one root. A pass looks at a thousand paths in a handful of directories: each directory
+ * is walked once in one turn of the event loop, and then forgotten, for links may change.
  * @param root directory at which the host's root is mounted
- * @param hostPath absolute path as the host knows it
- * @param followLast resolve the last component too
- * @param known what was found before, for as long as the host's directories can be taken to stay where they are
- * @throws Problem when links run in a circle
  */
-export function resolveInRoot(
-  root: string,
-  hostPath: string,
-  followLast: boolean,
-  known: KnownLinks = new Map(),
-): string {
-  const waiting = hostPath.split('/').filter(Boolean);
-  let resolved = '';
-  let links = 0;
-  for (let part = waiting.shift(); part !== undefined; part = waiting.shift()) {
-    if (part === '.') continue;
-    if (part === '..') {
-      resolved = resolved.slice(0, Math.max(resolved.lastIndexOf('/'), 0));
-      continue;
+export function openPaths(root: string): Resolve {
+  const prefix = root.replace(/\/+$/, '');
+  const directories = new Map<string, string>();
+
+  /** The real directory at a path; the root is the empty string. */
+  const directoryAt = (path: string, trip: Trip): string => {
+    const known = path === '' ? '' : directories.get(path);
+    if (known !== undefined) return known;
+    const real = walk(path, true, trip);
+    if (directories.size === 0) queueMicrotask(forget);
+    directories.set(path, real);
+    return real;
+  };
+  const forget = (): void => {
+    directories.clear();
+  };
+  const walk = (path: string, followLast: boolean, trip: Trip): string => {
+    const slash = path.lastIndexOf('/');
+    const [above, name] = [path.slice(0, Math.max(slash, 0)), path.slice(slash + 1)];
+    if (name === '') return above === '' ? '' : walk(above, followLast, trip);
+    const directory = directoryAt(above, trip);
+    if (name === '.') return directory;
+    if (name === '..') return directory.slice(0, Math.max(directory.lastIndexOf('/'), 0));
+    const here = `${directory}/${name}`;
+    const target = followLast ? linkTarget(prefix + here) : undefined;
+    if (target === undefined) return here;
+    trip.links += 1;
+    if (trip.links > maxLinks) {
+      throw new Problem(`${trip.hostPath} on the host: too many symbolic links; mend the circle`);
     }
-    const next = `${resolved}/${part}`;
-    const target = targetOf(root + next, waiting.length === 0, followLast, known);
-    if (target === undefined) {
-      resolved = next;
-      continue;
-    }
-    links += 1;
-    if (links > maxLinks) throw new Problem(`${hostPath} on the host: too many symbolic links; mend the circle`);
-    waiting.unshift(...target.split('/').filter(Boolean));
-    if (target.startsWith('/')) resolved = '';
-  }
-  return join(root, resolved === '' ? '/' : resolved);
+    return walk(target.startsWith('/') ? target : `${directory}/${target}`, true, trip);
+  };
+  return (hostPath, followLast) => prefix + (walk(hostPath, followLast, { hostPath, links: 0 }) || '/');
 }

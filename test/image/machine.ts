@@ -15,7 +15,11 @@ export const cacheDirectory = join(
 );
 
 /** What the project says of itself. */
-export function packageJson(): { readonly version: string; readonly bin: Readonly<Record<string, string>> } {
+export function packageJson(): {
+  readonly version: string;
+  readonly bin: Readonly<Record<string, string>>;
+  readonly scripts: { readonly start: string };
+} {
   return JSON.parse(readFileSync(join(project, 'package.json'), 'utf8')) as ReturnType<typeof packageJson>;
 }
 

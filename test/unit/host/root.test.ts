@@ -3,7 +3,7 @@ import { join, sep } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Problem } from '../../../src/host/problem.ts';
-import { resolveInRoot } from '../../../src/host/root.ts';
+import { openPaths } from '../../../src/host/root.ts';
 import { temporaryDirectory } from '../support/directories.ts';
 
 type Node = string | { readonly [name: string]: Node };
@@ -24,7 +24,7 @@ function rootWith(tree: Node): string {
   return root;
 }
 
-describe('resolveInRoot', () => {
+describe('openPaths', () => {
   it.each([
     ['a plain path', '/etc/ssl', '/etc/ssl'],
     ['the root itself', '/', '/'],
@@ -48,13 +48,13 @@ describe('resolveInRoot', () => {
       dangling: '/missing',
       self: '/',
     });
-    expect(resolveInRoot(root, path, true)).toBe(join(root, expected));
+    expect(openPaths(root)(path, true)).toBe(join(root, expected));
   });
 
   it('leaves the last link alone when asked to, and resolves those before it', () => {
     const root = rootWith({ etc: { ssl: {} }, here: 'etc', etcssl: '/etc/ssl' });
-    expect(resolveInRoot(root, '/etcssl', false)).toBe(join(root, 'etcssl'));
-    expect(resolveInRoot(root, '/here/ssl', false)).toBe(join(root, 'etc/ssl'));
+    expect(openPaths(root)('/etcssl', false)).toBe(join(root, 'etcssl'));
+    expect(openPaths(root)('/here/ssl', false)).toBe(join(root, 'etc/ssl'));
   });
 
   it.each([
@@ -63,15 +63,15 @@ describe('resolveInRoot', () => {
     ['a link that grows', { one: 'one/more' }, '/one'],
   ])('names the path when links run in a circle: %s', (_, tree, path) => {
     const root = rootWith(tree);
-    expect(() => resolveInRoot(root, path, true)).toThrow(Problem);
-    expect(() => resolveInRoot(root, path, true)).toThrow(`${path} on the host: too many symbolic links`);
+    expect(() => openPaths(root)(path, true)).toThrow(Problem);
+    expect(() => openPaths(root)(path, true)).toThrow(`${path} on the host: too many symbolic links`);
   });
 
   it('takes the machine itself for the root', () => {
     const directory = temporaryDirectory();
     writeFileSync(join(directory, 'file'), '');
     symlinkSync('file', join(directory, 'link'));
-    expect(resolveInRoot('/', `${directory}/link`, true)).toBe(`${directory}/file`);
+    expect(openPaths('/')(`${directory}/link`, true)).toBe(`${directory}/file`);
   });
 });
 
@@ -109,7 +109,7 @@ const trees = fc.letrec<{ node: Node; directory: Record<string, Node> }>((tie) =
   directory: fc.dictionary(fc.constantFrom(...names), tie('node'), { maxKeys: 3, noNullPrototype: true }),
 }));
 
-describe('resolveInRoot in any tree of links', () => {
+describe('openPaths in any tree of links', () => {
   it('goes where the rule says, and never out of the root', () => {
     const parent = temporaryDirectory();
     let count = 0;
@@ -120,7 +120,7 @@ describe('resolveInRoot in any tree of links', () => {
         const expected = model(new Map(flatten(tree)), path);
         let found: string | undefined;
         try {
-          found = resolveInRoot(root, path, true);
+          found = openPaths(root)(path, true);
         } catch (error) {
           expect(error).toBeInstanceOf(Problem);
         }
