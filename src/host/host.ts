@@ -45,9 +45,9 @@ export interface Host {
   /**
    * Makes a directory and its parents.
    * @param mode of the directory itself; everyone can read it unless told otherwise
-   * @returns the topmost one that was made, or undefined when it existed
+   * @returns those that were made, the topmost first; none when it existed
    */
-  makeDirectory(path: string, mode?: number): string | undefined;
+  makeDirectory(path: string, mode?: number): readonly string[];
   /** Removes a directory when it is empty; false when it is not, or not there. */
   removeDirectory(path: string): boolean;
   /** Opens a directory for reading and gives the descriptor, to hold a lock on. */
@@ -194,13 +194,13 @@ function writingFiles(resolve: Resolve): Pick<Host, 'write' | 'publish' | 'remov
 }
 
 /** Makes a directory and its parents. Node's own recursive mkdir says ENOENT of a read-only file system. */
-function makePath(path: string, mode = 0o755): string | undefined {
-  if (fs.existsSync(path)) return undefined;
+function makePath(path: string, mode = 0o755): readonly string[] {
+  if (fs.existsSync(path)) return [];
   const above = makePath(posix.dirname(path));
   fs.mkdirSync(path, { mode });
   // Every user's programs read the trust store, whatever the umask.
   fs.chmodSync(path, mode);
-  return above ?? path;
+  return [...above, path];
 }
 
 function directories(
@@ -211,7 +211,7 @@ function directories(
   return {
     makeDirectory: (path, mode) => {
       const made = orProblem(`cannot make ${path} on the host`, () => makePath(resolve(path, true), mode));
-      return made === undefined ? undefined : posix.join('/', posix.relative(root, made));
+      return made.map((directory) => posix.join('/', posix.relative(root, directory)));
     },
     removeDirectory: (path) => {
       try {

@@ -16,12 +16,14 @@ export interface CertificateFile {
 export interface CertificateFiles {
   /** What a file holds; undefined when no file is there. */
   read(path: string): CertificateFile | undefined;
+  /** These fingerprints are those of certificates that OpenSSL has read already. */
+  know(fingerprints: Iterable<string>): void;
 }
 
 const certificateLabels = new Set(['CERTIFICATE', 'X509 CERTIFICATE', 'TRUSTED CERTIFICATE']);
 
 /** Far more than any host has; beyond it everything is read anew. */
-const memoryLimit = 50_000;
+const memoryLimit = 10_000;
 
 function remember<V>(memory: Map<string, V>, key: string, value: V): V {
   if (memory.size >= memoryLimit) memory.clear();
@@ -40,11 +42,14 @@ function fingerprintOf(der: Uint8Array): string | undefined {
 
 type Judge = (der: Uint8Array) => string | undefined;
 
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
 /** A judge that parses each certificate once: hashing its bytes is a hundred times cheaper. */
-function rememberingJudge(): Judge {
-  const known = new Map<string, string | undefined>();
+function rememberingJudge(known: Map<string, string | undefined>): Judge {
   return (der) => {
-    const key = createHash('sha256').update(der).digest('base64');
+    const key = sha256(der);
     return known.has(key) ? known.get(key) : remember(known, key, fingerprintOf(der));
   };
 }
@@ -79,17 +84,29 @@ function examine(text: string, judge: Judge): CertificateFile {
 
 /** Opens a memory of what the host's files hold. */
 export function openCertificateFiles(host: Host): CertificateFiles {
-  const judge = rememberingJudge();
-  const known = new Map<string, { version: string; file: CertificateFile }>();
+  const certificates = new Map<string, string | undefined>();
+  const judge = rememberingJudge(certificates);
+  const byPath = new Map<string, { version: string; content: string; file: CertificateFile }>();
+  // The same content is met again and again: at both ends of a link, and in the bundle before and after it is published.
+  const byContent = new Map<string, CertificateFile>();
+  const examineOnce = (content: string, bytes: Buffer): CertificateFile =>
+    byContent.get(content) ?? remember(byContent, content, examine(bytes.toString('latin1'), judge));
   return {
     read(path) {
       const entry = host.target(path);
       if (entry?.kind !== 'file') return undefined;
-      const before = known.get(path);
+      const before = byPath.get(path);
       if (before?.version === entry.version) return before.file;
       const bytes = host.read(path);
       if (bytes === undefined) return undefined;
-      return remember(known, path, { version: entry.version, file: examine(bytes.toString('latin1'), judge) }).file;
+      const content = sha256(bytes);
+      if (before !== undefined && before.content !== content) byContent.delete(before.content);
+      const file = examineOnce(content, bytes);
+      remember(byPath, path, { version: entry.version, content, file });
+      return file;
+    },
+    know(fingerprints) {
+      for (const fingerprint of fingerprints) remember(certificates, fingerprint, fingerprint);
     },
   };
 }

@@ -190,10 +190,13 @@ function moveFiles({ host, instance }: DebianContext, change: StoreChange): void
   for (const name of change.relink) host.remove(`${debian.certs}/${name.replace(/\.crt$/, '.pem')}`);
 }
 
-/** Removes a directory of ours with the files in it. */
-function removeTree({ host }: DebianContext, directory: string): void {
-  for (const name of host.list(directory) ?? []) host.remove(`${directory}/${name}`);
-  host.removeDirectory(directory);
+/** Removes a file, or a directory of ours with the files in it. */
+function discard({ host }: DebianContext, path: string): void {
+  if (host.entry(path)?.kind !== 'directory') host.remove(path);
+  else {
+    for (const name of host.list(path) ?? []) host.remove(`${path}/${name}`);
+    host.removeDirectory(path);
+  }
 }
 
 /**
@@ -211,7 +214,7 @@ function removeTree({ host }: DebianContext, directory: string): void {
  */
 export async function changeDebian(context: DebianContext, change: StoreChange, lock: Lock): Promise<StoreChanged> {
   const { host, instance } = context;
-  for (const path of change.clean) host.remove(path); // (1)
+  for (const path of change.clean) discard(context, path); // (1)
   const made = host.makeDirectory(debian.anchors);
   host.makeDirectory(workDirectory(instance));
   host.makeDirectory(privateDirectory(instance), 0o700);
@@ -220,6 +223,6 @@ export async function changeDebian(context: DebianContext, change: StoreChange, 
   if (change.refresh) await refresh(context, change, lock); // (4) to (7)
   const lines = hookLines(context, before, change);
   const notes = change.refresh || lines.length > 0 ? await runHooks(context, lines) : []; // (8)
-  for (const directory of [workDirectory(instance), privateDirectory(instance)]) removeTree(context, directory); // (9)
-  return { made: made === undefined ? [] : [made], notes };
+  for (const directory of [workDirectory(instance), privateDirectory(instance)]) discard(context, directory); // (9)
+  return { made, notes };
 }

@@ -82,13 +82,11 @@ function isTemporary(instance: string, name: string): boolean {
 
 /** Temporaries of ours, which only a killed pass leaves, and another's that nobody writes to any more. */
 function leftovers({ host, instance, clock }: DebianContext): readonly string[] {
-  const inside = (directory: string, concerns: (name: string) => boolean): readonly string[] =>
-    (host.list(directory) ?? []).filter(concerns).map((name) => `${directory}/${name}`);
+  const temporaries = (host.list(debian.anchors) ?? []).filter((name) => isTemporary(instance, name));
   const plain = host.entry(debian.plainTemporary);
   return [
-    ...inside(privateDirectory(instance), () => true),
-    ...inside(debian.anchors, (name) => isTemporary(instance, name)),
-    ...inside(workDirectory(instance), () => true),
+    ...[privateDirectory(instance), workDirectory(instance)].filter((path) => host.entry(path) !== undefined),
+    ...temporaries.map((name) => `${debian.anchors}/${name}`),
     ...(plain !== undefined && clock.now() - plain.modified > abandonedAfterMs ? [debian.plainTemporary] : []),
   ];
 }
@@ -106,6 +104,7 @@ function holders({ host, files }: DebianContext): ReadonlyMap<string, string> {
 
 function observe(context: DebianContext, wanted: readonly Anchor[]): StoreState {
   const { host, files, instance } = context;
+  files.know(wanted.map(({ fingerprint }) => fingerprint));
   const sources = observeSources(context);
   const effective = files.read(debian.bundle);
   return {

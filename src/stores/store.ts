@@ -34,7 +34,7 @@ export interface StoreState {
   readonly dangling: readonly string[];
   /** Files, not ours, that carry a certificate: fingerprint to host path. */
   readonly carriers: ReadonlyMap<string, string>;
-  /** Files to delete: our own temporaries, and another's that has not changed for a minute. */
+  /** What to delete: our own temporaries and work directories, and another's temporary unchanged for a minute. */
   readonly leftovers: readonly string[];
   /** Worth saying, not ours to change: broken files of others, by name. */
   readonly notes: readonly string[];
@@ -45,7 +45,7 @@ export interface StoreChange {
   readonly add: readonly Anchor[];
   /** Names of files of ours to take off. */
   readonly remove: readonly string[];
-  /** Leftovers to delete. */
+  /** Leftovers to delete, directories with the files in them. */
   readonly clean: readonly string[];
   /** Names of files of ours whose links have to be made again. */
   readonly relink: readonly string[];

@@ -206,6 +206,17 @@ describe.skipIf(process.getuid?.() !== 0)('a pass', () => {
     expect(await passOn(host.root, [], removeAll)).toMatchObject({ converged: true, removed: [], refreshed: [] });
   });
 
+  it('leaves no directory behind that was not there before it', async () => {
+    const host = littleHost();
+    fs.rmSync(host.path('/usr/local'), { recursive: true });
+    const before = host.snapshot();
+    await passOn(host.root, bundle(north));
+    expect(host.anchors()).toEqual(namesOf(north));
+    await passOn(host.root, [], removeAll);
+    expect(fs.existsSync(host.path('/usr/local'))).toBe(false);
+    expect([...before.keys()].filter((path) => !host.snapshot().has(path))).toEqual([]);
+  });
+
   it.each(['lost', 'broken'])('leaves nothing behind when all is removed with a ledger that is %s', async (how) => {
     const host = littleHost();
     await passOn(host.root, bundle(north));
@@ -370,6 +381,18 @@ describe.skipIf(process.getuid?.() !== 0)('a pass', () => {
     expect(fs.readdirSync(host.path('/etc/ssl'))).toEqual(['certs']);
     expect(fs.readdirSync(host.path(stateDirectory))).toEqual(['default.json']);
     expect(host.trusts(north)).toBe(false);
+  });
+
+  it('takes off the empty directories that a killed pass left', async () => {
+    const host = littleHost();
+    await passOn(host.root, bundle(north));
+    for (const path of ['/etc/ssl/.node-ca-trust-default', `${stateDirectory}/default.work`]) {
+      fs.mkdirSync(host.path(path));
+    }
+    expect(await passOn(host.root, bundle(north))).toMatchObject({ converged: true, refreshed: [] });
+    expect(fs.readdirSync(host.path('/etc/ssl'))).toEqual(['certs']);
+    expect(fs.readdirSync(host.path(stateDirectory))).toEqual(['default.json']);
+    expect(host.runs()).toBe(1);
   });
 
   it('says why the refresh failed, leaves the bundle as it was, and succeeds once that is mended', async () => {

@@ -251,17 +251,17 @@ describe('remove', () => {
 });
 
 describe('directories', () => {
-  it('are made with their parents, and the topmost new one is told', () => {
+  it('are made with their parents, and the new ones are told, the topmost first', () => {
     const host = emptyHost();
-    expect(host.makeDirectory('/etc/a/b/c')).toBe('/etc/a');
-    expect(host.makeDirectory('/etc/a/b/c')).toBeUndefined();
+    expect(host.makeDirectory('/etc/a/b/c')).toEqual(['/etc/a', '/etc/a/b', '/etc/a/b/c']);
+    expect(host.makeDirectory('/etc/a/b/c')).toEqual([]);
     expect(host.list('/etc/a/b')).toEqual(['c']);
   });
 
   it('are made where a link leads', () => {
     const host = emptyHost();
     fs.symlinkSync('/usr/share', join(host.root, 'etc/link'));
-    expect(host.makeDirectory('/etc/link/certs')).toBe('/usr/share');
+    expect(host.makeDirectory('/etc/link/certs')).toEqual(['/usr/share', '/usr/share/certs']);
     expect(host.list('/usr/share')).toEqual(['certs']);
   });
 
