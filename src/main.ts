@@ -9,12 +9,13 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     stop.abort();
   });
 }
-// A reader that went away (`| head`) is no reason for a stack trace.
-process.stdout.on('error', () => process.exit(1));
+// A reader that went away (`| head`) is no reason for a stack trace, nor for the daemon to end.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 
 main(process.argv.slice(2), process.env, process, stop.signal).then(
   (code) => {
-    process.exitCode = code;
+    // When all is said: a request that an API server never answers must not keep the process.
+    process.stdout.write('', () => process.exit(code));
   },
   (error: unknown) => {
     process.stderr.write(

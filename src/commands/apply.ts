@@ -2,17 +2,14 @@
  * `apply` and `remove`: one pass, made now, told on standard output.
  */
 import { existsSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Finding, Reading } from '../bundle/types.ts';
 import { openHost } from '../host/host.ts';
 import { UsageProblem } from '../host/problem.ts';
 import { type PassSettings, type Report, openReconciler } from '../reconcile.ts';
 import { readSource } from '../sources/directory.ts';
-import type { Clock } from '../stores/store.ts';
+import { systemClock } from './clock.ts';
 import { type ApplyConfig, type OutputStream, type RemoveConfig, type Streams, exitCodes } from './config.ts';
 import { reportTable } from './tables.ts';
-
-export const systemClock: Clock = { now: () => Date.now(), sleep: (ms) => sleep(ms) };
 
 /** Longer than any refresh takes; a person at a terminal is told what is waited for when it is over. */
 const lockWaitMs = 120_000;

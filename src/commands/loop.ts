@@ -2,7 +2,7 @@
  * When passes are made: on every trigger, folded; at the resync interval; again after a failure, ever less often. One
  * at a time, and never one that was not asked for.
  */
-import type { Clock } from '../stores/store.ts';
+import type { Alarm } from './clock.ts';
 
 /** A longer timer fires at once. */
 const longestTimerMs = 2 ** 31 - 1;
@@ -37,68 +37,45 @@ export interface Loop {
 export function pause(pacing: Pacing, end: PassEnd, failures: number, random: () => number): number {
   const spread = 0.9 + random() * 0.2;
   if (!end.converged) return Math.min(pacing.retryMs * 2 ** (failures - 1), pacing.longestRetryMs) * spread;
-  return Math.min((end.changed ? pacing.recheckMs : pacing.resyncMs) * spread, longestTimerMs);
-}
-
-interface State {
-  triggered: boolean;
-  stopping: boolean;
-  failures: number;
-  running: Promise<void>;
-}
-
-/** A wait that can be cut short. */
-interface Alarm {
-  wait(ms: number): Promise<void>;
-  ring(): void;
-}
-
-function openAlarm(): Alarm {
-  let ring: () => void = () => undefined;
-  return {
-    wait: (ms) =>
-      new Promise((resolve) => {
-        const timer = setTimeout(resolve, ms);
-        ring = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      }),
-    ring: () => {
-      ring();
-    },
-  };
+  const dueMs = end.changed ? Math.min(pacing.recheckMs, pacing.resyncMs) : pacing.resyncMs;
+  return Math.min(dueMs * spread, longestTimerMs);
 }
 
 /** Opens a loop. */
-export function openLoop(pacing: Pacing, clock: Pick<Clock, 'sleep'>, random: () => number = Math.random): Loop {
-  const alarm = openAlarm();
-  const state: State = { triggered: false, stopping: false, failures: 0, running: Promise.resolve() };
+export function openLoop(pacing: Pacing, clock: Alarm, random: () => number): Loop {
+  let asked = new AbortController();
+  let stopping = false;
+  let failures = 0;
+  /** When to look again after a change: the agent's own writes bring a pass before, which must not put it off. */
+  let recheckAt = Number.POSITIVE_INFINITY;
+  let running = Promise.resolve();
 
-  const isAsked = (): boolean => state.triggered || state.stopping;
   const next = async (pass: () => Promise<PassEnd>): Promise<void> => {
-    state.triggered = false;
+    asked = new AbortController();
     const end = await pass();
-    state.failures = end.converged ? 0 : state.failures + 1;
-    if (!isAsked()) await alarm.wait(pause(pacing, end, state.failures, random));
-    if (!state.stopping) await clock.sleep(isAsked() ? pacing.foldMs : 0);
+    const now = clock.now();
+    failures = end.converged ? 0 : failures + 1;
+    const ms = pause(pacing, end, failures, random);
+    if (end.converged && end.changed) recheckAt = now + ms;
+    else if (recheckAt <= now) recheckAt = Number.POSITIVE_INFINITY;
+    await clock.sleep(Math.min(ms, recheckAt - now), asked.signal).catch(() => undefined);
+    if (asked.signal.aborted && !stopping) await clock.sleep(pacing.foldMs);
   };
   const passes = async (pass: () => Promise<PassEnd>): Promise<void> => {
-    while (!state.stopping) await next(pass);
+    while (!stopping) await next(pass);
   };
   return {
     trigger() {
-      state.triggered = true;
-      alarm.ring();
+      asked.abort();
     },
     run(pass) {
-      state.running = passes(pass);
-      return state.running;
+      running = passes(pass);
+      return running;
     },
     async stop() {
-      state.stopping = true;
-      alarm.ring();
-      await state.running;
+      stopping = true;
+      asked.abort();
+      await running;
     },
   };
 }

@@ -11,15 +11,26 @@ import { type Logger, openLog, openPassLog } from '../report/log.ts';
 import { openScrape } from '../report/scrape.ts';
 import { type Answers, openServer } from '../report/server.ts';
 import { readSource } from '../sources/directory.ts';
-import { type ReadLabels, readEnabled } from '../sources/node-label.ts';
-import { systemClock } from './apply.ts';
-import { type RunConfig, exitCodes } from './config.ts';
-import { type Loop, type PassEnd, openLoop } from './loop.ts';
+import { type ReadLabels, readEnabled, readLabels } from '../sources/node-label.ts';
+import { type Alarm, systemClock } from './clock.ts';
+import { type RunConfig, type Streams, exitCodes } from './config.ts';
+import { type Loop, type Pacing, type PassEnd, openLoop } from './loop.ts';
 
-const foldMs = 150;
-const retryMs = 1_000;
-const longestRetryMs = 60_000;
-const recheckMs = 5_000;
+/** What the daemon takes from outside itself, beside its streams; a test brings its own. */
+export interface Outside {
+  readonly clock: Alarm;
+  readonly random: () => number;
+  readonly pacing: Omit<Pacing, 'resyncMs'>;
+  readonly readLabels: ReadLabels;
+}
+
+export const outside: Outside = {
+  clock: systemClock,
+  random: Math.random,
+  pacing: { foldMs: 150, retryMs: 1_000, longestRetryMs: 60_000, recheckMs: 5_000 },
+  readLabels,
+};
+
 /** Within the pod's grace period, with room for the refresh itself. */
 const lockWaitMs = 60_000;
 /** After SIGTERM a removal that fails is tried again for so long, within the pod's grace period of 120 s. */
@@ -65,6 +76,12 @@ function openTidying(): (changed: boolean) => void {
   };
 }
 
+/** One daemon: what it was asked for, what it meets, and whom it tells. */
+interface Daemon extends Outside {
+  readonly config: RunConfig;
+  readonly log: Logger;
+}
+
 interface Agent {
   readonly answers: Answers;
   readonly pass: () => Promise<PassEnd>;
@@ -72,8 +89,8 @@ interface Agent {
 }
 
 /** The pass as the loop calls it: made, told to everyone, and the watches moved to where they are needed now. */
-function openAgent(config: RunConfig, log: Logger, loop: Loop): Agent {
-  const reconciler = openReconciler(settingsOf(config), () => config.bundle.map(readSource), systemClock);
+function openAgent({ config, log, clock }: Daemon, loop: Loop): Agent {
+  const reconciler = openReconciler(settingsOf(config), () => config.bundle.map(readSource), clock);
   const health = openHealth();
   const scrape = openScrape();
   const logPass = openPassLog(log);
@@ -88,12 +105,12 @@ function openAgent(config: RunConfig, log: Logger, loop: Loop): Agent {
   );
   return {
     answers: {
-      '/healthz': () => health.live(systemClock.now()),
+      '/healthz': () => health.live(clock.now()),
       '/readyz': () => health.ready(),
       '/metrics': async () => ({ status: 200, ...(await scrape.answer()) }),
     },
     pass: async () => {
-      health.begin(systemClock.now());
+      health.begin(clock.now());
       const { report, bundle } = await reconciler.pass();
       const result = { ...report, anchors: bundle.anchors };
       for (const told of [health.end, scrape.record, logPass]) told(result);
@@ -109,10 +126,10 @@ function openAgent(config: RunConfig, log: Logger, loop: Loop): Agent {
 }
 
 /** Takes everything of this instance off the host, as often as it takes within the time there is. */
-async function removeAll(config: RunConfig, log: Logger): Promise<number> {
+async function removeAll({ config, log, clock, pacing }: Daemon): Promise<number> {
   const settings = { ...settingsOf(config), policy: { strict: false, removeAll: true } };
-  const reconciler = openReconciler(settings, () => [], systemClock);
-  const end = systemClock.now() + leaveMs;
+  const reconciler = openReconciler(settings, () => [], clock);
+  const end = clock.now() + leaveMs;
   for (;;) {
     const { removed, converged, reasons, stillTrusted, milliseconds } = (await reconciler.pass()).report;
     if (converged) {
@@ -120,37 +137,43 @@ async function removeAll(config: RunConfig, log: Logger): Promise<number> {
       return exitCodes.ok;
     }
     log.error({ removed, reasons, milliseconds }, `not removed: ${reasons[0] ?? 'unknown'}`);
-    if (systemClock.now() + retryMs > end) return exitCodes.refused;
-    await systemClock.sleep(retryMs);
+    if (clock.now() + pacing.retryMs > end) return exitCodes.refused;
+    await clock.sleep(pacing.retryMs);
   }
 }
 
 /** The end: what is installed stays, unless the Node says that it is no longer enabled (design, "Unlabelling"). */
-async function leave(config: RunConfig, log: Logger, read?: ReadLabels): Promise<number> {
+async function leave(daemon: Daemon): Promise<number> {
+  const { config, log } = daemon;
   if (config.nodeName === undefined) {
     log.info('stopped; what is installed stays');
     return exitCodes.ok;
   }
-  const { enabled, why } = await readEnabled(config.nodeName, config.nodeLabel, read);
+  const { enabled, why } = await readEnabled(config.nodeName, config.nodeLabel, daemon.readLabels);
   if (enabled) log.info(`stopped; what is installed stays: ${why}`);
   else log.info(`${why}: removing what is installed`);
-  return enabled ? exitCodes.ok : removeAll(config, log);
+  return enabled ? exitCodes.ok : removeAll(daemon);
 }
 
 /**
  * Runs until `stop` is aborted.
- * @param read reads the labels of a Node; by the API of the cluster it runs in unless told otherwise
  * @returns the exit code
  * @throws UsageProblem when it cannot listen where it was told to
  */
-export async function run(config: RunConfig, stop: AbortSignal, read?: ReadLabels): Promise<number> {
-  const log = openLog(config.logLevel, config.instance);
-  const loop = openLoop({ foldMs, retryMs, longestRetryMs, recheckMs, resyncMs: config.resyncMs }, systemClock);
-  const agent = openAgent(config, log, loop);
+export async function run(
+  config: RunConfig,
+  { stdout }: Pick<Streams, 'stdout'>,
+  stop: AbortSignal,
+  from: Outside = outside,
+): Promise<number> {
+  const log = openLog(config.logLevel, config.instance, stdout);
+  const daemon: Daemon = { ...from, config, log };
+  const loop = openLoop({ ...from.pacing, resyncMs: config.resyncMs }, from.clock, from.random);
+  const agent = openAgent(daemon, loop);
   const server = await openServer(config.listen.host, config.listen.port, agent.answers);
   log.info({ bundle: config.bundle, hostRoot: config.hostRoot, listen: server.address }, 'started');
   stop.addEventListener('abort', () => void loop.stop());
   if (!stop.aborted) await loop.run(agent.pass);
   await Promise.all([agent.close(), server.close()]);
-  return leave(config, log, read);
+  return leave(daemon);
 }

@@ -2,10 +2,11 @@
  * Says that something changed in a directory; what changed is for the next pass to find out. Events may be lost or
  * doubled, so nothing but a pass ever follows from one.
  */
+import { once } from 'node:events';
 import { realpathSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { watch as chokidarWatch } from 'chokidar';
-import { explain } from './problem.ts';
+import { errnoOf, explain } from './problem.ts';
 
 export interface WatchTarget {
   /** A directory, as this process sees it. */
@@ -16,33 +17,56 @@ export interface WatchTarget {
 
 export interface Watch {
   /**
-   * Watches exactly these from now on. A directory that was replaced since is watched anew.
+   * Watches exactly these from now on. A directory that was replaced since, or could not be watched, is watched anew.
    * @returns whether a watcher was started: what changed before it stood may have gone unseen
    */
   follow(targets: readonly WatchTarget[]): Promise<boolean>;
   close(): Promise<void>;
 }
 
-/** What tells a directory from another one at the same path; undefined when there is none. */
-function identityOf(path: string): string | undefined {
+interface Place {
+  /** The real directory at a path. */
+  readonly directory: string;
+  /** What tells it from another one at the same path. */
+  readonly identity: string;
+}
+
+function placeAt(path: string): Place | undefined {
   try {
-    const { dev, ino, birthtimeMs } = statSync(path);
-    return [realpathSync(path), dev, ino, birthtimeMs].join(':');
+    const directory = realpathSync(path);
+    const { dev, ino, birthtimeMs } = statSync(directory);
+    return { directory, identity: [directory, dev, ino, birthtimeMs].join(':') };
   } catch {
     return undefined;
   }
 }
 
 interface Followed {
-  readonly identity: string | undefined;
+  /** Undefined when there is nothing to watch, or it cannot be watched: both are tried again. */
+  identity: string | undefined;
+  problem: string | undefined;
   close(): Promise<void>;
 }
 
-/** Starts one watcher, and waits until nothing that happens from now on is lost. */
-async function start(target: WatchTarget, changed: () => void, failed: (reason: string) => void): Promise<Followed> {
-  const identity = identityOf(target.path);
-  if (identity === undefined) return { identity, close: () => Promise.resolve() };
-  const directory = realpathSync(target.path);
+/** What the kernel means by an errno when it comes to watches. */
+const limits: Readonly<Record<string, string>> = {
+  ENOSPC: 'no inotify watches are left; raise fs.inotify.max_user_watches (ENOSPC)',
+  EMFILE: 'no inotify instances are left; raise fs.inotify.max_user_instances (EMFILE)',
+};
+
+/**
+ * Starts one watcher, and waits until nothing that happens from now on is lost.
+ * @param told what `failed` was told of this directory last
+ */
+async function start(
+  target: WatchTarget,
+  changed: () => void,
+  failed: (reason: string) => void,
+  told?: string,
+): Promise<Followed> {
+  const place = placeAt(target.path);
+  if (place === undefined) return { identity: undefined, problem: told, close: () => Promise.resolve() };
+  const { directory, identity } = place;
   // The directory above tells when another one takes the place of this one.
   const above = dirname(directory);
   const isInside = (path: string): boolean => dirname(path) === directory && target.concerns(basename(path));
@@ -52,17 +76,18 @@ async function start(target: WatchTarget, changed: () => void, failed: (reason: 
     followSymlinks: false,
     ignored: (path) => path !== directory && path !== above && !isInside(path),
   });
+  const followed: Followed = { identity, problem: told, close: () => watcher.close() };
   watcher.on('all', changed);
-  // Out of inotify watches, say: passes still come with every resync.
+  // Passes still come with every resync.
   watcher.on('error', (error) => {
-    failed(`cannot watch ${target.path}: ${explain(error)}; changes there are seen at the next resync only`);
+    const why = limits[errnoOf(error) ?? ''] ?? explain(error);
+    const problem = `cannot watch ${target.path}: ${why}; changes there are seen at the next resync only`;
+    if (problem !== followed.problem) failed(problem);
+    Object.assign(followed, { identity: undefined, problem });
   });
-  await new Promise<void>((resolve) =>
-    watcher.once('ready', resolve).once('error', () => {
-      resolve();
-    }),
-  );
-  return { identity, close: () => watcher.close() };
+  await once(watcher, 'ready').catch(() => undefined);
+  if (followed.identity !== undefined) followed.problem = undefined;
+  return followed;
 }
 
 /** One target for each directory: what concerns one of several concerns it. */
@@ -91,9 +116,9 @@ export function openWatch(changed: () => void, failed: (reason: string) => void)
       let started = false;
       for (const target of merge(targets)) {
         const known = followed.get(target.path);
-        if (known !== undefined && known.identity === identityOf(target.path)) continue;
+        if (known !== undefined && known.identity === placeAt(target.path)?.identity) continue;
         await drop(target.path);
-        const now = await start(target, changed, failed);
+        const now = await start(target, changed, failed, known?.problem);
         started ||= now.identity !== undefined;
         followed.set(target.path, now);
       }

@@ -7,15 +7,18 @@ import type { PassResult } from './pass-result.ts';
 export type { Logger };
 
 /** Opens the log of one agent. */
-export function openLog(level: string, instance: string, destination?: DestinationStream): Logger {
+export function openLog(level: string, instance: string, destination: DestinationStream): Logger {
   const options = {
     level,
     base: { instance },
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  return destination === undefined ? pino(options) : pino(options, destination);
+  return pino(options, destination);
 }
+
+/** The reason says how many there are; a line that holds thousands is cut to pieces by who collects the log. */
+const mostFindings = 50;
 
 function isChange(result: PassResult): boolean {
   return [result.added, result.repaired, result.removed, result.refreshed].some((list) => list.length > 0);
@@ -35,7 +38,8 @@ export function openPassLog(log: Logger): (result: PassResult) => void {
     before = now;
     if (!isChange(result) && !news) return;
     const { converged, digest, added, repaired, removed, heldBack, stillTrusted, refreshed } = result;
-    const { findings, notes, reasons, milliseconds } = result;
+    const { notes, reasons, milliseconds } = result;
+    const findings = result.findings.slice(0, mostFindings);
     const changes = { added, repaired, removed, heldBack, stillTrusted, refreshed };
     const fields = { digest, anchors: result.anchors.length, ...changes, findings, notes, reasons, milliseconds };
     if (converged) log.info(fields, 'the host trusts the bundle');

@@ -18,7 +18,8 @@ const maxSwaps = 100;
 const versionLink = '..data';
 
 function unreadable(source: string, message: string): Reading {
-  return { files: [], findings: [{ code: 'unreadable', severity: 'error', source, message }] };
+  // What the system says of a path may repeat the path.
+  return { files: [], findings: [{ code: 'unreadable', severity: 'error', source, message: printable(message) }] };
 }
 
 function tooLarge(source: string, size: number): Finding {

@@ -20,7 +20,7 @@ export type Labels = Readonly<Record<string, string>>;
 export type ReadLabels = (nodeName: string) => Promise<Labels>;
 
 /** Reads the labels of a Node with the pod's own service account. */
-async function readLabels(nodeName: string): Promise<Labels> {
+export async function readLabels(nodeName: string): Promise<Labels> {
   if (process.env['KUBERNETES_SERVICE_HOST'] === undefined)
     throw new Error('no cluster here (KUBERNETES_SERVICE_HOST is not set)');
   // Loaded at the end only: an agent at rest does not carry the API client.
@@ -58,7 +58,7 @@ function reasonOf(error: unknown): string {
  * @param read reads the labels of a Node by its name; throws when they cannot be had
  * @returns never throws: without a clear answer the node counts as enabled
  */
-export async function readEnabled(nodeName: string, label: NodeLabel, read: ReadLabels = readLabels): Promise<Enabled> {
+export async function readEnabled(nodeName: string, label: NodeLabel, read: ReadLabels): Promise<Enabled> {
   const wanted = `${label.key}=${label.value}`;
   try {
     const labels = await withinTime(read(nodeName));

@@ -2,9 +2,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { lstat, utimes } from 'node:fs/promises';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { agent, eventually, signalGroup } from './harness/agent.ts';
-import { makeCert, type Cert } from './harness/certs.ts';
+import { makeCert, makeThree } from './harness/certs.ts';
 import { chooseSeed, killRotations, randomFrom } from './harness/chaos.ts';
 import { cleanEnvironment } from './harness/environment.ts';
 import {
@@ -14,6 +14,7 @@ import {
   inBundle,
   nowhere,
   plainTemporary,
+  scene,
   smallWorld,
   trust,
 } from './harness/host.ts';
@@ -21,18 +22,11 @@ import { mountSecret } from './harness/secret-mount.ts';
 import { watchBundle } from './harness/watcher.ts';
 import { createWorld } from './harness/world.ts';
 
-let kept: Cert;
-let one: Cert;
-let two: Cert;
-
-beforeAll(async () => {
-  [kept, one, two] = await Promise.all([makeCert(), makeCert(), makeCert()]);
-});
+const [kept, one, two] = await makeThree();
 
 describe('instances on one host', () => {
   test('wait for each other', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     await using lock = await holdLock(world);
     const pass = { ended: false };
     const applied = agent(world)

@@ -1,11 +1,11 @@
 // The daemon: every trigger means a pass, nothing that changed is missed, and who asks is told the truth.
 import { execa } from 'execa';
-import { mkdir, open, readFile, readdir, rm, symlink, unlink, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, open, readFile, readdir, rm, rmdir, symlink, unlink, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
-import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { dirname, join } from 'node:path';
+import { describe, expect, test } from 'vitest';
 import { agent, digestOf, eventually, type Daemon } from './harness/agent.ts';
-import { makeCert, type Cert } from './harness/certs.ts';
+import { makeCert, makeServerCert, makeThree } from './harness/certs.ts';
 import {
   anchors,
   bundle,
@@ -19,20 +19,17 @@ import {
   nameOf,
   nowhere,
   plainRun,
+  scene,
   smallWorld,
   trust,
+  wholeWorld,
 } from './harness/host.ts';
 import { mountSecret } from './harness/secret-mount.ts';
 import { changedPaths } from './harness/snapshot.ts';
+import { startTlsServer } from './harness/tls-server.ts';
 import type { World } from './harness/world.ts';
 
-let one: Cert;
-let two: Cert;
-let three: Cert;
-
-beforeAll(async () => {
-  [one, two, three] = await Promise.all([makeCert(), makeCert(), makeCert()]);
-});
+const [one, two, three] = await makeThree();
 
 /** Waits until a pass has taken the first step of its change, under the lock that a test holds or about to take it. */
 async function waitsForLock(world: World): Promise<void> {
@@ -45,8 +42,7 @@ async function waitsForLock(world: World): Promise<void> {
 
 describe('a change of the bundle', () => {
   test('is trusted when the kubelet has swapped the mounted directory', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     await using daemon = agent(world).run(secret.directory);
     await daemon.ready(one);
     expect(await trust(world, one)).toEqual(everywhere);
@@ -62,8 +58,7 @@ describe('a change of the bundle', () => {
   });
 
   test('in a plain directory or a single file is seen too', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({});
+    const { world, secret } = await scene();
     const directory = join(secret.directory, 'plain');
     await mkdir(directory);
     const file = join(directory, 'ca.pem');
@@ -81,8 +76,7 @@ describe('a change of the bundle', () => {
   });
 
   test('that comes between the first read and the watch is not lost', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     await using lock = await holdLock(world);
     await using daemon = agent(world).run(secret.directory);
     await waitsForLock(world);
@@ -125,8 +119,7 @@ describe('drift is repaired', () => {
   };
 
   test('of every kind, one after the other', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     await using daemon = agent(world).run(secret.directory);
     await daemon.ready(one);
     const before = await world.snapshot();
@@ -144,8 +137,7 @@ describe('drift is repaired', () => {
   });
 
   test('in a directory that was deleted and made again', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     await using daemon = agent(world).run(secret.directory);
     await daemon.ready(one);
     for (const round of ['first', 'second']) {
@@ -159,10 +151,41 @@ describe('drift is repaired', () => {
   });
 });
 
+describe('a directory of the host that becomes a link to another one', () => {
+  /** What is deleted in the new place, by the directory that was replaced. */
+  const replaced: Record<string, () => string> = {
+    [anchors]: () => fileOf(one),
+    [dirname(anchors)]: () => fileOf(one),
+    [dirname(certs)]: () => `${certs}/${one.subjectHash}.0`,
+  };
+
+  test.for(Object.entries(replaced))('%s is followed, and mended there', async ([directory, victim], context) => {
+    await using world = await wholeWorld(context);
+    await using secret = await mountSecret({ 'a.crt': one.pem });
+    await using daemon = agent(world).run(secret.directory);
+    await daemon.ready(one);
+    const moved = '/mnt/moved';
+    const script = `cp -a "$1" ${moved}; mv "$1" "$1.old"; ln -s ${moved} "$1"`;
+    expect(await world.exec('sh', ['-euc', script, 'sh', directory])).toMatchObject({ code: 0, stderr: '' });
+    const inNewPlace = world.path(`${moved}${victim().slice(directory.length)}`);
+    for (const round of ['first', 'second']) {
+      await rm(inNewPlace);
+      await eventually(async () => {
+        expect(await lstat(inNewPlace), round).toBeDefined();
+        expect(await trust(world, one), round).toEqual(everywhere);
+      });
+    }
+    await secret.swap({ 'b.crt': two.pem });
+    await daemon.ready(two);
+    expect(await trust(world, two)).toEqual(everywhere);
+    expect(await trust(world, one)).toEqual(nowhere);
+    await expect(lstat(inNewPlace)).rejects.toThrow('ENOENT');
+  });
+});
+
 describe('the bundle directory', () => {
   test('vanishes and returns: not ready with one line, nothing removed, healed', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     await using daemon = agent(world).run(secret.directory);
     await daemon.ready(one);
     await secret.vanish();
@@ -178,8 +201,7 @@ describe('the bundle directory', () => {
   });
 
   test('that is not there yet is waited for', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     await secret.vanish();
     await using daemon = agent(world).run(secret.directory);
     await daemon.notReady(/no such file or directory/);
@@ -188,8 +210,7 @@ describe('the bundle directory', () => {
   });
 
   test('that is empty is not ready, and nothing is removed', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     await using daemon = agent(world).run(secret.directory);
     await daemon.ready(one);
     await secret.swap({});
@@ -226,8 +247,7 @@ describe('the bundle directory', () => {
   };
 
   test.for(Object.entries(strangers))('holds a %s', async ([what, { put, says }], context) => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({});
+    const { world, secret } = await scene();
     const directory = join(secret.directory, 'plain');
     await mkdir(directory);
     await writeFile(join(directory, 'good.crt'), one.pem);
@@ -242,14 +262,56 @@ describe('the bundle directory', () => {
     const text = await daemon.notReady(says);
     expect(text).toContain(join(directory, 'stranger.crt'));
     expect(text.trimEnd().split('\n')).toHaveLength(1);
+    expect(daemon.log().at(-1)?.msg).toBe(`not converged: ${text.trimEnd()}`);
     expect(await trust(world, one)).toEqual(everywhere);
     await unlink(join(directory, 'stranger.crt'));
     await daemon.ready(one);
   });
 
+  test('that may not be read, nor a file of it: said in one line, nothing removed, healed', async () => {
+    const { world, secret } = await scene();
+    const directory = join(secret.directory, 'plain');
+    await mkdir(directory);
+    await writeFile(join(directory, 'a.crt'), one.pem);
+    await writeFile(join(directory, 'b.crt'), two.pem);
+    const powers = '-dac_override,-dac_read_search';
+    const wrapper = ['setpriv', `--bounding-set=${powers}`, `--inh-caps=${powers}`];
+    await using daemon = agent(world).startBy(wrapper, directory, '--resync', '1s');
+    await daemon.ready(one, two);
+    for (const path of [join(directory, 'b.crt'), directory]) {
+      const { mode } = await lstat(path);
+      await chmod(path, 0);
+      const text = await daemon.notReady(new RegExp(`^unreadable: ${path}: permission denied`));
+      expect(daemon.log().at(-1)?.msg).toBe(`not converged: ${text.trimEnd()}`);
+      for (const ca of [one, two]) expect(await trust(world, ca)).toEqual(everywhere);
+      await chmod(path, mode);
+      await daemon.ready(one, two);
+    }
+  });
+
+  test('holds more than memory is to be spent on', async () => {
+    const { world, secret } = await scene();
+    const directory = join(secret.directory, 'plain');
+    await mkdir(directory);
+    await writeFile(join(directory, 'good.crt'), one.pem);
+    await using daemon = agent(world).start(directory);
+    await daemon.ready(one);
+    const peak = async (): Promise<number> =>
+      Number(/^VmHWM:\s+(\d+) kB$/m.exec(await readFile(`/proc/${daemon.pid}/status`, 'utf8'))?.[1]);
+    const before = await peak();
+    await writeFile(join(directory, 'large'), Buffer.alloc(100 * 2 ** 20, 'A'));
+    for (let number = 0; number < 1000; number += 1) {
+      await writeFile(join(directory, `${number}`), 'rubbish'.repeat(number));
+    }
+    await daemon.notReady(/more than 4194304|and 1000 more/);
+    expect(await trust(world, one)).toEqual(everywhere);
+    expect(await peak()).toBeLessThan(before + 64 * 2 ** 10);
+    for (const name of await readdir(directory)) if (name !== 'good.crt') await unlink(join(directory, name));
+    await daemon.ready(one);
+  });
+
   test('holds a subdirectory, whose certificates count', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({});
+    const { world, secret } = await scene();
     const directory = join(secret.directory, 'plain');
     await mkdir(join(directory, 'sub/sub'), { recursive: true });
     await writeFile(join(directory, 'good.crt'), one.pem);
@@ -261,8 +323,7 @@ describe('the bundle directory', () => {
 
 describe('the end', () => {
   test('lets a refresh under way finish, and leaves what is installed', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     await using lock = await holdLock(world);
     await using daemon = agent(world).start(secret.directory);
     await waitsForLock(world);
@@ -271,12 +332,30 @@ describe('the end', () => {
     expect(await daemon.ended).toEqual({ code: 0, signal: null });
     expect(await trust(world, one)).toEqual(everywhere);
     expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0, report: { refreshed: [] } });
-    expect(daemon.log.at(-1)?.msg).toContain('stopped');
+    expect(daemon.log().at(-1)?.msg).toContain('stopped');
+  });
+
+  test('does not wait for an API server that never answers, and leaves what is installed', async () => {
+    const { world, secret } = await scene({ 'a.crt': one.pem });
+    await using server = await startTlsServer(three);
+    server.use(await makeServerCert(two, [server.address]));
+    const asked = server.neverAnswer();
+    const account = '/run/secrets/kubernetes.io/serviceaccount';
+    await writeFile(join(secret.directory, '..ca'), two.pem);
+    const script = `mount -t tmpfs tmpfs /run; mkdir -p ${account}; cp "$1" ${account}/ca.crt; echo t > ${account}/token
+      export KUBERNETES_SERVICE_HOST=${server.address} KUBERNETES_SERVICE_PORT=${server.port}; shift; exec "$@"`;
+    const wrapper = ['unshare', '--mount', 'sh', '-euc', script, 'sh', join(secret.directory, '..ca')];
+    await using daemon = agent(world).startBy(wrapper, secret.directory, '--node-name', 'node-1');
+    await daemon.ready(one);
+    daemon.signal('SIGTERM');
+    await asked;
+    expect(await daemon.ended).toEqual({ code: 0, signal: null });
+    expect(daemon.log().at(-1)?.msg).toMatch(/stays: .* no answer within 10 s/);
+    expect(await trust(world, one)).toEqual(everywhere);
   });
 
   test('comes at once while there is nothing to do', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     await using daemon = agent(world).run(secret.directory, '--resync', '24d');
     await daemon.ready(one);
     expect(await daemon.stop()).toBe(0);
@@ -354,8 +433,7 @@ describe('who asks is told', () => {
   });
 
   test('when its port is taken: one line, exit code 2, and nothing is touched', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     const before = await world.snapshot();
     const other = createServer();
     const { promise: listening, resolve } = Promise.withResolvers<undefined>();
@@ -365,22 +443,27 @@ describe('who asks is told', () => {
     await listening;
     const address = `127.0.0.1:${(other.address() as AddressInfo).port}`;
     const words = ['run', '--bundle', secret.directory, '--host-root', world.root, '--listen', address];
-    const { code, stderr } = await agent(world).cli(...words, '--log-level', 'silent');
+    const { code, stderr } = await agent(world).cli(...words);
     other.close();
     expect(code).toBe(2);
     expect(stderr).toBe(`node-ca-trust: --listen ${address}: another process listens there; name another address\n`);
     expect(changedPaths(before, await world.snapshot())).toEqual([]);
   });
 
-  test('when the host root is not there yet: not ready with one line, and healed once it is', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+  test('when the host root is not there yet, is none, or goes: not ready with one line, and healed', async () => {
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     const root = `${secret.directory}-host`;
-    await using daemon = agent({ root }).run(secret.directory);
-    expect(await daemon.notReady(/host-root/)).toMatch(/^--host-root [^\n]*no such directory[^\n]*\n$/);
-    await symlink(world.root, root);
-    await daemon.ready(one);
-    expect(await trust(world, one)).toEqual(everywhere);
+    await using daemon = agent({ root }).run(secret.directory, '--resync', '1s');
+    for (const round of ['before', 'while it runs']) {
+      expect(await daemon.notReady(/host-root/), round).toMatch(/^--host-root [^\n]*no such directory[^\n]*\n$/);
+      await mkdir(root);
+      expect(await daemon.notReady(/not a root/), round).toMatch(/^--host-root [^\n]*not a root file system[^\n]*\n$/);
+      await rmdir(root);
+      await symlink(world.root, root);
+      await daemon.ready(one);
+      expect(await trust(world, one), round).toEqual(everywhere);
+      await unlink(root);
+    }
   });
 });
 
@@ -388,48 +471,142 @@ describe('the log', () => {
   const isPass = ({ msg }: { msg: string }): boolean => !/^(started|stopped)/.test(msg);
 
   test('has one line for each pass that changed or failed something, and is quiet otherwise', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
-    await using daemon = agent(world).start(secret.directory, '--resync', '1s');
-    await daemon.logged(({ added }) => JSON.stringify(added) === JSON.stringify([one.fingerprint]));
+    const { world, secret } = await scene({ 'a.crt': one.pem });
+    await using daemon = agent(world).run(secret.directory, '--resync', '1s');
+    await daemon.ready(one);
     await secret.swap({ 'a.crt': two.pem });
-    await daemon.logged(({ added }) => JSON.stringify(added) === JSON.stringify([two.fingerprint]));
+    await daemon.ready(two);
     // Passes go on all the time, and say nothing.
-    const passes = async (): Promise<number> => {
-      const { text } = await daemon.get('/metrics');
-      return Number(/^node_ca_trust_passes_total\{result="converged"\} (\d+)$/m.exec(text)?.[1]);
-    };
+    const passes = (): Promise<number> => daemon.metric('node_ca_trust_passes_total', 'result="converged"');
     const then = await passes();
     await eventually(async () => {
       expect(await passes()).toBeGreaterThan(then + 3);
     });
-    daemon.signal('SIGTERM');
-    expect(await daemon.ended).toEqual({ code: 0, signal: null });
-    expect(daemon.log.map(({ level, msg }) => `${level}: ${msg}`)).toEqual([
+    await daemon.stop();
+    expect(daemon.log().map(({ level, msg }) => `${level}: ${msg}`)).toEqual([
       'info: started',
       'info: the host trusts the bundle',
       'info: the host trusts the bundle',
       'info: stopped; what is installed stays',
     ]);
-    expect(daemon.log.every(({ instance }) => instance === 'default')).toBe(true);
+    expect(daemon.log().slice(1, 3)).toMatchObject([{ added: [one.fingerprint] }, { added: [two.fingerprint] }]);
+    expect(daemon.log().every(({ instance }) => instance === 'default')).toBe(true);
+  });
+
+  test('is no condition: the daemon goes on when nobody reads it', async () => {
+    const { world, secret } = await scene({ 'a.crt': one.pem });
+    await using daemon = agent(world).start(secret.directory);
+    await daemon.ready(one);
+    daemon.stopReading();
+    for (const ca of [two, three]) {
+      await secret.swap({ 'a.crt': ca.pem });
+      await daemon.ready(ca);
+    }
+    daemon.signal('SIGTERM');
+    expect(await daemon.ended).toEqual({ code: 0, signal: null });
+  });
+
+  test('says once that inotify watches have run out, and they are used once there are some', async () => {
+    const { world, secret } = await scene({ 'a.crt': one.pem });
+    const limit = '/proc/sys/user/max_inotify_watches';
+    const script = `echo 0 > ${limit}; { read line < "$1"; echo 1000 > ${limit}; } & shift; exec "$@"`;
+    const gate = join(secret.directory, '..gate');
+    await execa('mkfifo', [gate]);
+    const wrapper = ['unshare', '--user', '--map-root-user', 'sh', '-euc', script, 'sh', gate];
+    await using daemon = agent(world).startBy(wrapper, secret.directory, '--resync', '1s');
+    await daemon.ready(one);
+    await secret.swap({ 'a.crt': two.pem });
+    await daemon.ready(two);
+    const warnings = daemon.log().filter(({ level }) => level === 'warn');
+    expect(warnings.map(({ msg }) => msg)).toEqual(
+      [secret.directory, world.path(anchors), world.path(certs)].map(
+        (path) => expect.stringMatching(`^cannot watch ${path}: .*max_user_watches`) as unknown,
+      ),
+    );
+    await writeFile(gate, 'go\n');
+    const passes = (): Promise<number> => daemon.metric('node_ca_trust_passes_total');
+    const then = await passes();
+    await eventually(async () => {
+      expect(await passes()).toBeGreaterThan(then + 3);
+    });
+    expect(daemon.log().filter(({ level }) => level === 'warn')).toEqual(warnings);
+    await secret.swap({ 'a.crt': three.pem });
+    await daemon.ready(three);
   });
 
   test('tells the same failure once, however often it is met, and when it is over', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     await using readOnly = await world.readOnly('/etc/ssl');
-    await using daemon = agent(world).start(secret.directory);
-    const failed = async (): Promise<number> => {
-      const { text } = await daemon.get('/metrics');
-      return Number(/^node_ca_trust_passes_total\{result="failed"\} (\d+)$/m.exec(text)?.[1]);
-    };
+    await using daemon = agent(world).run(secret.directory);
     await eventually(async () => {
-      expect(await failed()).toBeGreaterThanOrEqual(3);
+      expect(await daemon.metric('node_ca_trust_passes_total', 'result="failed"')).toBeGreaterThanOrEqual(3);
     });
     await readOnly.undo();
-    await daemon.logged(({ msg }) => msg === 'the host trusts the bundle');
-    const lines = daemon.log.filter(isPass).map(({ level, msg }) => `${level}: ${msg.split(':')[0] ?? ''}`);
+    await daemon.ready(one);
+    const lines = daemon
+      .log()
+      .filter(isPass)
+      .map(({ level, msg }) => `${level}: ${msg.split(':')[0] ?? ''}`);
     expect(lines).toEqual(['error: not converged', 'info: the host trusts the bundle']);
+  });
+});
+
+describe('a host that cannot be served', () => {
+  const tool = '/usr/sbin/update-ca-certificates';
+  const lacks: Record<string, { path: string; instead?: string; says: RegExp }> = {
+    'without the refresh tool': {
+      path: tool,
+      says: /no \S+update-ca-certificates; install the package ca-certificates/,
+    },
+    'of an unknown distribution': {
+      path: '/etc/os-release',
+      instead: 'ID=plan9\nPRETTY_NAME="Plan 9"\n',
+      says: /Plan 9.*supported: Debian/,
+    },
+  };
+
+  test.for(Object.entries(lacks))(
+    '%s is left as it is, told of in one line, and served later',
+    async (lack, context) => {
+      const [, { path, instead, says }] = lack;
+      await using world = await wholeWorld(context);
+      await using secret = await mountSecret({ 'a.crt': one.pem });
+      await world.exec('mv', [path, `${path}.away`]);
+      if (instead !== undefined) await writeFile(world.path(path), instead);
+      const before = await world.snapshot();
+      await using daemon = agent(world).run(secret.directory);
+      const text = await daemon.notReady(says);
+      expect(text.trimEnd().split('\n')).toHaveLength(1);
+      expect(daemon.log().map(({ msg }) => msg)).toEqual(['started', `not converged: ${text.trimEnd()}`]);
+      expect(changedPaths(before, await world.snapshot())).toEqual([]);
+      await world.exec('mv', [`${path}.away`, path]);
+      await daemon.ready(one);
+      expect(await trust(world, one)).toEqual(everywhere);
+    },
+  );
+
+  test('that loses its refresh tool while it runs keeps its bundle, and is served when the tool is back', async (context) => {
+    await using world = await wholeWorld(context);
+    await using secret = await mountSecret({ 'a.crt': one.pem });
+    await using daemon = agent(world).run(secret.directory);
+    await daemon.ready(one);
+    await world.exec('mv', [tool, `${tool}.away`]);
+    await secret.swap({ 'b.crt': two.pem });
+    expect(await daemon.notReady(/update-ca-certificates/)).toMatch(/^[^\n]+\n$/);
+    expect((await trust(world, one)).bundle).toBe(true);
+    await world.exec('mv', [`${tool}.away`, tool]);
+    await daemon.ready(two);
+    expect(await trust(world, one)).toEqual(nowhere);
+  });
+
+  test('for want of the right to chroot is left as it is', async () => {
+    const { world, secret } = await scene({ 'a.crt': one.pem });
+    const before = await world.snapshot();
+    const wrapper = ['setpriv', '--bounding-set=-sys_chroot', '--inh-caps=-sys_chroot'];
+    await using daemon = agent(world).startBy(wrapper, secret.directory);
+    const text = await daemon.notReady(/not permitted/);
+    expect(daemon.log().at(-1)?.msg).toBe(`not converged: ${text.trimEnd()}`);
+    expect(changedPaths(before, await world.snapshot())).toEqual([]);
   });
 });
 
@@ -437,8 +614,7 @@ describe('what keeps it from being converged', () => {
   const causes = ['/etc/ssl', anchors, '/var/lib'];
 
   test.each(causes)('%s being read-only, is healed without any event once it is gone', async (directory) => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     await using readOnly = await world.readOnly(directory);
     await using daemon = agent(world).run(secret.directory, '--resync', '24d');
     await daemon.notReady(/read-only/i);
@@ -448,8 +624,7 @@ describe('what keeps it from being converged', () => {
   });
 
   test('is tried again ever less often, however much each try touches on the host', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     await world.readOnly(bundle);
     await using daemon = agent(world).run(secret.directory, '--resync', '24d');
     await daemon.notReady(/EBUSY/);
@@ -466,8 +641,7 @@ describe('what keeps it from being converged', () => {
   });
 
   test('a ledger that somebody deleted is written again at the next pass', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     await using daemon = agent(world).run(secret.directory, '--resync', '1s');
     await daemon.ready(one);
     await rm(world.path(ledger));

@@ -1,8 +1,8 @@
 // What goes wrong with Debian's trust store, one test for each way (the tool checks nothing, has no lock and exits 0).
 import { chmod, lstat, mkdir, readFile, readdir, readlink, rename, rm, utimes, writeFile } from 'node:fs/promises';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { agent, eventually } from './harness/agent.ts';
-import { makeCert, makeServerCert, type Cert } from './harness/certs.ts';
+import { makeCert, makeServerCert, makeThree, type Cert } from './harness/certs.ts';
 import { readBundle } from './harness/classify.ts';
 import {
   anchors,
@@ -18,6 +18,7 @@ import {
   ourFiles,
   plainRun,
   plainTemporary,
+  scene,
   smallWorld,
   trust,
 } from './harness/host.ts';
@@ -26,13 +27,7 @@ import { changedPaths } from './harness/snapshot.ts';
 import { curlTrusts, startTlsServer } from './harness/tls-server.ts';
 import type { World } from './harness/world.ts';
 
-let one: Cert;
-let two: Cert;
-let three: Cert;
-
-beforeAll(async () => {
-  [one, two, three] = await Promise.all([makeCert(), makeCert(), makeCert()]);
-});
+const [one, two, three] = await makeThree();
 
 /** Whether the host's curl accepts a server whose certificate this CA issued. */
 async function curlAccepts(world: World, ca: Cert): Promise<boolean> {
@@ -97,8 +92,7 @@ describe('what an admin may hand in', () => {
   });
 
   test('a private key reaches no file of the host, nor does the certificate beside it', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'good.crt': one.pem, 'server.pem': two.pem + two.key });
+    const { world, secret } = await scene({ 'good.crt': one.pem, 'server.pem': two.pem + two.key });
 
     const { code, report, stderr } = await agent(world).apply(secret.directory);
 
@@ -227,8 +221,7 @@ describe("another run's temporary bundle", () => {
   }
 
   test('left behind is removed and not added to: no removed CA comes back', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'ca.crt': one.pem });
+    const { world, secret } = await scene({ 'ca.crt': one.pem });
     const { apply } = agent(world);
     await apply(secret.directory);
     await leave(world, two, 2 * minutes);
@@ -244,8 +237,7 @@ describe("another run's temporary bundle", () => {
   });
 
   test('left behind is removed even when there is nothing else to do', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'ca.crt': one.pem });
+    const { world, secret } = await scene({ 'ca.crt': one.pem });
     const { apply } = agent(world);
     await apply(secret.directory);
     await leave(world, two, 2 * minutes);
@@ -275,8 +267,7 @@ describe("another run's temporary bundle", () => {
   });
 
   test('of a run that is alive brings a removed CA back, and that is not the end of it', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem, 'b.crt': two.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem, 'b.crt': two.pem });
     const { apply } = agent(world);
     await apply(secret.directory);
     await writeFile(world.path(plainTemporary), await readFile(world.path(bundle)));
@@ -324,8 +315,7 @@ describe('what somebody undid is found and mended', () => {
   };
 
   test.each(Object.entries(damages).filter(([what]) => what !== 'the mode of our file'))('%s', async (_, damage) => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'ca.crt': one.pem });
+    const { world, secret } = await scene({ 'ca.crt': one.pem });
     const { apply } = agent(world);
     await apply(secret.directory);
     const before = await world.snapshot();
@@ -362,8 +352,7 @@ describe('what somebody undid is found and mended', () => {
 
 describe('removal', () => {
   test('takes the CA from the bundle and the hashed directory, and leaves no link behind', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'one.crt': one.pem, 'two.crt': two.pem });
+    const { world, secret } = await scene({ 'one.crt': one.pem, 'two.crt': two.pem });
     const { apply } = agent(world);
     await apply(secret.directory);
     await secret.swap({ 'two.crt': two.pem });
@@ -384,8 +373,7 @@ describe('removal', () => {
   });
 
   test('of a CA whose file somebody deleted already leaves no link behind either', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'one.crt': one.pem, 'two.crt': two.pem });
+    const { world, secret } = await scene({ 'one.crt': one.pem, 'two.crt': two.pem });
     const { apply } = agent(world);
     await apply(secret.directory);
     await rm(world.path(fileOf(one)));

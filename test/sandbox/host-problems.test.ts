@@ -5,9 +5,9 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { beforeAll, describe, expect, test, type TestContext } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { agent, type PassOutcome } from './harness/agent.ts';
-import { makeCert, type Cert } from './harness/certs.ts';
+import { makeThree } from './harness/certs.ts';
 import { cleanEnvironment } from './harness/environment.ts';
 import {
   anchors,
@@ -16,21 +16,17 @@ import {
   danglingLinks,
   everywhere,
   nowhere,
+  scene,
   smallWorld,
   state,
   trust,
+  wholeWorld,
 } from './harness/host.ts';
 import { mountSecret } from './harness/secret-mount.ts';
 import { changedPaths } from './harness/snapshot.ts';
 import type { Undo, World } from './harness/world.ts';
 
-let kept: Cert;
-let old: Cert;
-let next: Cert;
-
-beforeAll(async () => {
-  [kept, old, next] = await Promise.all([makeCert(), makeCert(), makeCert()]);
-});
+const [kept, old, next] = await makeThree();
 
 /** One line for a person, no stack trace. */
 function oneLine(stderr: string): string {
@@ -40,8 +36,7 @@ function oneLine(stderr: string): string {
 
 /** A rotation on a host that is not as it must be, and again once it is. */
 async function rotateThrough(harm: (world: World) => Promise<Undo>): Promise<PassOutcome> {
-  await using world = await smallWorld();
-  await using secret = await mountSecret({ 'kept.crt': kept.pem, 'ca.crt': old.pem });
+  const { world, secret } = await scene({ 'kept.crt': kept.pem, 'ca.crt': old.pem });
   const { apply } = agent(world);
   expect(await apply(secret.directory)).toMatchObject({ code: 0 });
   const before = await readFile(world.path(bundle));
@@ -62,11 +57,6 @@ async function rotateThrough(harm: (world: World) => Promise<Undo>): Promise<Pas
   expect(await trust(world, old)).toEqual(nowhere);
   expect(await danglingLinks(world)).toEqual([]);
   return outcome;
-}
-
-/** Programs can be taken away only where the whole root is copy on write: not by an ordinary user. */
-async function wholeWorld(context: TestContext): Promise<World> {
-  return smallWorld({ view: 'overlay' }).catch(() => context.skip('no overlay of the root to be had'));
 }
 
 /** A full disk of its own under a directory. */
@@ -205,6 +195,11 @@ describe('wrong usage is one line and exit code 2, and changes nothing', () => {
       words: (root) => ['remove', '--host-root', `${root}/missing`],
       line: /--host-root .*\/missing: no such directory/,
     },
+    'a daemon with an unknown option': {
+      words: (root, good) => ['run', '--bundle', good, '--host-root', root, '--frobnicate'],
+      line: /--frobnicate/,
+    },
+    'a daemon without a bundle': { words: (root) => ['run', '--host-root', root], line: /--bundle/ },
     'a daemon with a bad address': {
       words: (root, good) => ['run', '--bundle', good, '--host-root', root, '--listen', '9641'],
       line: /--listen/,
@@ -219,8 +214,7 @@ describe('wrong usage is one line and exit code 2, and changes nothing', () => {
   ];
 
   test.each(Object.entries(usages))('%s', async (_, { words, line }) => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'ca.crt': next.pem });
+    const { world, secret } = await scene({ 'ca.crt': next.pem });
     const before = await world.snapshot();
     const { code, stdout, stderr } = await agent(world).cli(...words(world.root, secret.directory));
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
@@ -272,8 +266,7 @@ describe('without the rights it needs', () => {
   });
 
   test('root that may not chroot is told so, and nothing changes', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'ca.crt': next.pem });
+    const { world, secret } = await scene({ 'ca.crt': next.pem });
     const before = await world.snapshot();
     const program = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
     const node = ['setpriv', '--bounding-set=-sys_chroot', '--inh-caps=-sys_chroot', process.execPath, program];

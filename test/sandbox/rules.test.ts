@@ -4,7 +4,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { appendFile, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { agent, digestOf } from './harness/agent.ts';
-import { makeCert, type Cert } from './harness/certs.ts';
+import { makeCert, makeThree, type Cert } from './harness/certs.ts';
 import {
   anchors,
   bundle,
@@ -19,6 +19,7 @@ import {
   nowhere,
   ourFiles,
   plainRun,
+  scene,
   smallWorld,
   state,
   trust,
@@ -27,20 +28,13 @@ import { mountSecret, type SecretFiles } from './harness/secret-mount.ts';
 import { changedPaths } from './harness/snapshot.ts';
 import { createWorld, type World } from './harness/world.ts';
 
-let one: Cert;
-let two: Cert;
-let three: Cert;
-
-beforeAll(async () => {
-  [one, two, three] = await Promise.all([makeCert(), makeCert(), makeCert()]);
-});
+const [one, two, three] = await makeThree();
 
 const prints = (...list: readonly Cert[]): string[] => list.map(({ fingerprint }) => fingerprint).sort();
 
 describe('adding trust needs a valid certificate, removing trust a valid bundle', () => {
   test('a good certificate is installed beside a broken one, and what is missing stays', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem, 'b.crt': two.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem, 'b.crt': two.pem });
     const { apply } = agent(world);
     await apply(secret.directory);
     await secret.swap({ 'a.crt': three.pem, 'b.crt': 'not a certificate' });
@@ -75,8 +69,7 @@ describe('adding trust needs a valid certificate, removing trust a valid bundle'
   });
 
   test.each(Object.entries(invalid))('nothing is removed while the bundle %s', async (_, { files, code }) => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     const { apply } = agent(world);
     await apply(secret.directory);
     const before = await world.snapshot();
@@ -90,8 +83,7 @@ describe('adding trust needs a valid certificate, removing trust a valid bundle'
   });
 
   test('nothing is removed while a file of the bundle cannot be read', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     const { apply } = agent(world);
     await apply(secret.directory);
     await secret.swap({ 'b.crt': two.pem });
@@ -103,8 +95,7 @@ describe('adding trust needs a valid certificate, removing trust a valid bundle'
   });
 
   test('more certificates than allowed refuse the whole bundle', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     const { apply } = agent(world);
     await apply(secret.directory);
     await secret.swap({ 'a.crt': two.pem + three.pem });
@@ -115,8 +106,7 @@ describe('adding trust needs a valid certificate, removing trust a valid bundle'
   });
 
   test('--strict: any error refuses all of the bundle, and keeps what is there', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     const { apply } = agent(world);
     await apply(secret.directory, '--strict');
     await secret.swap({ 'a.crt': two.pem, 'b.crt': 'not a certificate' });
@@ -148,8 +138,7 @@ describe('adding trust needs a valid certificate, removing trust a valid bundle'
   });
 
   test('--allow-empty removes nothing when the empty bundle could not be read', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     const { apply } = agent(world);
     await apply(secret.directory);
     await secret.swap({ 'a.crt': 'rubbish' });
@@ -287,8 +276,7 @@ describe('it touches only what it wrote', () => {
   });
 
   test('a link of ours is taken away when its file and the ledger are gone', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem, 'b.crt': two.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem, 'b.crt': two.pem });
     const { apply } = agent(world);
     await apply(secret.directory);
     await secret.swap({ 'b.crt': two.pem });
@@ -301,8 +289,7 @@ describe('it touches only what it wrote', () => {
   });
 
   test('an instance does not touch what another of a similar name wrote', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     const { apply, remove } = agent(world);
     await apply(secret.directory, '--instance', 'a');
     await apply(secret.directory, '--instance', 'a-a');
@@ -398,8 +385,7 @@ describe('a pass with nothing to do', () => {
   }
 
   test('starts no process, waits for no lock and writes nothing', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     const { apply } = agent(world);
     const busy = await started(async () => {
       await apply(secret.directory);
@@ -416,8 +402,7 @@ describe('a pass with nothing to do', () => {
   });
 
   test('is what follows the same certificates in other files, forms and order', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem, 'b.crt': two.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem, 'b.crt': two.pem });
     const { apply } = agent(world);
     const first = await apply(secret.directory);
     await secret.swap({ x: two.der, y: `text\n${one.pem}`, z: one.pem.replaceAll('\n', '\r\n') });
@@ -430,8 +415,7 @@ describe('a pass with nothing to do', () => {
 
 describe('--dry-run', () => {
   test('says what would change, and changes nothing', async () => {
-    await using world = await smallWorld();
-    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { world, secret } = await scene({ 'a.crt': one.pem });
     const { apply, remove } = agent(world);
     const untouched = await world.snapshot();
     const first = await apply(secret.directory, '--dry-run');

@@ -243,13 +243,34 @@ describe('an option and its variable', () => {
     expectRefusal(await cli(rest, { NODE_CA_TRUST_LISTEN: listen }), /--listen 127\.0\.0\.1:\d+: another process/);
   });
 
-  it('of another command, and variables that are no option, do not matter', async () => {
+  it('of another command, and what Kubernetes sets for Services, do not matter', async () => {
     const environment = {
       NODE_CA_TRUST_RESYNC: 'nonsense',
+      NODE_CA_TRUST_SERVICE_HOST: '10.0.0.1',
+      NODE_CA_TRUST_SERVICE_PORT: '80',
+      NODE_CA_TRUST_METRICS_SERVICE_PORT_HTTP: '80',
       NODE_CA_TRUST_PORT: 'tcp://10.0.0.1:80',
-      NODE_CA_TRUST_HELP: '1',
+      NODE_CA_TRUST_PORT_80_TCP: 'tcp://10.0.0.1:80',
+      NODE_CA_TRUST_DNS_PORT_53_UDP_ADDR: '10.0.0.1',
+      NODE_CA_TRUSTED: '1',
     };
-    expect((await cli(['check', both()], environment)).code).toBe(0);
+    expect(await cli(['check', both()], environment)).toMatchObject({ code: 0, err: '' });
+  });
+
+  it.each([
+    ['BUNDEL', 'did you mean NODE_CA_TRUST_BUNDLE?'],
+    ['HOSTROOT', 'did you mean NODE_CA_TRUST_HOST_ROOT?'],
+    ['LOG_LEVELS', 'did you mean NODE_CA_TRUST_LOG_LEVEL?'],
+    ['bundle', 'see --help'],
+    ['SECRET', 'see --help'],
+    ['', 'see --help'],
+    ['A\u001b[2J\nB', 'see --help'],
+  ])('that is none is named on standard error, and is no error: %j', async (name, advice) => {
+    const { code, err } = await cli(['check', both()], { [`NODE_CA_TRUST_${name}`]: 'its value' });
+    expect(code).toBe(0);
+    // eslint-disable-next-line no-control-regex
+    const shown = name.replace(/[\u0000-\u001f]/g, (control) => `\\u{${control.charCodeAt(0).toString(16)}}`);
+    expect(err).toBe(`node-ca-trust: warning: NODE_CA_TRUST_${shown} is no option's variable; ${advice}\n`);
   });
 });
 

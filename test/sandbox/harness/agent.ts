@@ -4,7 +4,6 @@ import { spawn } from 'node:child_process';
 import { createHash, randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { request } from 'node:http';
-import { createInterface } from 'node:readline';
 import { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { vi } from 'vitest';
@@ -29,7 +28,8 @@ export interface Answer {
   readonly type: string;
 }
 
-export interface Daemon extends AsyncDisposable {
+/** What a running daemon tells, wherever it runs. */
+export interface Telling {
   readonly url: string;
   get(path: string): Promise<Answer>;
   /** Waits until /readyz answers 200; with certificates given, until it has proven exactly those. */
@@ -38,6 +38,11 @@ export interface Daemon extends AsyncDisposable {
   notReady(pattern: RegExp): Promise<string>;
   /** The sum of all series of a metric whose labels include this text. */
   metric(name: string, labels?: string): Promise<number>;
+  /** What it has logged so far. */
+  log(): readonly LogLine[];
+}
+
+export interface Daemon extends Telling, AsyncDisposable {
   /** What SIGTERM does; gives the exit code. */
   stop(): Promise<number>;
   readonly ended: Promise<CliResult>;
@@ -51,13 +56,10 @@ export interface LogLine extends Readonly<Record<string, unknown>> {
 }
 
 /** The agent as a process of its own. */
-export interface AgentProcess extends AsyncDisposable {
+export interface AgentProcess extends Telling, AsyncDisposable {
   readonly pid: number;
-  readonly url: string;
-  readonly log: readonly LogLine[];
-  get(path: string): Promise<Answer>;
-  /** Waits until a line of the log does; gives the first. */
-  logged(matches: (line: LogLine) => boolean): Promise<LogLine>;
+  /** Closes the end of the pipe from which its log is read. */
+  stopReading(): void;
   /** Sends a signal to its process group. */
   signal(signal: NodeJS.Signals): void;
   /** Exit code and signal, once it has ended. */
@@ -74,6 +76,8 @@ export interface Agent {
   readonly run: (bundle: string, ...options: string[]) => Daemon;
   /** The daemon as a process. */
   readonly start: (bundle: string, ...options: string[]) => AgentProcess;
+  /** The same, started by another command that becomes it. */
+  readonly startBy: (wrapper: readonly string[], bundle: string, ...options: string[]) => AgentProcess;
 }
 
 /** How long a condition may take to come true: much longer than it does, on the slowest machine. */
@@ -106,11 +110,15 @@ export function agent(world: Pick<World, 'root'>): Agent {
     remove: (...options) => pass(['remove', ...options]),
     run: (bundle, ...options) => daemon(['--bundle', bundle, ...host, ...options]),
     start: (bundle, ...options) => agentProcess(['--bundle', bundle, ...host, ...options]),
+    startBy: (wrapper, bundle, ...options) => agentProcess(['--bundle', bundle, ...host, ...options], wrapper),
   };
 }
 
-async function cli(words: readonly string[], stop = new AbortController().signal): Promise<CliResult> {
-  const text = { stdout: '', stderr: '' };
+async function cli(
+  words: readonly string[],
+  stop = new AbortController().signal,
+  text = { stdout: '', stderr: '' },
+): Promise<CliResult> {
   const into = (name: 'stdout' | 'stderr'): Writable =>
     new Writable({
       write(chunk: Buffer, _, done) {
@@ -131,15 +139,28 @@ function ownAddress(): string {
 function daemon(options: readonly string[]): Daemon {
   const address = ownAddress();
   const abort = new AbortController();
-  const ended = cli(['run', '--listen', address, '--log-level', 'silent', ...options], abort.signal);
+  const text = { stdout: '', stderr: '' };
+  const ended = cli(['run', '--listen', address, ...options], abort.signal, text);
   ended.catch(() => undefined);
-  const get = (path: string): Promise<Answer> => httpGet(`http://${address}${path}`);
   const stop = async (): Promise<number> => {
     abort.abort();
     return (await ended).code;
   };
   return {
-    url: `http://${address}`,
+    ...listenTo(address, () => text.stdout),
+    stop,
+    ended,
+    async [Symbol.asyncDispose]() {
+      await stop();
+    },
+  };
+}
+
+function listenTo(address: string, logged: () => string): Telling {
+  const url = `http://${address}`;
+  const get = (path: string): Promise<Answer> => httpGet(`${url}${path}`);
+  return {
+    url,
     get,
     ready: (...certs) => untilReady(get, certs),
     notReady: (pattern) =>
@@ -154,10 +175,9 @@ function daemon(options: readonly string[]): Daemon {
       const values = series.filter((line) => line.includes(labels)).map((line) => Number(line.split(' ').at(-1)));
       return values.reduce((sum, value) => sum + value, 0);
     },
-    stop,
-    ended,
-    async [Symbol.asyncDispose]() {
-      await stop();
+    log() {
+      const lines = logged().split('\n').slice(0, -1);
+      return lines.map((line) => JSON.parse(line) as LogLine);
     },
   };
 }
@@ -174,27 +194,22 @@ function untilReady(
   });
 }
 
-function agentProcess(options: readonly string[]): AgentProcess {
+function agentProcess(options: readonly string[], wrapper: readonly string[] = []): AgentProcess {
   const address = ownAddress();
-  const { child, ended } = startProcess(['run', '--listen', address, ...options]);
-  const log: LogLine[] = [];
-  createInterface(child.stdout).on('line', (line) => log.push(JSON.parse(line) as LogLine));
+  const { child, ended } = startProcess(['run', '--listen', address, ...options], wrapper);
+  let text = '';
+  child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
   const { pid } = child;
   if (pid === undefined) throw new Error('the agent cannot be started');
   const signal = (name: NodeJS.Signals): void => {
     signalGroup(pid, name);
   };
   return {
+    ...listenTo(address, () => text),
     pid,
-    url: `http://${address}`,
-    log,
-    get: (path) => httpGet(`http://${address}${path}`),
-    logged: (matches) =>
-      eventually(() => {
-        const line = log.find(matches);
-        if (line === undefined) throw new Error(`not logged so far; the log: ${JSON.stringify(log)}`);
-        return line;
-      }),
+    stopReading: () => {
+      child.stdout.destroy();
+    },
     signal,
     ended,
     async [Symbol.asyncDispose]() {

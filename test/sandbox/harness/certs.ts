@@ -82,6 +82,11 @@ export async function makeCert(options: CertOptions = {}): Promise<Cert> {
   }
 }
 
+/** Three CAs that have nothing to do with each other. */
+export function makeThree(): Promise<[Cert, Cert, Cert]> {
+  return Promise.all([makeCert(), makeCert(), makeCert()]);
+}
+
 /** Makes a server's certificate for DNS names and IP addresses, signed by a CA. */
 export function makeServerCert(issuer: Cert, names: readonly string[], options: CertOptions = {}): Promise<Cert> {
   return makeCert({ ca: false, subject: `/CN=${names[0] ?? 'server'}`, ...options, names, issuer });

@@ -2,8 +2,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { onTestFinished, type TestContext } from 'vitest';
 import { readBundle } from './classify.ts';
 import type { Cert } from './certs.ts';
+import { mountSecret, type SecretFiles, type SecretMount } from './secret-mount.ts';
 import { bundleFile, hashedDirectory, opensslTrusts } from './tls-server.ts';
 import { createWorld, type Undo, type World, type WorldOptions } from './world.ts';
 
@@ -41,6 +43,18 @@ export async function smallWorld(options: WorldOptions = {}): Promise<World> {
   await mkdir(world.path(anchors), { recursive: true });
   await plainRun(world);
   return world;
+}
+
+/** A small world any part of which may be changed; without one, as for an ordinary user, the test is skipped. */
+export async function wholeWorld(context: TestContext): Promise<World> {
+  return smallWorld({ view: 'overlay' }).catch(() => context.skip('no overlay of the root to be had'));
+}
+
+/** A small world and a mounted Secret. They end with the test. */
+export async function scene(files: SecretFiles = {}): Promise<{ readonly world: World; readonly secret: SecretMount }> {
+  const stack = new AsyncDisposableStack();
+  onTestFinished(() => stack.disposeAsync());
+  return { world: stack.use(await smallWorld()), secret: stack.use(await mountSecret(files)) };
 }
 
 /** The host's own tool, run by somebody else. */

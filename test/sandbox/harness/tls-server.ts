@@ -1,5 +1,6 @@
 // A server whose certificate can be swapped, and the judges that say who trusts what: the real curl and openssl.
 import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Cert } from './certs.ts';
@@ -13,6 +14,8 @@ export interface TlsServer extends AsyncDisposable {
   readonly port: number;
   /** Shows this certificate to every connection from now on. */
   use(cert: Cert): void;
+  /** Leaves every request without an answer from now on; resolves with the first. */
+  neverAnswer(): Promise<unknown>;
   close(): Promise<void>;
 }
 
@@ -48,6 +51,10 @@ export async function startTlsServer(cert: Cert, name = 'registry.example'): Pro
     close,
     use(next) {
       server.setSecureContext({ cert: next.pem, key: next.key });
+    },
+    neverAnswer() {
+      server.removeAllListeners('request');
+      return once(server, 'request');
     },
     [Symbol.asyncDispose]: close,
   };

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Alarm } from '../../../src/commands/clock.ts';
 import { type Loop, type PassEnd, type Pacing, openLoop, pause } from '../../../src/commands/loop.ts';
 import { parseDuration } from '../../../src/commands/values.ts';
 
@@ -19,9 +20,20 @@ const advance = async (ms: number): Promise<void> => {
   await vi.advanceTimersByTimeAsync(ms);
 };
 
-/** No time passes in no time. */
-const sleep = (ms: number): Promise<void> =>
-  ms === 0 ? Promise.resolve() : new Promise((resolve) => setTimeout(resolve, ms));
+/** The faked time of the process. */
+const clock: Alarm = {
+  now: () => Date.now(),
+  sleep: (ms, signal) =>
+    new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      const end = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (signal?.aborted === true) end();
+      signal?.addEventListener('abort', end);
+    }),
+};
 
 interface Started {
   readonly loop: Loop;
@@ -32,7 +44,7 @@ interface Started {
 
 /** A running loop whose passes take no time, and end as `ends` says; without jitter. */
 function start(ends: (count: number) => PassEnd | Promise<PassEnd>, random = 0.5): Started {
-  const loop = openLoop(pacing, { sleep }, () => random);
+  const loop = openLoop(pacing, clock, () => random);
   const passes: number[] = [];
   const from = Date.now();
   const running = loop.run(async () => {
@@ -156,6 +168,30 @@ describe('the loop', () => {
     expect(passes).toEqual([0, 5_000]);
   });
 
+  it('looks again a little after a change, whatever its own writes bring before', async () => {
+    const { loop, passes } = start((count) => (count === 1 ? changed : idle));
+    loop.trigger();
+    await advance(1_000);
+    loop.trigger();
+    await advance(100_000);
+    expect(passes).toEqual([0, 150, 1_150, 5_000]);
+  });
+
+  it('looks again a little after the last of several changes', async () => {
+    const { loop, passes } = start((count) => (count < 3 ? changed : idle));
+    await advance(2_000);
+    loop.trigger();
+    await advance(100_000);
+    expect(passes).toEqual([0, 2_150, 7_150]);
+  });
+
+  it('looks again a little after a change, though passes fail meanwhile', async () => {
+    const { loop, passes } = start((count) => (count === 1 ? changed : failed));
+    loop.trigger();
+    await advance(9_000);
+    expect(passes).toEqual([0, 150, 1_150, 3_150, 5_000]);
+  });
+
   it('stops at once while it waits', async () => {
     const { loop, running, passes } = start(() => idle);
     await advance(1_000);
@@ -184,7 +220,7 @@ describe('the loop', () => {
   });
 
   it('stops before its first pass', async () => {
-    const loop = openLoop(pacing, { sleep: () => Promise.resolve() });
+    const loop = openLoop(pacing, clock, () => 0.5);
     await loop.stop();
     const pass = vi.fn(() => Promise.resolve(idle));
     await loop.run(pass);
@@ -192,7 +228,7 @@ describe('the loop', () => {
   });
 
   it('answers a trigger that came before it ran with its first pass', async () => {
-    const loop = openLoop(pacing, { sleep }, () => 0.5);
+    const loop = openLoop(pacing, clock, () => 0.5);
     loop.trigger();
     const pass = vi.fn(() => Promise.resolve(idle));
     void loop.run(pass);
@@ -213,6 +249,10 @@ describe('pause', () => {
       }),
     );
     expect(pause(pacing, idle, 0, () => 0)).not.toBe(pause(pacing, idle, 0, () => 0.9));
+  });
+
+  it('keeps to a resync that is shorter than the wait after a change', () => {
+    expect(pause({ ...pacing, resyncMs: 1_000 }, changed, 0, () => 0.5)).toBe(1_000);
   });
 
   it('never waits longer than a timer can, which would then not wait at all', () => {

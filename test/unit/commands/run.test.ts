@@ -1,29 +1,24 @@
 import * as fs from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { bundleDigest } from '../../../src/bundle/bundle.ts';
 import type { RunConfig } from '../../../src/commands/config.ts';
-import { run } from '../../../src/commands/run.ts';
-import type { ReadLabels } from '../../../src/sources/node-label.ts';
+import { type Outside, outside, run } from '../../../src/commands/run.ts';
+import type { Labels, ReadLabels } from '../../../src/sources/node-label.ts';
 import { temporaryDirectory } from '../support/directories.ts';
 import { type Fixture, north, south } from '../support/fixtures.ts';
 import { type LittleHost, anchorDirectory, littleHost } from '../support/little-host.ts';
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
+import { capturedStreams } from '../support/streams.ts';
 
 interface Answer {
   readonly status: number;
   readonly text: string;
 }
 
+type LogLine = Readonly<Record<string, unknown>>;
+
 interface Agent {
+  log(): readonly LogLine[];
   /** What it answers; status 0 as long as it does not listen. */
   ask(path: string): Promise<Answer>;
   /** Waits until it is ready with exactly these. */
@@ -40,14 +35,16 @@ interface Agent {
 const passes = async (ask: Agent['ask']): Promise<string> =>
   (await ask('/metrics')).text.match(/^node_ca_trust_passes_total.*$/gm)?.join() ?? '';
 
+/** Quick, and without a second look after a change: what is found is found by the watches. */
+const pacing = { foldMs: 20, retryMs: 20, longestRetryMs: 200, recheckMs: 600_000 };
+
 /** Starts the daemon; it ends with the test. */
 async function start(
   host: LittleHost,
   bundle: readonly string[],
   changed: Partial<RunConfig> = {},
-  read?: ReadLabels,
+  from: Partial<Outside> = {},
 ): Promise<Agent> {
-  const listen = { host: '127.0.0.1', port: await freePort() };
   const config: RunConfig = {
     bundle,
     hostRoot: host.root,
@@ -57,14 +54,15 @@ async function start(
     maxCertificates: 100,
     strict: false,
     resyncMs: 600_000,
-    listen,
-    logLevel: 'silent',
+    listen: { host: '127.0.0.1', port: 0 },
+    logLevel: 'info',
     nodeLabel: { key: 'node-ca-trust.io/enabled', value: 'true' },
     ...changed,
   };
   const stop = new AbortController();
+  const streams = capturedStreams();
   let crash: unknown;
-  const running = run(config, stop.signal, read);
+  const running = run(config, streams, stop.signal, { ...outside, pacing, ...from });
   running.catch((error: unknown) => {
     crash = error;
   });
@@ -72,10 +70,16 @@ async function start(
     stop.abort();
     await running.catch(() => undefined);
   });
+  const log = (): readonly LogLine[] => {
+    const lines = streams.stdout.text.split('\n').slice(0, -1);
+    return lines.map((line) => JSON.parse(line) as LogLine);
+  };
+  await vi.waitUntil(() => log().length > 0);
+  const address = String(log()[0]?.['listen']);
   const ask = async (path: string): Promise<Answer> => {
     if (crash !== undefined) throw crash as Error;
     try {
-      const response = await fetch(`http://127.0.0.1:${listen.port}${path}`);
+      const response = await fetch(`http://${address}${path}`);
       return { status: response.status, text: await response.text() };
     } catch {
       return { status: 0, text: '' };
@@ -90,6 +94,7 @@ async function start(
     }
   };
   return {
+    log,
     ask,
     trusts: (...certificates) =>
       readyz(200, new RegExp(bundleDigest(certificates.map(({ fingerprint }) => fingerprint)))),
@@ -97,7 +102,7 @@ async function start(
     rests: async () => {
       for (let before = '', now = await passes(ask); before !== now; now = await passes(ask)) {
         before = now;
-        await new Promise((resolve) => setTimeout(resolve, 400));
+        await new Promise((resolve) => setTimeout(resolve, 200));
       }
     },
     stop: () => {
@@ -210,6 +215,20 @@ describe.skipIf(process.getuid?.() !== 0)('run', () => {
     await seen(() => fs.readdirSync(anchors).includes(name));
   });
 
+  it('sees drift in a directory of the host that became a link to another one while it ran', async () => {
+    const host = littleHost();
+    const agent = await start(host, [bundleWith(north)]);
+    await agent.trusts(north);
+    await agent.rests();
+    fs.renameSync(host.path('/usr/local/share'), host.path('/moved'));
+    fs.symlinkSync('/moved', host.path('/usr/local/share'));
+    await agent.rests();
+    const anchors = host.path('/moved/ca-certificates');
+    const [name = ''] = fs.readdirSync(anchors);
+    fs.rmSync(join(anchors, name));
+    await seen(() => fs.readdirSync(anchors).includes(name));
+  });
+
   it('goes on when the path of the bundle is a circle of links', async () => {
     const bundle = join(temporaryDirectory(), 'circle');
     fs.symlinkSync(bundle, bundle);
@@ -219,6 +238,18 @@ describe.skipIf(process.getuid?.() !== 0)('run', () => {
     fs.mkdirSync(bundle);
     put(bundle, north);
     await agent.trusts(north);
+  });
+
+  it('logs what it did to its standard output', async () => {
+    const agent = await start(littleHost(), [bundleWith(north)]);
+    await agent.trusts(north);
+    await agent.stop();
+    expect(agent.log().map(({ level, msg }) => `${String(level)}: ${String(msg)}`)).toEqual([
+      'info: started',
+      'info: the host trusts the bundle',
+      'info: stopped; what is installed stays',
+    ]);
+    expect(agent.log()[1]).toMatchObject({ instance: 'default', added: [north.fingerprint] });
   });
 
   it('keeps what is installed when nobody can say whether the node is still enabled', async () => {
@@ -238,7 +269,7 @@ describe.skipIf(process.getuid?.() !== 0)('the end of a daemon that knows its No
   const enabled = { 'node-ca-trust.io/enabled': 'true' };
   const ended = async (read: ReadLabels): Promise<{ code: number; host: LittleHost }> => {
     const host = littleHost();
-    const agent = await start(host, [bundleWith(north)], { nodeName: 'node-1' }, read);
+    const agent = await start(host, [bundleWith(north)], { nodeName: 'node-1' }, { readLabels: read });
     await agent.trusts(north);
     return { code: await agent.stop(), host };
   };
@@ -261,6 +292,31 @@ describe.skipIf(process.getuid?.() !== 0)('the end of a daemon that knows its No
   it.each([401, 403, 404, 500])('keeps everything when the API server answers %d', async (status) => {
     const { code, host } = await ended(() => Promise.reject(Object.assign(new Error('no'), { code: status })));
     expect(code).toBe(0);
+    expect(host.trusts(north)).toBe(true);
+  });
+
+  it('tries for a minute and a half when the removal fails, and says why', async () => {
+    const host = littleHost();
+    const time = { passed: 0 };
+    const clock: Outside['clock'] = {
+      now: () => time.passed,
+      sleep: (ms, signal) => {
+        if (signal !== undefined) return outside.clock.sleep(ms, signal);
+        time.passed += ms;
+        return Promise.resolve();
+      },
+    };
+    const readLabels = (): Promise<Labels> => {
+      fs.rmSync(host.path('/usr/bin/flock'));
+      return Promise.resolve({});
+    };
+    const from = { clock, pacing: { ...pacing, retryMs: 10_000 }, readLabels };
+    const agent = await start(host, [bundleWith(north)], { nodeName: 'node-1' }, from);
+    await agent.trusts(north);
+    expect(await agent.stop()).toBe(1);
+    const failures = agent.log().filter(({ msg }) => String(msg).startsWith('not removed: '));
+    expect(failures).toHaveLength(10);
+    expect(failures.at(-1)).toMatchObject({ level: 'error', msg: expect.stringMatching(/flock/) as unknown });
     expect(host.trusts(north)).toBe(true);
   });
 });

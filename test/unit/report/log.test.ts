@@ -77,6 +77,14 @@ describe('the log of passes', () => {
     expect(lines()).toHaveLength(2);
   });
 
+  it('stays a line that can be read, however much is wrong with the bundle', () => {
+    const { lines, pass } = logged();
+    const findings = Array.from({ length: 5_000 }, (_, index) => findingOf('error', 'not-a-certificate', { index }));
+    pass({ ...failed, findings });
+    expect(JSON.stringify(lines()).length).toBeLessThan(16_384);
+    expect(lines()[0]?.['findings']).toEqual(findings.slice(0, 50));
+  });
+
   it('keeps to its level', () => {
     const { lines, pass } = logged('error');
     pass(passOf({ added: ['x'] }));

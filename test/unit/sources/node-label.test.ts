@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { readEnabled } from '../../../src/sources/node-label.ts';
+import { readEnabled, readLabels } from '../../../src/sources/node-label.ts';
 
 const label = { key: 'node-ca-trust.io/enabled', value: 'true' };
 const wanted = 'node-ca-trust.io/enabled=true';
@@ -73,7 +73,7 @@ describe('readEnabled', () => {
   it('finds no API server off a cluster, and keeps what is installed', async () => {
     vi.stubEnv('KUBERNETES_SERVICE_HOST', undefined);
     vi.stubEnv('KUBERNETES_SERVICE_PORT', undefined);
-    expect(await readEnabled('node-1', label)).toMatchObject({ enabled: true });
+    expect(await readEnabled('node-1', label, readLabels)).toMatchObject({ enabled: true });
     vi.unstubAllEnvs();
   });
 });
