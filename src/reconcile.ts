@@ -188,6 +188,7 @@ async function converge(scene: Scene): Promise<Outcome> {
       notes: [...plan.strangers, ...state.notes],
     };
   }
+  store.requireTools();
   const lock = await lockDirectory(host, store.lockDirectory, settings.lockWaitMs);
   try {
     return await changeUntilProven(scene, lock);

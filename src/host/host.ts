@@ -26,6 +26,8 @@ export interface Host {
   readonly root: string;
   /** Where a host path lies for this process. */
   locate(path: string): string;
+  /** The same place by a path of the host without any link in it. */
+  real(path: string): string;
   /** The bytes of a regular file, links followed inside the root; undefined when it is not there. */
   read(path: string): Buffer | undefined;
   /** The names in a directory, sorted; undefined when it is not there. */
@@ -150,7 +152,10 @@ function writeWhole(path: string, content: string | Buffer, options: WriteOption
   }
 }
 
-function reading(resolve: Resolve): Pick<Host, 'locate' | 'read' | 'list' | 'entry' | 'target' | 'link'> {
+function reading(
+  root: string,
+  resolve: Resolve,
+): Pick<Host, 'locate' | 'real' | 'read' | 'list' | 'entry' | 'target' | 'link'> {
   const at = (path: string): string => resolve(path, false);
   const through = (path: string): string => resolve(path, true);
   const look = <T>(path: string, action: () => T): T | undefined =>
@@ -158,6 +163,8 @@ function reading(resolve: Resolve): Pick<Host, 'locate' | 'read' | 'list' | 'ent
   const stat = (path: string): Entry => entryOf(fs.lstatSync(path, { bigint: true }));
   return {
     locate: (path) => orProblem(`cannot look at ${path} on the host`, () => through(path)),
+    real: (path) =>
+      orProblem(`cannot look at ${path} on the host`, () => posix.join('/', posix.relative(root, through(path)))),
     read: (path) => ifThere(`cannot read ${path} on the host`, () => readRegular(through(path))),
     list: (path) => ifThere(`cannot list ${path} on the host`, () => fs.readdirSync(through(path)).sort()),
     entry: (path) => look(path, () => stat(at(path))),
@@ -239,7 +246,7 @@ export function openHost(root: string): Host {
   const resolve = openPaths(root);
   const host: Host = {
     root,
-    ...reading(resolve),
+    ...reading(root, resolve),
     ...writingFiles(resolve),
     ...directories(root, resolve),
     run: (command, args, options) => runInRoot(root, command, args, options),

@@ -1,6 +1,7 @@
 /**
  * Where a Debian-family host keeps what its update-ca-certificates(8) reads and writes.
  */
+import { posix } from 'node:path';
 import type { Host } from '../host/host.ts';
 import type { CertificateFiles } from './certificate-files.ts';
 import type { Clock } from './store.ts';
@@ -8,7 +9,6 @@ import type { Clock } from './store.ts';
 export const debian = {
   anchors: '/usr/local/share/ca-certificates',
   certs: '/etc/ssl/certs',
-  above: '/etc/ssl',
   bundle: '/etc/ssl/certs/ca-certificates.crt',
   /** The name, fixed, under which every plain run builds its bundle. */
   plainTemporary: '/etc/ssl/certs/ca-certificates.crt.new',
@@ -20,23 +20,24 @@ export const debian = {
 /** Another's temporary bundle that has not changed for so long was left behind by a run that was killed. */
 export const abandonedAfterMs = 60_000;
 
-/**
- * Where an instance has its bundle built: beside the certificate directory, since Go programs trust every file inside
- * it, and for root alone, since the tool copies another's private key into it like anything else.
- */
-export function privateDirectory(instance: string): string {
-  return `${debian.above}/.node-ca-trust-${instance}`;
-}
-
-export function privateBundle(instance: string): string {
-  return `${privateDirectory(instance)}/bundle.crt`;
-}
-
 export interface DebianContext {
   readonly host: Host;
   readonly instance: string;
   readonly clock: Clock;
   readonly files: CertificateFiles;
+}
+
+/**
+ * Where an instance has its bundle built: beside the certificate directory, since Go programs trust every file inside
+ * it, and for root alone, since the tool copies another's private key into it like anything else. Beside where the
+ * directory really is, since the tool names it from within.
+ */
+export function privateDirectory({ host, instance }: DebianContext): string {
+  return posix.join(host.real(debian.certs), '..', `.node-ca-trust-${instance}`);
+}
+
+export function privateBundle(context: DebianContext): string {
+  return `${privateDirectory(context)}/bundle.crt`;
 }
 
 /** `find -L` stops at loops too; nobody nests certificates deeper. */

@@ -3,6 +3,7 @@
  * plain runs at once publish a bundle of a few certificates, and it copies whatever it finds, so that one truncated
  * file breaks every TLS client: here it builds into a private bundle, which is checked before it is published.
  */
+import { posix } from 'node:path';
 import type { Lock } from '../host/lock.ts';
 import { workDirectory } from '../host/ledger.ts';
 import type { CommandResult } from '../host/commands.ts';
@@ -48,9 +49,10 @@ function lastLine(output: string): string {
 }
 
 /** One run of the tool into the private bundle. Its exit code proves nothing: what counts is what it wrote. */
-async function runTool({ host, instance }: DebianContext, configuration: string, lock: Lock): Promise<CommandResult> {
+async function runTool(context: DebianContext, configuration: string, lock: Lock): Promise<CommandResult> {
+  const { host, instance } = context;
   const work = workDirectory(instance);
-  const bundle = `..${privateBundle(instance).slice(debian.above.length)}`;
+  const bundle = posix.relative(host.real(debian.certs), privateBundle(context));
   const args = ['--certsconf', configuration, '--certbundle', bundle, '--hooksdir', `${work}/none`];
   return host.run('update-ca-certificates', args, { descriptor: lock.descriptor, temporary: work });
 }
@@ -61,7 +63,7 @@ async function runTool({ host, instance }: DebianContext, configuration: string,
  * @throws Problem when it wrote no bundle
  */
 async function build(context: DebianContext, configuration: string, lock: Lock): Promise<void> {
-  const isWritten = (): boolean => context.host.entry(privateBundle(context.instance))?.kind === 'file';
+  const isWritten = (): boolean => context.host.entry(privateBundle(context))?.kind === 'file';
   const first = await runTool(context, configuration, lock);
   if (isWritten()) return;
   const { code, output, timedOut } = first.timedOut ? first : await runTool(context, configuration, lock);
@@ -98,8 +100,8 @@ function withoutBroken({ host, files }: DebianContext): string {
  * @throws Problem when a certificate that must be there is not
  */
 function check(context: DebianContext, required: ReadonlySet<string>): void {
-  const { host, files, instance } = context;
-  const bundle = privateBundle(instance);
+  const { host, files } = context;
+  const bundle = privateBundle(context);
   if ((files.read(bundle)?.problems.length ?? 0) > 0) {
     host.write(bundle, Buffer.from(withoutBroken(context), 'latin1'));
   }
@@ -173,11 +175,11 @@ async function settle({ host, clock }: DebianContext, other: string | undefined)
 
 /** The tool, the check, the publication: (4) to (7) of a change. */
 async function refresh(context: DebianContext, change: StoreChange, lock: Lock): Promise<void> {
-  const { host, instance } = context;
+  const { host } = context;
   await build(context, writeConfiguration(context, change.remove), lock); // (4)
   check(context, change.required); // (5)
   const other = host.entry(debian.plainTemporary)?.identity;
-  host.publish(privateBundle(instance), debian.bundle); // (6)
+  host.publish(privateBundle(context), debian.bundle); // (6)
   await relabel(context);
   await settle(context, other); // (7)
 }
@@ -217,12 +219,12 @@ export async function changeDebian(context: DebianContext, change: StoreChange, 
   for (const path of change.clean) discard(context, path); // (1)
   const made = host.makeDirectory(debian.anchors);
   host.makeDirectory(workDirectory(instance));
-  host.makeDirectory(privateDirectory(instance), 0o700);
+  host.makeDirectory(privateDirectory(context), 0o700);
   const before = certificateLinks(context);
   moveFiles(context, change); // (2) (3)
   if (change.refresh) await refresh(context, change, lock); // (4) to (7)
   const lines = hookLines(context, before, change);
   const notes = change.refresh || lines.length > 0 ? await runHooks(context, lines) : []; // (8)
-  for (const directory of [workDirectory(instance), privateDirectory(instance)]) discard(context, directory); // (9)
+  for (const directory of [workDirectory(instance), privateDirectory(context)]) discard(context, directory); // (9)
   return { made, notes };
 }

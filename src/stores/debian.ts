@@ -81,11 +81,12 @@ function isTemporary(instance: string, name: string): boolean {
 }
 
 /** Temporaries of ours, which only a killed pass leaves, and another's that nobody writes to any more. */
-function leftovers({ host, instance, clock }: DebianContext): readonly string[] {
+function leftovers(context: DebianContext): readonly string[] {
+  const { host, instance, clock } = context;
   const temporaries = (host.list(debian.anchors) ?? []).filter((name) => isTemporary(instance, name));
   const plain = host.entry(debian.plainTemporary);
   return [
-    ...[privateDirectory(instance), workDirectory(instance)].filter((path) => host.entry(path) !== undefined),
+    ...[privateDirectory(context), workDirectory(instance)].filter((path) => host.entry(path) !== undefined),
     ...temporaries.map((name) => `${debian.anchors}/${name}`),
     ...(plain !== undefined && clock.now() - plain.modified > abandonedAfterMs ? [debian.plainTemporary] : []),
   ];
@@ -118,7 +119,7 @@ function observe(context: DebianContext, wanted: readonly Anchor[]): StoreState 
 }
 
 /** The trust store of a Debian-family host. */
-export function openDebianStore(host: Host, instance: string, clock: Clock): TrustStore {
+export function openDebianStore(host: Host, instance: string, clock: Clock): Omit<TrustStore, 'requireTools'> {
   const context: DebianContext = { host, instance, clock, files: openCertificateFiles(host) };
   const isOurs = (name: string): boolean =>
     prefixIn(instance, name, '.crt') !== undefined || prefixIn(instance, name, '.pem') !== undefined;

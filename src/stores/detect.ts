@@ -46,7 +46,7 @@ interface Family {
   readonly ids: readonly string[];
   /** Files without which the family's mechanism does not work, and the package that brings each. */
   readonly needs: Readonly<Record<string, string>>;
-  open(host: Host, instance: string, clock: Clock): TrustStore;
+  open(host: Host, instance: string, clock: Clock): Omit<TrustStore, 'requireTools'>;
 }
 
 const families: readonly Family[] = [
@@ -62,6 +62,15 @@ const families: readonly Family[] = [
   },
 ];
 
+/** @throws Problem when something is not there that a change of the store needs */
+function requireTools(host: Host, name: string, needs: Family['needs']): void {
+  for (const [path, pack] of Object.entries(needs)) {
+    if (host.target(path) === undefined) {
+      throw new Problem(`the host runs ${name} but has no ${path}; install the package ${pack} on it`);
+    }
+  }
+}
+
 /**
  * Opens the trust store of the host.
  * @throws Problem when the distribution is unknown or not served, or its tool is not there: named, with what to do
@@ -74,10 +83,9 @@ export function openStore(host: Host, instance: string, clock: Clock): TrustStor
   if (family === undefined) {
     throw new Problem(`the host runs ${name}, whose trust store is not known here; supported: Debian and Ubuntu`);
   }
-  for (const [path, pack] of Object.entries(family.needs)) {
-    if (host.target(path) === undefined) {
-      throw new Problem(`the host runs ${name} but has no ${path}; install the package ${pack} on it`);
-    }
-  }
-  return family.open(host, instance, clock);
+  const requireAll = (): void => {
+    requireTools(host, name, family.needs);
+  };
+  requireAll();
+  return { ...family.open(host, instance, clock), requireTools: requireAll };
 }

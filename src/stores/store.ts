@@ -73,6 +73,8 @@ export interface TrustStore {
   readonly lockDirectory: string;
   /** Directories in which a change can mean drift. */
   readonly watched: readonly WatchedDirectory[];
+  /** @throws Problem when the host has lost a program that a change needs: named, with what to install */
+  requireTools(): void;
   /** The name of an anchor's file. */
   nameOf(fingerprint: string): string;
   /** What is on the host now, with regard to the wanted anchors. */

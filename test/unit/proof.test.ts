@@ -16,6 +16,7 @@ const storeWith = (...holders: readonly string[]): TrustStore => ({
   anchorDirectory: '/usr/local/share/ca-certificates',
   lockDirectory: '/etc/ssl/certs',
   watched: [],
+  requireTools: () => undefined,
   nameOf,
   observe: () => state(),
   change: () => Promise.reject(new Error('a proof changes nothing')),

@@ -410,6 +410,33 @@ describe.skipIf(process.getuid?.() !== 0)('a pass', () => {
     expect(fs.readdirSync(host.path('/etc/ssl'))).toEqual(['certs']);
   });
 
+  it.each(['/usr/sbin/update-ca-certificates', '/usr/bin/flock'])(
+    'says what to install when %s is lost',
+    async (tool) => {
+      const host = littleHost();
+      const reconciler = openReconciler(settingsFor(host.root), () => bundle(north), tickingClock());
+      await reconciler.pass();
+      const before = host.snapshot();
+      fs.renameSync(host.path(tool), host.path('/away'));
+      fs.rmSync(fileOf(host, north));
+      const { report } = await reconciler.pass();
+      expect(report.reasons).toEqual([expect.stringMatching(`has no ${tool}; install the package `)]);
+      fs.renameSync(host.path('/away'), host.path(tool));
+      expect((await reconciler.pass()).report).toMatchObject({ converged: true, repaired: [north.fingerprint] });
+      expect(host.snapshot()).toEqual(before);
+    },
+  );
+
+  it('serves a host whose certificate directory is a link to another place', async () => {
+    const host = littleHost();
+    fs.mkdirSync(host.path('/var/lib/tls'), { recursive: true });
+    fs.renameSync(host.path('/etc/ssl/certs'), host.path('/var/lib/tls/certs'));
+    fs.symlinkSync('/var/lib/tls/certs', host.path('/etc/ssl/certs'));
+    expect(await passOn(host.root, bundle(north))).toMatchObject({ converged: true, added: [north.fingerprint] });
+    expect(fs.readdirSync(host.path('/var/lib/tls'))).toEqual(['certs']);
+    expect(await passOn(host.root, [], removeAll)).toMatchObject({ converged: true, removed: [north.fingerprint] });
+  });
+
   it('says that the host cannot be locked', async () => {
     const host = littleHost();
     fs.rmSync(host.path('/usr/bin/flock'));
