@@ -1,17 +1,18 @@
 /**
  * argv and environment -> one command with one validated configuration; nothing else.
  */
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { printable } from './bundle/text.ts';
 import type { ApplyConfig, CheckConfig, RemoveConfig, RunConfig, Streams } from './commands/config.ts';
 import { exitCodes } from './commands/config.ts';
+import { type Environment, environmentPrefix, strayVariables, takeEnvironment } from './commands/environment.ts';
 import {
   collect,
+  collectLabels,
   parseCount,
   parseDirectory,
   parseDuration,
   parseInstance,
-  parseLabel,
   parseListen,
   parseNodeName,
 } from './commands/values.ts';
@@ -22,77 +23,6 @@ export const version = '0.1.0';
 
 /** Longer than any message that was meant to be read. */
 const errorLimit = 2_000;
-
-const environmentPrefix = 'NODE_CA_TRUST_';
-
-const booleans: ReadonlyMap<string, boolean> = new Map([
-  ...['true', '1', 'yes'].map((word) => [word, true] as const),
-  ...['false', '0', 'no', ''].map((word) => [word, false] as const),
-]);
-
-function parseBoolean(name: string, text: string): boolean {
-  const value = booleans.get(text.toLowerCase());
-  if (value === undefined) throw new UsageProblem(`${name}=${text}: expected true or false`);
-  return value;
-}
-
-type Environment = Readonly<Record<string, string | undefined>>;
-
-/** The environment variable of an option. */
-function variableOf(option: Option): string {
-  return environmentPrefix + option.name().replaceAll('-', '_').toUpperCase();
-}
-
-function environmentValue(option: Option, text: string): unknown {
-  const name = variableOf(option);
-  if (option.isBoolean()) return parseBoolean(name, text);
-  const texts = option.variadic || option.parseArg === collect ? text.split(':').filter(Boolean) : [text];
-  try {
-    return texts.reduce<unknown>((value, part) => option.parseArg?.(part, value) ?? part, undefined);
-  } catch (error) {
-    if (error instanceof InvalidArgumentError)
-      throw new UsageProblem(`${name}=${text}: expected ${error.message.replace(/^Allowed choices are/, 'one of')}`, {
-        cause: error,
-      });
-    throw error;
-  }
-}
-
-/** Options that the command line leaves open are taken from the environment. */
-function takeEnvironment(command: Command, environment: Environment): void {
-  for (const option of command.options) {
-    const text = environment[variableOf(option)];
-    const attribute = option.attributeName();
-    if (text === undefined || command.getOptionValueSource(attribute) === 'cli') continue;
-    command.setOptionValueWithSource(attribute, environmentValue(option, text), 'env');
-  }
-}
-
-/** What Kubernetes itself sets in a namespace that has a Service whose name begins with ours. */
-const serviceLink = /_(SERVICE_(HOST|PORT(_.+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/;
-
-/** Whether one word becomes the other when so few letters are changed, put in or left out. */
-function isNear(one: string, other: string, changes: number): boolean {
-  if (one === other) return true;
-  const [rest, otherRest] = [one.slice(1), other.slice(1)];
-  if (one !== '' && other.startsWith(one.charAt(0))) return isNear(rest, otherRest, changes);
-  if (changes === 0) return false;
-  return (
-    isNear(rest, otherRest, changes - 1) || isNear(rest, other, changes - 1) || isNear(one, otherRest, changes - 1)
-  );
-}
-
-/** A line for each variable that bears our prefix and is no command's: a typo would take its option away unnoticed. */
-function strayVariables(program: Command, environment: Environment): readonly string[] {
-  const known = program.commands.flatMap(({ options }) => options.map(variableOf));
-  const strays = Object.keys(environment).filter(
-    (name) => name.startsWith(environmentPrefix) && !known.includes(name) && !serviceLink.test(name),
-  );
-  return strays.map((name) => {
-    const meant = known.find((other) => isNear(name, other, 2));
-    return `warning: ${name} is no option's variable; ${meant === undefined ? 'see --help' : `did you mean ${meant}?`}`;
-  });
-}
 
 const bundleOption = (): Option =>
   new Option('--bundle <path>', 'directory or file of certificates; repeatable').argParser(collect);
@@ -130,9 +60,10 @@ const daemon = (): readonly Option[] => [
     '--node-name <name>',
     'the own Node: on SIGTERM its label is read, and without the label all is removed',
   ).argParser(parseNodeName),
-  new Option('--node-label <label>', 'the label that enables a node')
-    .argParser(parseLabel)
-    .default({ key: 'node-ca-trust.io/enabled', value: 'true' }, 'node-ca-trust.io/enabled=true'),
+  new Option(
+    '--node-label <label>',
+    'the label that enables a node; repeatable: one of them is enough (default: node-ca-trust.io/enabled=true)',
+  ).argParser(collectLabels),
   new Option('--log-level <level>', 'how much to log').choices(levels).default('info'),
 ];
 
@@ -160,8 +91,14 @@ function removeTask(options: RemoveConfig): Task {
   return async (streams) => (await import('./commands/apply.ts')).remove(options, streams);
 }
 
-function runTask(options: RunConfig, stop: AbortSignal): Task {
-  const config = { ...options, bundle: requireBundle(options.bundle) };
+/** As much of the daemon's configuration as the options alone give. */
+type Asked = Omit<RunConfig, 'nodeLabel'> & Partial<Pick<RunConfig, 'nodeLabel'>>;
+
+/** The label of the base manifest. */
+const enabled = [{ key: 'node-ca-trust.io/enabled', value: 'true' }];
+
+function runTask(options: Asked, stop: AbortSignal): Task {
+  const config = { ...options, bundle: requireBundle(options.bundle), nodeLabel: options.nodeLabel ?? enabled };
   return async (streams) => (await import('./commands/run.ts')).run(config, streams, stop);
 }
 
@@ -176,7 +113,7 @@ type Choose = (task: Task) => void;
 function defineRun(program: Command, stop: AbortSignal, choose: Choose): void {
   const options = [bundleOption(), ...host(), ...rules(), strictOption(), ...daemon()];
   define(program, 'run', 'the daemon: a pass on every change, until SIGTERM', options).action(
-    (chosen: Omit<RunConfig, 'resyncMs'> & { readonly resync: number }) => {
+    (chosen: Omit<Asked, 'resyncMs'> & { readonly resync: number }) => {
       choose(runTask({ ...chosen, resyncMs: chosen.resync }, stop));
     },
   );

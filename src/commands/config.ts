@@ -39,7 +39,13 @@ export interface RunConfig extends HostConfig, BundleConfig {
   readonly logLevel: string;
   /** The Node to read at the end; without a name nothing is removed then. */
   readonly nodeName?: string;
-  readonly nodeLabel: { readonly key: string; readonly value: string };
+  /** A node is enabled while it bears one of them. */
+  readonly nodeLabel: readonly Label[];
+}
+
+export interface Label {
+  readonly key: string;
+  readonly value: string;
 }
 
 /** Where a command reads and writes, passed in so that a test can see it. */

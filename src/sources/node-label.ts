@@ -54,17 +54,18 @@ function reasonOf(error: unknown): string {
 }
 
 /**
- * Whether the node still bears the label.
+ * Whether the node still bears one of the labels.
  * @param read reads the labels of a Node by its name; throws when they cannot be had
  * @returns never throws: without a clear answer the node counts as enabled
  */
-export async function readEnabled(nodeName: string, label: NodeLabel, read: ReadLabels): Promise<Enabled> {
-  const wanted = `${label.key}=${label.value}`;
+export async function readEnabled(nodeName: string, wanted: readonly NodeLabel[], read: ReadLabels): Promise<Enabled> {
+  const named = wanted.map(({ key, value }) => `${key}=${value}`).join(' or ');
   try {
     const labels = await withinTime(read(nodeName));
-    const enabled = labels[label.key] === label.value;
-    return { enabled, why: enabled ? `the Node bears ${wanted}` : `the Node does not bear ${wanted} any more` };
+    const borne = wanted.find(({ key, value }) => labels[key] === value);
+    if (borne === undefined) return { enabled: false, why: `the Node does not bear ${named} any more` };
+    return { enabled: true, why: `the Node bears ${borne.key}=${borne.value}` };
   } catch (error) {
-    return { enabled: true, why: `whether the Node bears ${wanted} is unknown: ${reasonOf(error)}` };
+    return { enabled: true, why: `whether the Node bears ${named} is unknown: ${reasonOf(error)}` };
   }
 }

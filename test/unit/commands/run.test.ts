@@ -56,7 +56,7 @@ async function start(
     resyncMs: 600_000,
     listen: { host: '127.0.0.1', port: 0 },
     logLevel: 'info',
-    nodeLabel: { key: 'node-ca-trust.io/enabled', value: 'true' },
+    nodeLabel: [{ key: 'node-ca-trust.io/enabled', value: 'true' }],
     ...changed,
   };
   const stop = new AbortController();

@@ -7,7 +7,7 @@ import {
   parseDirectory,
   parseDuration,
   parseInstance,
-  parseLabel,
+  collectLabels,
   parseListen,
   parseNodeName,
 } from '../../../src/commands/values.ts';
@@ -18,7 +18,7 @@ const parsers: readonly ((text: string) => unknown)[] = [
   parseListen,
   parseInstance,
   parseDirectory,
-  parseLabel,
+  (text) => collectLabels(text, undefined),
   parseNodeName,
 ];
 
@@ -123,13 +123,13 @@ describe('a label', () => {
     ['pool=A_1.x', 'pool', 'A_1.x'],
     ['enabled=', 'enabled', ''],
   ])('may be %s', (text, key, value) => {
-    expect(parseLabel(text)).toEqual({ key, value });
+    expect(collectLabels(text, undefined)).toEqual([{ key, value }]);
   });
 
   it.each(['', 'enabled', '=true', 'a b=true', 'a=b=c', 'a/b/c=d', '-a=b', 'a-=b', 'a=b c', 'a!=b'])(
     'may not be %j',
     (text) => {
-      expect(() => parseLabel(text)).toThrow(/^KEY=VALUE/);
+      expect(() => collectLabels(text, undefined)).toThrow(/^KEY=VALUE/);
     },
   );
 });

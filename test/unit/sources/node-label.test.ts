@@ -5,9 +5,9 @@ const label = { key: 'node-ca-trust.io/enabled', value: 'true' };
 const wanted = 'node-ca-trust.io/enabled=true';
 
 const withLabels = (labels: Readonly<Record<string, string>>) =>
-  readEnabled('node-1', label, () => Promise.resolve(labels));
+  readEnabled('node-1', [label], () => Promise.resolve(labels));
 const failing = (error: unknown) =>
-  readEnabled('node-1', label, () => {
+  readEnabled('node-1', [label], () => {
     throw error;
   });
 
@@ -18,7 +18,7 @@ afterEach(() => {
 describe('readEnabled', () => {
   it('asks for the own Node', async () => {
     const read = vi.fn(() => Promise.resolve({}));
-    await readEnabled('node-1', label, read);
+    await readEnabled('node-1', [label], read);
     expect(read.mock.calls).toEqual([['node-1']]);
   });
 
@@ -41,6 +41,16 @@ describe('readEnabled', () => {
     });
   });
 
+  it('says yes while the Node bears one of several labels, and names all when it bears none', async () => {
+    const labels = [{ key: 'example.com/pool', value: 'a' }, label];
+    const read = (borne: Readonly<Record<string, string>>) => () => Promise.resolve(borne);
+    expect(await readEnabled('node-1', labels, read({ [label.key]: 'true' }))).toMatchObject({ enabled: true });
+    expect(await readEnabled('node-1', labels, read({ 'example.com/pool': 'b' }))).toEqual({
+      enabled: false,
+      why: `the Node does not bear example.com/pool=a or ${wanted} any more`,
+    });
+  });
+
   it.each([401, 403, 404, 500, 503])('keeps what is installed when the API server answers %i', async (code) => {
     const answer = await failing(Object.assign(new Error('HTTP request failed\nbody'), { code }));
     expect(answer).toEqual({
@@ -59,7 +69,7 @@ describe('readEnabled', () => {
 
   it('keeps what is installed when no answer comes', async () => {
     vi.useFakeTimers();
-    const waiting = readEnabled('node-1', label, () => new Promise(() => undefined));
+    const waiting = readEnabled('node-1', [label], () => new Promise(() => undefined));
     await vi.advanceTimersByTimeAsync(60_000);
     expect(await waiting).toEqual({ enabled: true, why: expect.stringMatching(/no answer within \d+ s/) as unknown });
   });
@@ -73,7 +83,7 @@ describe('readEnabled', () => {
   it('finds no API server off a cluster, and keeps what is installed', async () => {
     vi.stubEnv('KUBERNETES_SERVICE_HOST', undefined);
     vi.stubEnv('KUBERNETES_SERVICE_PORT', undefined);
-    expect(await readEnabled('node-1', label, readLabels)).toMatchObject({ enabled: true });
+    expect(await readEnabled('node-1', [label], readLabels)).toMatchObject({ enabled: true });
     vi.unstubAllEnvs();
   });
 });

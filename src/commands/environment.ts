@@ -1,0 +1,84 @@
+/**
+ * Options by environment variable: NODE_CA_TRUST_ and the option's name.
+ */
+import { type Command, InvalidArgumentError, type Option } from 'commander';
+import { UsageProblem } from '../host/problem.ts';
+import { collect, collectLabels } from './values.ts';
+
+export const environmentPrefix = 'NODE_CA_TRUST_';
+
+const booleans: ReadonlyMap<string, boolean> = new Map([
+  ...['true', '1', 'yes'].map((word) => [word, true] as const),
+  ...['false', '0', 'no', ''].map((word) => [word, false] as const),
+]);
+
+function parseBoolean(name: string, text: string): boolean {
+  const value = booleans.get(text.toLowerCase());
+  if (value === undefined) throw new UsageProblem(`${name}=${text}: expected true or false`);
+  return value;
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The environment variable of an option. */
+function variableOf(option: Option): string {
+  return environmentPrefix + option.name().replaceAll('-', '_').toUpperCase();
+}
+
+/** Options that may be given several times: their variable holds several values, with colons between. */
+const repeatable: ReadonlySet<unknown> = new Set([collect, collectLabels]);
+
+function values(text: string): readonly string[] {
+  return text === '' ? [text] : text.split(':').filter(Boolean);
+}
+
+function environmentValue(option: Option, text: string): unknown {
+  const name = variableOf(option);
+  if (option.isBoolean()) return parseBoolean(name, text);
+  const texts = repeatable.has(option.parseArg) ? values(text) : [text];
+  try {
+    return texts.reduce<unknown>((value, part) => option.parseArg?.(part, value) ?? part, undefined);
+  } catch (error) {
+    if (error instanceof InvalidArgumentError)
+      throw new UsageProblem(`${name}=${text}: expected ${error.message.replace(/^Allowed choices are/, 'one of')}`, {
+        cause: error,
+      });
+    throw error;
+  }
+}
+
+/** Options that the command line leaves open are taken from the environment. */
+export function takeEnvironment(command: Command, environment: Environment): void {
+  for (const option of command.options) {
+    const text = environment[variableOf(option)];
+    const attribute = option.attributeName();
+    if (text === undefined || command.getOptionValueSource(attribute) === 'cli') continue;
+    command.setOptionValueWithSource(attribute, environmentValue(option, text), 'env');
+  }
+}
+
+/** What Kubernetes itself sets in a namespace that has a Service whose name begins with ours. */
+const serviceLink = /_(SERVICE_(HOST|PORT(_.+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/;
+
+/** Whether one word becomes the other when so few letters are changed, put in or left out. */
+function isNear(one: string, other: string, changes: number): boolean {
+  if (one === other) return true;
+  const [rest, otherRest] = [one.slice(1), other.slice(1)];
+  if (one !== '' && other.startsWith(one.charAt(0))) return isNear(rest, otherRest, changes);
+  if (changes === 0) return false;
+  return (
+    isNear(rest, otherRest, changes - 1) || isNear(rest, other, changes - 1) || isNear(one, otherRest, changes - 1)
+  );
+}
+
+/** A line for each variable that bears our prefix and is no command's: a typo would take its option away unnoticed. */
+export function strayVariables(program: Command, environment: Environment): readonly string[] {
+  const known = program.commands.flatMap(({ options }) => options.map(variableOf));
+  const strays = Object.keys(environment).filter(
+    (name) => name.startsWith(environmentPrefix) && !known.includes(name) && !serviceLink.test(name),
+  );
+  return strays.map((name) => {
+    const meant = known.find((other) => isNear(name, other, 2));
+    return `warning: ${name} is no option's variable; ${meant === undefined ? 'see --help' : `did you mean ${meant}?`}`;
+  });
+}
