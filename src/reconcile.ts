@@ -3,44 +3,16 @@
  * whatever kills it, the next one goes on from what is there then.
  */
 import { readBundle } from './bundle/bundle.ts';
-import type { Bundle, BundleRules, Finding, Reading } from './bundle/types.ts';
+import type { Bundle, BundleRules, Reading } from './bundle/types.ts';
 import { type Host, openHost } from './host/host.ts';
 import { type Ledger, readLedger, removeLedger, writeLedger } from './host/ledger.ts';
 import { type Lock, lockDirectory } from './host/lock.ts';
 import { explain } from './host/problem.ts';
 import { type Plan, type Policy, decide, isIdle } from './plan.ts';
 import { type Proof, bundleReasons, prove } from './proof.ts';
+import type { Report } from './report/report.ts';
 import { openStore } from './stores/detect.ts';
 import type { Clock, StoreState, TrustStore, WatchedDirectory } from './stores/store.ts';
-
-/** What one pass found and did. Its JSON is the stable output of `apply` and `remove`. */
-export interface Report {
-  /** The host is proven to trust exactly the bundle, and the bundle has no error. */
-  readonly converged: boolean;
-  readonly instance: string;
-  readonly digest: string;
-  /** Fingerprints of the bundle's anchors. */
-  readonly anchors: readonly string[];
-  /** Fingerprints newly installed; put back after somebody changed the host; removed. In a dry run: that would be. */
-  readonly added: readonly string[];
-  readonly repaired: readonly string[];
-  readonly removed: readonly string[];
-  /** Fingerprints whose removal waits for a valid bundle. */
-  readonly heldBack: readonly string[];
-  /** Removed by us, but a file of another still carries it. */
-  readonly stillTrusted: Proof['stillTrusted'];
-  readonly findings: readonly Finding[];
-  /** Absent when the host could not be examined. */
-  readonly store?: { readonly family: string; readonly bundle: string };
-  /** Why the host's refresh command ran (in a dry run: would); empty when it did not. */
-  readonly refreshed: readonly string[];
-  /** Worth knowing, nothing to do with being converged. */
-  readonly notes: readonly string[];
-  /** Why it is not converged, one line each. */
-  readonly reasons: readonly string[];
-  readonly dryRun: boolean;
-  readonly milliseconds: number;
-}
 
 export interface PassSettings {
   readonly hostRoot: string;

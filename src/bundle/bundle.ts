@@ -4,9 +4,10 @@
  */
 import { createHash } from 'node:crypto';
 import { judge, type Certificate } from './certificate.ts';
-import { recognise, type Entry, type Recognised } from './formats.ts';
+import { recognise, type Recognised } from './formats.ts';
 import { printable } from './text.ts';
-import type { Anchor, Bundle, BundleRules, Finding, FindingCode, Reading, Severity, SourceFile } from './types.ts';
+import { severities } from './types.ts';
+import type { Anchor, Bundle, BundleRules, Finding, FindingCode, Reading, SourceFile } from './types.ts';
 
 /** A Kubernetes Secret holds at most 1 MiB; a larger file is not read. */
 export const maxFileBytes = 1024 * 1024;
@@ -18,36 +19,10 @@ const maxFindingsPerFile = 100;
 
 const soonMilliseconds = 30 * 24 * 60 * 60 * 1000;
 
-const severities: Readonly<Record<FindingCode, Severity>> = {
-  'private-key': 'error',
-  'not-a-certificate': 'error',
-  'not-a-ca': 'error',
-  'unsupported-by-store': 'warning',
-  'too-many': 'error',
-  'too-large': 'error',
-  empty: 'error',
-  unreadable: 'error',
-  expired: 'warning',
-  'not-yet-valid': 'warning',
-  'expires-soon': 'warning',
-  weak: 'warning',
-  duplicate: 'info',
-};
-
-/** Where a certificate stands: the file's name with control characters escaped, and the entry in it. */
-interface Place {
+/** A certificate where it stands: the file's name with control characters escaped, and the entry in it. */
+interface Occurrence extends Certificate {
   readonly source: string;
   readonly index: number;
-}
-
-interface Occurrence extends Place {
-  readonly certificate: Certificate;
-}
-
-/** What the sources yielded, taken in file by file. */
-interface Intake {
-  readonly occurrences: Occurrence[];
-  readonly findings: Finding[];
 }
 
 function finding(code: FindingCode, source: string, message: string, index?: number): Finding {
@@ -55,6 +30,12 @@ function finding(code: FindingCode, source: string, message: string, index?: num
 }
 
 const compare = (left: string, right: string): number => (left < right ? -1 : left > right ? 1 : 0);
+
+const compareFindings = (left: Finding, right: Finding): number =>
+  compare(left.source, right.source) ||
+  (left.index ?? 0) - (right.index ?? 0) ||
+  compare(left.code, right.code) ||
+  compare(left.message, right.message);
 
 /**
  * Reads the certificates of all files and applies the rules. Never throws for what the files hold.
@@ -70,30 +51,26 @@ export function readBundle(readings: readonly Reading[], rules: BundleRules): Bu
     const message = `the sources have ${total} bytes together, more than ${maxTotalBytes}: the bundle is refused`;
     return bundleOf([], [...reported, finding('too-large', 'bundle', message)]);
   }
-  const intake: Intake = { occurrences: [], findings: [] };
-  for (const file of files) readFile(file, rules, intake);
-  const anchors = anchorsOf(intake, rules);
-  const all = [...reported, ...capped(intake.findings)];
+  const read = files.flatMap((file) => readFile(file, rules));
+  const occurrences = read.filter((one) => 'anchor' in one);
+  const found = read.filter((one) => 'code' in one);
+  const anchors: Anchor[] = [];
+  for (const [first, ...others] of Map.groupBy(occurrences, ({ anchor }) => anchor.fingerprint).values()) {
+    if (first === undefined) continue;
+    found.push(...findingsOf(first, others, rules.now));
+    const carriers = new Set([first, ...others].map(({ source, index }) => `${source}#${index}`));
+    anchors.push({ ...first.anchor, carriers: [...carriers].sort(compare) });
+  }
+  anchors.sort((left, right) => compare(left.fingerprint, right.fingerprint));
+  const all = [...reported, ...capped(found)];
   if (anchors.length <= rules.maxCertificates) return bundleOf(anchors, [...all, ...emptiness(anchors, all, rules)]);
   const excess = `${anchors.length} certificates are more than the ${rules.maxCertificates} allowed: the bundle is refused`;
   return bundleOf([], [...all, finding('too-many', 'bundle', `${excess}; raise --max-certificates if they are meant`)]);
 }
 
 function bundleOf(anchors: readonly Anchor[], findings: readonly Finding[]): Bundle {
-  return {
-    anchors,
-    findings: findings.toSorted(compareFindings),
-    digest: bundleDigest(anchors.map(({ fingerprint }) => fingerprint)),
-  };
-}
-
-function compareFindings(left: Finding, right: Finding): number {
-  return (
-    compare(left.source, right.source) ||
-    (left.index ?? 0) - (right.index ?? 0) ||
-    compare(left.code, right.code) ||
-    compare(left.message, right.message)
-  );
+  const digest = bundleDigest(anchors.map(({ fingerprint }) => fingerprint));
+  return { anchors, findings: findings.toSorted(compareFindings), digest };
 }
 
 /**
@@ -111,100 +88,51 @@ function emptiness(anchors: readonly Anchor[], findings: readonly Finding[], rul
   return [finding('empty', 'bundle', 'no source holds a certificate; put one in, or allow it with --allow-empty')];
 }
 
-function readFile({ source, bytes }: SourceFile, rules: BundleRules, intake: Intake): void {
+function readFile({ source, bytes }: SourceFile, rules: BundleRules): readonly (Finding | Occurrence)[] {
   const name = printable(source);
-  if (bytes.length > maxFileBytes) {
-    const message = `the file has ${bytes.length} bytes, more than ${maxFileBytes}: it is not read; split it`;
-    intake.findings.push(finding('too-large', name, message));
-    return;
-  }
-  for (const entry of recognise(bytes)) readEntry(name, entry, rules, intake);
+  if (bytes.length <= maxFileBytes) return recognise(bytes).map((entry) => readEntry(name, entry, rules));
+  const message = `the file has ${bytes.length} bytes, more than ${maxFileBytes}: it is not read; split it`;
+  return [finding('too-large', name, message)];
 }
 
-function readEntry(source: string, entry: Recognised, rules: BundleRules, intake: Intake): void {
-  if (entry.kind === 'certificate') judgeEntry({ source, index: entry.index }, entry, rules, intake);
-  else intake.findings.push(finding(entry.kind, source, entry.message, entry.index));
-}
-
-function judgeEntry(place: Place, { der }: Entry, { allowLeaf }: BundleRules, intake: Intake): void {
-  const judgement = judge(der);
+function readEntry(source: string, entry: Recognised, { allowLeaf }: BundleRules): Finding | Occurrence {
+  if (entry.kind !== 'certificate') return finding(entry.kind, source, entry.message, entry.index);
+  const { index } = entry;
+  const judgement = judge(entry.der);
   if (judgement.kind === 'refused') {
     const prefix = judgement.subject === undefined ? '' : `${judgement.subject}: `;
     const message = `${prefix}${judgement.reason}; ask its issuer for a valid certificate`;
-    intake.findings.push(finding('not-a-certificate', place.source, message, place.index));
-    return;
+    return finding('not-a-certificate', source, message, index);
   }
   const { certificate } = judgement;
-  if (certificate.notCa === undefined || allowLeaf) {
-    intake.occurrences.push({ ...place, certificate });
-    return;
-  }
-  const message = `${certificate.subject}: not a CA, ${certificate.notCa}; put in the CA that issued it, or use --allow-leaf`;
-  intake.findings.push(finding('not-a-ca', place.source, message, place.index));
+  if (certificate.notCa === undefined || allowLeaf) return { ...certificate, source, index };
+  const advice = 'put in the CA that issued it, or use --allow-leaf';
+  return finding('not-a-ca', source, `${certificate.anchor.subject}: not a CA, ${certificate.notCa}; ${advice}`, index);
 }
 
-/** Folds the occurrences into one anchor for each certificate, and says what is to be said about each once. */
-function anchorsOf({ occurrences, findings }: Intake, rules: BundleRules): readonly Anchor[] {
-  const byFingerprint = Map.groupBy(occurrences, ({ certificate }) => certificate.fingerprint);
-  const anchors: Anchor[] = [];
-  for (const [first, ...others] of byFingerprint.values()) {
-    if (first === undefined) continue;
-    findings.push(...warningsOf(first, rules), ...others.map((other) => duplicateOf(other, first)));
-    anchors.push(anchorOf(first.certificate, [first, ...others]));
-  }
-  return anchors.sort((left, right) => compare(left.fingerprint, right.fingerprint));
-}
-
-function anchorOf(certificate: Certificate, places: readonly Place[]): Anchor {
-  const { fingerprint, pem, subject, issuer, key, subjectHash } = certificate;
-  const carriers = new Set(places.map(({ source, index }) => `${source}#${index}`));
-  return {
-    fingerprint,
-    pem,
-    subject,
-    issuer,
-    notBefore: certificate.notBefore.toISOString(),
-    notAfter: certificate.notAfter.toISOString(),
-    key,
-    subjectHash,
-    carriers: [...carriers].sort(compare),
-  };
-}
-
-function duplicateOf({ source, index, certificate }: Occurrence, first: Place): Finding {
-  const message = `${certificate.subject}: the same certificate as ${first.source}#${first.index}; one of them can go`;
-  return finding('duplicate', source, message, index);
-}
-
-function warningsOf({ source, index, certificate }: Occurrence, rules: BundleRules): readonly Finding[] {
-  const { subject, notCa, weaknesses } = certificate;
-  const say = (code: FindingCode, message: string): Finding => finding(code, source, `${subject}: ${message}`, index);
-  const leaf =
-    notCa === undefined
-      ? []
-      : [{ ...say('not-a-ca', `not a CA, ${notCa}; allowed by --allow-leaf`), severity: 'warning' as const }];
+/** What is to be said about one certificate, once, however often it is there. */
+function findingsOf(first: Occurrence, others: readonly Occurrence[], now: Date): readonly Finding[] {
+  const { source, index, anchor, notCa, weaknesses } = first;
+  const say = (code: FindingCode, message: string, at = first): Finding =>
+    finding(code, at.source, `${anchor.subject}: ${message}`, at.index);
+  const same = `the same certificate as ${source}#${index}; one of them can go`;
+  const leaf = notCa === undefined ? [] : [say('not-a-ca', `not a CA, ${notCa}; allowed by --allow-leaf`)];
   return [
-    ...leaf,
+    ...leaf.map((one) => ({ ...one, severity: 'warning' as const })),
     ...weaknesses.map((weakness) => say('weak', `${weakness}; plan its replacement`)),
-    ...validityWarnings(certificate, rules.now, say),
+    ...validityWarnings(anchor, now).map(([code, message]) => say(code, message)),
+    ...others.map((other) => say('duplicate', same, other)),
   ];
 }
 
 /** RFC 5280, 4.1.2.5: both ends are included. A node's clock can be wrong, so time alone refuses nothing. */
-function validityWarnings(
-  { notBefore, notAfter }: Certificate,
-  now: Date,
-  say: (code: FindingCode, message: string) => Finding,
-): readonly Finding[] {
-  const left = notAfter.getTime() - now.getTime();
-  const until = notAfter.toISOString();
-  if (now < notBefore) {
-    return [say('not-yet-valid', `it is valid from ${notBefore.toISOString()}; check the clock, or wait`)];
-  }
-  if (left < 0) return [say('expired', `it expired on ${until}; replace it`)];
-  return left <= soonMilliseconds
-    ? [say('expires-soon', `it expires on ${until}; put in its successor beside it`)]
-    : [];
+function validityWarnings({ notBefore, notAfter }: Certificate['anchor'], now: Date): [FindingCode, string][] {
+  const left = Date.parse(notAfter) - now.getTime();
+  if (now.getTime() < Date.parse(notBefore))
+    return [['not-yet-valid', `it is valid from ${notBefore}; check the clock, or wait`]];
+  if (left < 0) return [['expired', `it expired on ${notAfter}; replace it`]];
+  if (left > soonMilliseconds) return [];
+  return [['expires-soon', `it expires on ${notAfter}; put in its successor beside it`]];
 }
 
 /** Keeps a file of a thousand broken entries from flooding the log: the rest becomes one finding of the same weight. */

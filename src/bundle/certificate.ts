@@ -3,24 +3,18 @@
  * uses one of the two.
  */
 import { createHash, X509Certificate } from 'node:crypto';
-import { Malformed } from './der.ts';
-import { brokenHash } from './keys.ts';
+import { attempt, Malformed, octetString } from './der.ts';
+import { brokenHash, keyName } from './keys.ts';
 import { nameLine } from './names.ts';
 import { toPem } from './pem.ts';
 import { readProfile, subjectOf, type Profile } from './profile.ts';
 import { subjectHash } from './subject-hash.ts';
+import { printable } from './text.ts';
+import type { Anchor } from './types.ts';
 
 /** What is known of a certificate that every program of a node can read. */
 export interface Certificate {
-  /** SHA-256 of the DER, 64 lower-case hex digits. */
-  readonly fingerprint: string;
-  readonly pem: string;
-  readonly subject: string;
-  readonly issuer: string;
-  readonly notBefore: Date;
-  readonly notAfter: Date;
-  readonly key: string;
-  readonly subjectHash: string;
+  readonly anchor: Omit<Anchor, 'carriers'>;
   /** Why it is not a CA, as a phrase; absent for a CA. */
   readonly notCa?: string;
   /** What is weak about it, one phrase each. */
@@ -34,61 +28,47 @@ export type Judgement =
 
 /** The DER of one certificate. Never throws. */
 export function judge(der: Uint8Array): Judgement {
+  const octets = octetString(der);
   try {
-    const profile = readProfile(der);
-    const x509 = readWithOpenSsl(der, profile);
-    return { kind: 'certificate', certificate: describe(der, profile, x509) };
+    return { kind: 'certificate', certificate: describe(der, readProfile(octets)) };
   } catch (error) {
     if (!(error instanceof Malformed)) throw error;
-    const name = subjectOf(der);
-    return { kind: 'refused', reason: error.message, ...(name && { subject: nameLine(name) }) };
+    const name = subjectOf(octets);
+    return { kind: 'refused', reason: printable(error.message), ...(name && { subject: nameLine(name) }) };
   }
 }
 
-/** OpenSSL must parse it, keep every octet of it, and find an elliptic curve key on its curve. */
-function readWithOpenSsl(der: Uint8Array, { key }: Profile): X509Certificate {
-  let x509: X509Certificate;
-  try {
-    x509 = new X509Certificate(der);
-  } catch {
-    throw new Malformed('OpenSSL cannot parse it');
+function describe(der: Uint8Array, profile: Profile): Certificate {
+  const x509 = readWithOpenSsl(der);
+  if (profile.key?.startsWith('EC') && attempt(() => x509.publicKey) === undefined) {
+    throw new Malformed('its elliptic curve key is not a point on the curve');
   }
-  if (!x509.raw.equals(der)) throw new Malformed('it is not in DER');
-  if (key.isPoint && !hasReadableKey(x509)) throw new Malformed('its elliptic curve key is not a point on the curve');
-  return x509;
-}
-
-function hasReadableKey(x509: X509Certificate): boolean {
-  try {
-    return x509.publicKey.type === 'public';
-  } catch {
-    return false;
-  }
-}
-
-/** Whether the certificate's own key made its signature. OpenSSL throws for algorithms that it has switched off. */
-function isSelfSigned({ isSelfIssued }: Profile, x509: X509Certificate): boolean {
-  try {
-    return isSelfIssued && x509.verify(x509.publicKey);
-  } catch {
-    return false;
-  }
-}
-
-function describe(der: Uint8Array, profile: Profile, x509: X509Certificate): Certificate {
-  const notCa = whyNotCa(profile, x509);
-  return {
+  const key = profile.key ?? keyName(attempt(() => x509.publicKey));
+  const anchor = {
     fingerprint: createHash('sha256').update(der).digest('hex'),
     pem: toPem(der),
     subject: nameLine(profile.subject),
     issuer: nameLine(profile.issuer),
-    notBefore: profile.notBefore,
-    notAfter: profile.notAfter,
-    key: profile.key.name,
+    notBefore: profile.notBefore.toISOString(),
+    notAfter: profile.notAfter.toISOString(),
+    key,
     subjectHash: subjectHash(profile.subject),
-    ...(notCa !== undefined && { notCa }),
-    weaknesses: weaknessesOf(profile, x509),
   };
+  const notCa = whyNotCa(profile, x509);
+  return { anchor, weaknesses: weaknessesOf(profile, x509, key), ...(notCa !== undefined && { notCa }) };
+}
+
+/** OpenSSL must parse it and keep every octet of it. */
+function readWithOpenSsl(der: Uint8Array): X509Certificate {
+  const x509 = attempt(() => new X509Certificate(der));
+  if (x509 === undefined) throw new Malformed('OpenSSL cannot parse it');
+  if (!x509.raw.equals(der)) throw new Malformed('it is not in DER');
+  return x509;
+}
+
+/** Whether the certificate's own key made its signature. OpenSSL throws for algorithms that it has switched off. */
+function isSelfSigned({ isSelfIssued }: Profile, x509: X509Certificate): boolean {
+  return isSelfIssued && attempt(() => x509.verify(x509.publicKey)) === true;
 }
 
 /** RFC 5280, 4.2.1.9 and 4.2.1.3; a version 1 certificate has no extensions, so its own signature must do. */
@@ -101,13 +81,14 @@ function whyNotCa(profile: Profile, x509: X509Certificate): string | undefined {
   return profile.maySign === false ? 'its keyUsage lacks keyCertSign' : undefined;
 }
 
-function weaknessesOf(profile: Profile, x509: X509Certificate): readonly string[] {
+function weaknessesOf(profile: Profile, x509: X509Certificate, key: string): readonly string[] {
   const weaknesses: string[] = [];
-  const { rsaBits = 2048 } = profile.key;
-  if (rsaBits < 2048) weaknesses.push(`its RSA key has ${rsaBits} bits; clients ask for 2048 or more`);
+  const bits = Number(/^RSA\D* (\d+)$/.exec(key)?.[1] ?? 2048);
+  if (bits < 2048) weaknesses.push(`its RSA key has ${bits} bits; clients ask for 2048 or more`);
   const hash = brokenHash(profile.signature);
   // What a root says of itself is never checked.
-  if (hash !== undefined && !isSelfSigned(profile, x509))
+  if (hash !== undefined && !isSelfSigned(profile, x509)) {
     weaknesses.push(`it is signed with ${hash}; clients refuse that`);
+  }
   return weaknesses;
 }

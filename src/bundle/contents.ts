@@ -1,29 +1,47 @@
 /**
- * What some bytes are, told by their content: the ASN.1 outline of the things that end up in a file of certificates by
+ * What some octets are, told by their content: the ASN.1 outline of the things that end up in a file of certificates by
  * mistake, and above all private keys.
  */
-import asn1, { type Node } from 'node-forge/lib/asn1.js';
+import asn1 from 'node-forge/lib/asn1.js';
+import { attempt, Reader, tags } from './der.ts';
 
-/** A kind of content: a certificate, a PKCS#7, a private key, or something else with a sentence about it. */
-export type Content =
-  | { readonly kind: 'certificate' | 'pkcs7' | 'unknown' }
-  | { readonly kind: 'private-key' | 'other'; readonly name: string; readonly advice: string };
+/** Something that is no certificate, with a sentence that says what it is and what to do. */
+export interface Refusal {
+  readonly kind: 'private-key' | 'not-a-certificate';
+  /** Which entry of the file, counted from 1; absent when it is about the file as a whole. */
+  readonly index?: number;
+  readonly message: string;
+}
+
+export type Content = { readonly kind: 'certificate' | 'pkcs7' | 'unknown' } | Refusal;
 
 const keyAdvice = 'nothing of this file is installed; take the key out, and replace it if others could read it';
 
-export const privateKey = (name: string): Content => ({ kind: 'private-key', name, advice: keyAdvice });
+const privateKey = (name: string): Refusal => ({
+  kind: 'private-key',
+  message: `a private key (${name}) is in this file: ${keyAdvice}`,
+});
 
-const other = (name: string, advice: string): Content => ({ kind: 'other', name, advice });
+const other = (name: string, advice = "put in the CA's certificate"): Refusal => ({
+  kind: 'not-a-certificate',
+  message: `it is ${name}, not a certificate; ${advice}`,
+});
 
-export const request = other('a certificate signing request', 'put in the certificate that the CA made of it');
-export const revocations = other('a certificate revocation list (CRL)', "put in the CA's certificate");
-export const publicKey = other('a bare public key', "put in the CA's certificate");
-export const parameters = other('key parameters', "put in the CA's certificate");
-const keyStore = (name: string, command: string): Content =>
-  other(name, `export the certificates alone, with "${command}"`);
-const pkcs12 = keyStore('a PKCS#12 key store', 'openssl pkcs12 -nokeys');
+const request = other('a certificate signing request', 'put in the certificate that the CA made of it');
+const revocations = other('a certificate revocation list (CRL)');
+const publicKey = other('a bare public key');
+const pkcs12 = other('a PKCS#12 key store', 'export the certificates alone, with "openssl pkcs12 -nokeys"');
+const javaStore = other('a Java key store', 'export the certificates alone, with "keytool -exportcert -rfc"');
 
-/** One letter for each kind of element that tells the outlines apart. */
+/** What a PEM block is whose label is none of certificates and PKCS#7 (RFC 7468, section 4, and OpenSSL's pem.h). */
+export function describeLabel(label: string): Refusal {
+  if (label.endsWith('CERTIFICATE REQUEST')) return request;
+  if (label.endsWith('CRL')) return revocations;
+  if (label.endsWith('PUBLIC KEY')) return publicKey;
+  return other(label.endsWith(' PARAMETERS') ? 'key parameters' : `a PEM block "${label}"`);
+}
+
+/** One letter for each kind of element that tells the outlines apart, by its tag without the bit for constructed ones. */
 const letters: Readonly<Record<number, string>> = {
   0x02: 'i',
   0x03: 'b',
@@ -35,17 +53,16 @@ const letters: Readonly<Record<number, string>> = {
   0x80: 'c',
 };
 
-const childrenOf = (node: Node): readonly Node[] => (typeof node.value === 'string' ? [] : node.value);
-
-/** The elements inside a SEQUENCE, two levels deep: "s(ciss)sb". */
-const outline = (node: Node, depth = 2): string =>
-  childrenOf(node)
-    .slice(0, 16)
-    .map((child) => {
-      const letter = letters[child.tagClass | child.type] ?? '?';
-      return letter === 's' && depth > 1 ? `s(${outline(child, depth - 1)})` : letter;
-    })
-    .join('');
+/** The first elements of a SEQUENCE, two levels deep: "s(ciss)sb". */
+function outline(elements: Reader, depth = 2): string {
+  let line = '';
+  for (let count = 0; count < 16 && !elements.empty; count += 1) {
+    const { tag, value } = elements.any();
+    const letter = letters[tag & 0xdf] ?? '?';
+    line += letter === 's' && depth > 1 ? `s(${outline(new Reader(value, ''), depth - 1)})` : letter;
+  }
+  return line;
+}
 
 /** The outlines, in the order in which they are tried: RFC 5280, 2986, 7292, 5208, 8017, 5915, 5958, 2315. */
 const outlines: readonly (readonly [RegExp, Content])[] = [
@@ -63,41 +80,29 @@ const outlines: readonly (readonly [RegExp, Content])[] = [
   [/^oc$/, { kind: 'pkcs7' }],
 ];
 
-/** Octets as the string that node-forge reads: one character each. */
-export const octetString = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
-
-/** Reads one BER element and ignores what follows it; undefined when it is none. Deep nesting is refused by node-forge. */
-export function readBer(bytes: Uint8Array): Node | undefined {
-  try {
-    return asn1.fromDer(octetString(bytes), { strict: true, parseAllBytes: false, decodeBitStrings: false });
-  } catch {
-    return undefined;
-  }
-}
-
-/** The first octets of a v3 certificate: two SEQUENCEs and [0] with the INTEGER 2. */
+/** The first octets of a v3 certificate: two SEQUENCEs and [0] with an INTEGER of one octet. */
 const certificateStart =
   // eslint-disable-next-line no-control-regex -- octets, not text
-  /^\x30(?:[^]|\x81[^]|\x82[^]{2}|\x83[^]{3})\x30(?:[^]|\x81[^]|\x82[^]{2}|\x83[^]{3})\xa0\x03\x02\x01/;
+  /^0(?:[^]|\x81[^]|\x82[^]{2}|\x83[^]{3})0(?:[^]|\x81[^]|\x82[^]{2}|\x83[^]{3})\xa0\x03\x02\x01/;
 
-/** What DER or BER bytes are. Whether they are whole and valid is for others to judge. */
-export function contentOf(bytes: Uint8Array): Content {
-  // Nearly everything is a certificate: that needs no tree of it.
-  if (certificateStart.test(octetString(bytes.subarray(0, 16)))) return { kind: 'certificate' };
-  const node = bytes[0] === 0x30 ? readBer(bytes) : undefined;
-  if (node === undefined) return magicOf(bytes);
-  const line = outline(node);
-  return outlines.find(([pattern]) => pattern.test(line))?.[1] ?? { kind: 'unknown' };
+/**
+ * The same element in DER when it is in BER: containers that old Java tools write have lengths that DER forbids.
+ * @throws when it is neither, or nested deeper than anything that is meant to be read
+ */
+export function asDer(octets: string): string {
+  const node = asn1.fromDer(octets, { strict: true, parseAllBytes: false, decodeBitStrings: false });
+  return asn1.toDer(node).getBytes();
 }
 
-/** Binary forms that begin with a magic number. */
-function magicOf(bytes: Uint8Array): Content {
-  const start = octetString(bytes.subarray(0, 16));
-  if (start.startsWith('\xfe\xed\xfe\xed') || start.startsWith('\xce\xce\xce\xce')) {
-    return keyStore('a Java key store', 'keytool -exportcert -rfc');
-  }
-  return start.startsWith('openssh-key-v1') ? privateKey('OpenSSH') : { kind: 'unknown' };
+/** What DER or BER octets are. Whether they are whole and valid is for others to judge. */
+export function contentOf(octets: string): Content {
+  // Nearly everything is a certificate: that needs no look inside.
+  if (certificateStart.test(octets)) return { kind: 'certificate' };
+  if (/^(?:\xfe\xed\xfe\xed|\xce\xce\xce\xce)/.test(octets)) return javaStore;
+  if (octets.startsWith('openssh-key-v1')) return privateKey('OpenSSH');
+  const read = (der: string): string => outline(new Reader(der, '').enter(tags.sequence));
+  const line = attempt(() => read(octets)) ?? attempt(() => read(asDer(octets))) ?? '';
+  return outlines.find(([pattern]) => pattern.test(line))?.[1] ?? { kind: 'unknown' };
 }
 
 /** Text forms of private keys: PEM in every spelling, SSH2, PGP, PuTTY. The gap is bounded to stay linear. */
@@ -107,7 +112,7 @@ const keyText = /BEGIN ([A-Z0-9# ]{0,40}PRIVATE KEY)|PuTTY-User-Key-File-/;
 const encodedAgain = /LS0tLS1CRUdJTi[A-Za-z0-9+/=\s]*/g;
 
 /** The private key that a text holds in the open or base64-encoded once more, or undefined. */
-export function privateKeyInText(text: string): Content | undefined {
+export function privateKeyInText(text: string): Refusal | undefined {
   const match = keyText.exec(text);
   if (match !== null) return privateKey(match[1] ?? 'PuTTY');
   for (const [run] of text.matchAll(encodedAgain)) {

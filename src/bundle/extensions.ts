@@ -2,231 +2,159 @@
  * The extensions that Go's certificate parser looks into (crypto/x509, processExtensions), read as strictly as there: a
  * certificate with one that Go refuses is skipped by containerd, CRI-O and kubelet without a word.
  */
-import {
-  context,
-  isNegative,
-  Malformed,
-  readBits,
-  readBoolean,
-  Reader,
-  readInteger,
-  readOid,
-  tags,
-  type Element,
-} from './der.ts';
-import { isGoDomain, isGoMailConstraint, isGoUri, isGoUriConstraint } from './uri.ts';
+import { constructed, Malformed, primitive, Reader, tags } from './der.ts';
+import { isDomainConstraint, isMailConstraint, isUri, isUriConstraint } from './uri.ts';
 
-export interface Extension {
-  readonly critical: boolean;
-  readonly value: Uint8Array;
-}
-
-/** What the rules ask of the extensions; undefined where the certificate has none. */
+/** What the rules ask of the extensions; absent where the certificate has none. */
 export interface Extensions {
   /** cA of basicConstraints. */
-  readonly isCa?: boolean;
+  isCa?: boolean;
   /** keyCertSign of keyUsage. */
-  readonly maySign?: boolean;
+  maySign?: boolean;
 }
 
-const text = (value: Uint8Array): string => Buffer.from(value).toString('latin1');
+/** Reads the value of an extension; what the rules ask goes into the second argument. */
+type Read = (value: Reader, found: Extensions) => void;
 
-const isIa5 = (value: string): boolean => /^[\0-\x7f]*$/.test(value);
+/** Go's integers there have 64 bits. */
+const integerOctets = 8;
 
-/** An integer that fits `octets` octets of two's complement. */
-function smallInteger(reader: Reader, what: string, octets: number, tag: number = tags.integer): Uint8Array {
-  const value = readInteger(reader, what, tag);
-  if (value.length > octets) throw new Malformed(what);
-  return value;
+/** A SEQUENCE OF what `read` reads, one at a time. */
+function sequenceOf(read: (members: Reader) => void): Read {
+  return (value) => {
+    const members = value.enter(tags.sequence);
+    while (!members.empty) read(members);
+  };
 }
 
-/** RFC 5280, 4.2.1.3: keyCertSign is bit 5. */
-function readKeyUsage(value: Uint8Array): boolean {
-  const { octets } = readBits(new Reader(value), 'malformed keyUsage');
-  return ((octets[0] ?? 0) & 0x04) !== 0;
+const isAscii = (text: string): boolean => /^[\0-\x7f]*$/.test(text);
+
+/** By the tag of a GeneralName: what Go demands of it, and what is said when it does not hold. */
+type NameRules = Readonly<Record<number, readonly [(name: string) => boolean, string]>>;
+
+function namesBy(rules: NameRules): (names: Reader) => void {
+  return (names) => {
+    const { tag, value } = names.any();
+    const [isValid, problem] = rules[tag] ?? [];
+    if (isValid?.(value) === false) names.fail(problem);
+  };
 }
 
-/** RFC 5280, 4.2.1.9. */
-function readBasicConstraints(value: Uint8Array): boolean {
-  const what = 'malformed basicConstraints';
-  const reader = new Reader(value).enter(tags.sequence, what);
-  const isCa = reader.peek(tags.boolean) && readBoolean(reader, what);
-  if (reader.peek(tags.integer) && isNegative(smallInteger(reader, what, 8))) throw new Malformed(what);
-  return isCa;
+const checkName = namesBy({
+  [primitive(1)]: [isAscii, 'a name is not ASCII'],
+  [primitive(2)]: [isAscii, 'a name is not ASCII'],
+  [primitive(6)]: [isUri, 'an invalid URI'],
+  [primitive(7)]: [({ length }) => length === 4 || length === 16, 'an invalid IP address'],
+});
+
+/** An address and a mask of ones, then zeros. */
+function isNetwork(octets: string): boolean {
+  const mask = Buffer.from(octets.slice(octets.length / 2), 'latin1').toString('hex');
+  return (octets.length === 8 || octets.length === 32) && /^f*[8ce]?0*$/.test(mask);
 }
 
-/** RFC 5280, 4.2.1.6. */
-function checkAlternativeNames({ value }: Extension): void {
-  const what = 'malformed subjectAltName';
-  const names = new Reader(value).enter(tags.sequence, what);
-  while (!names.empty) checkAlternativeName(names.any(what), what);
-}
-
-function checkAlternativeName({ tag, value }: Element, what: string): void {
-  // The octet of an address is the only thing checked there; Go looks at the number and ignores other names.
-  const kind = tag ^ 0x80;
-  if ((kind === 1 || kind === 2) && !isIa5(text(value))) throw new Malformed(`${what}: a name is not ASCII`);
-  if (kind === 6 && !(isIa5(text(value)) && isGoUri(text(value)))) throw new Malformed(`${what}: an invalid URI`);
-  if (kind === 7 && value.length !== 4 && value.length !== 16) throw new Malformed(`${what}: an invalid IP address`);
-}
+const broken = 'a constraint that Go cannot read';
+const checkConstraint = namesBy({
+  [primitive(1)]: [isMailConstraint, broken],
+  [primitive(2)]: [isDomainConstraint, broken],
+  [primitive(6)]: [isUriConstraint, broken],
+  [primitive(7)]: [isNetwork, broken],
+});
 
 /** RFC 5280, 4.2.1.10. */
-function checkNameConstraints({ value }: Extension): void {
-  const what = 'malformed nameConstraints';
-  const outer = new Reader(value);
-  const constraints = outer.enter(tags.sequence, what);
-  const permitted = constraints.optional(context(0, true), what);
-  const excluded = constraints.optional(context(1, true), what);
-  if (!outer.empty || !constraints.empty) throw new Malformed(what);
-  if (!permitted?.length && !excluded?.length) throw new Malformed(`${what}: it is empty`);
-  for (const subtrees of [permitted, excluded]) if (subtrees !== undefined) checkSubtrees(subtrees, what);
-}
-
-function checkSubtrees(contents: Uint8Array, what: string): void {
-  const subtrees = new Reader(contents);
-  while (!subtrees.empty) checkConstraint(subtrees.enter(tags.sequence, what).any(what), what);
-}
-
-const constraintChecks: Readonly<Record<number, (value: Uint8Array) => boolean>> = {
-  [context(1, false)]: (value) => isIa5(text(value)) && isGoMailConstraint(text(value)),
-  [context(2, false)]: (value) => isIa5(text(value)) && isGoDomain(text(value), true),
-  [context(6, false)]: (value) => isIa5(text(value)) && isGoUriConstraint(text(value)),
-  [context(7, false)]: (value) =>
-    (value.length === 8 || value.length === 32) && isMask(value.subarray(value.length / 2)),
-};
-
-function checkConstraint({ tag, value }: Element, what: string): void {
-  if (constraintChecks[tag]?.(value) === false) throw new Malformed(`${what}: a constraint that Go cannot read`);
-}
-
-/** Ones, then zeros. */
-function isMask(octets: Uint8Array): boolean {
-  const bits = [...octets].map((octet) => octet.toString(2).padStart(8, '0')).join('');
-  return !bits.includes('01');
+function checkNameConstraints(value: Reader): void {
+  const constraints = value.enter(tags.sequence);
+  const permitted = constraints.optional(constructed(0)) ?? '';
+  const excluded = constraints.optional(constructed(1)) ?? '';
+  if (!value.empty || !constraints.empty) value.fail();
+  if (permitted === '' && excluded === '') value.fail('it is empty');
+  for (const contents of [permitted, excluded]) {
+    const subtrees = new Reader(contents, 'malformed nameConstraints');
+    while (!subtrees.empty) checkConstraint(subtrees.enter(tags.sequence));
+  }
 }
 
 /** RFC 5280, 4.2.1.13: the walk that Go makes to the URIs. */
-function checkDistributionPoints({ value }: Extension): void {
-  const what = 'malformed cRLDistributionPoints';
-  const points = new Reader(value).enter(tags.sequence, what);
-  while (!points.empty) {
-    const point = points.enter(tags.sequence, what);
-    if (!point.peek(context(0, true))) continue;
-    const names = point.enter(context(0, true), what).enter(context(0, true), what);
-    while (names.peek(context(6, false))) names.any(what);
-  }
+function checkDistributionPoint(points: Reader): void {
+  const point = points.enter(tags.sequence);
+  if (!point.peek(constructed(0))) return;
+  const names = point.enter(constructed(0)).enter(constructed(0));
+  while (names.peek(primitive(6))) names.any();
 }
 
-/** RFC 5280, 4.2.1.1. */
-function checkAuthorityKeyId({ critical, value }: Extension): void {
-  const what = 'malformed authorityKeyIdentifier';
-  if (critical) throw new Malformed('authorityKeyIdentifier is marked critical');
-  new Reader(value).enter(tags.sequence, what).optional(context(0, false), what);
-}
-
-/** RFC 5280, 4.2.1.2. */
-function checkSubjectKeyId({ critical, value }: Extension): void {
-  if (critical) throw new Malformed('subjectKeyIdentifier is marked critical');
-  new Reader(value).read(tags.octetString, 'malformed subjectKeyIdentifier');
-}
-
-/** RFC 5280, 4.2.1.11. */
-function checkPolicyConstraints({ value }: Extension): void {
-  const what = 'malformed policyConstraints';
-  const reader = new Reader(value).enter(tags.sequence, what);
-  for (const tag of [context(0, false), context(1, false)]) {
-    if (reader.peek(tag)) smallInteger(reader, what, 8, tag);
-  }
-}
-
-/** RFC 5280, 4.2.1.12. */
-function checkExtendedKeyUsage({ value }: Extension): void {
-  const what = 'malformed extendedKeyUsage';
-  const usages = new Reader(value).enter(tags.sequence, what);
-  while (!usages.empty) readOid(usages, what);
-}
-
-/** RFC 5280, 4.2.1.4: each policy once. */
-function checkPolicies({ value }: Extension): void {
-  const what = 'malformed certificatePolicies';
-  const policies = new Reader(value).enter(tags.sequence, what);
+/** RFC 5280, 4.2.1.4: each policy once. Their components have any size. */
+function checkPolicies(value: Reader): void {
   const seen = new Set<string>();
-  while (!policies.empty) {
-    const oid = text(policies.enter(tags.sequence, what).read(tags.oid, what));
-    if (!isPolicyOid(oid) || seen.has(oid)) throw new Malformed(what);
+  for (const policy of value.enter(tags.sequence).all(tags.sequence)) {
+    const oid = policy.read(tags.oid);
+    if (/^$|^\x80|[^\x80-\xff]\x80|[\x80-\xff]$/.test(oid) || seen.has(oid)) value.fail();
     seen.add(oid);
   }
 }
 
-/** Whole components without padding, of any size (X.690, 8.19.2). */
-const isPolicyOid = (octets: string): boolean => !/^$|^\x80|[^\x80-\xff]\x80|[\x80-\xff]$/.test(octets);
-
-/** RFC 5280, 4.2.1.5. */
-function checkPolicyMappings({ value }: Extension): void {
-  const what = 'malformed policyMappings';
-  const mappings = new Reader(value).enter(tags.sequence, what);
-  while (!mappings.empty) {
-    const mapping = mappings.enter(tags.sequence, what);
-    mapping.read(tags.oid, what);
-    mapping.read(tags.oid, what);
-  }
+/** RFC 5280, 4.2.1.9. */
+function readBasicConstraints(value: Reader, found: Extensions): void {
+  const constraints = value.enter(tags.sequence);
+  found.isCa = constraints.flag();
+  if (!constraints.peek(tags.integer)) return;
+  if (constraints.integer(tags.integer, integerOctets) >= '\x80') value.fail();
 }
 
-/** RFC 5280, 4.2.1.14. */
-function checkInhibitAnyPolicy({ value }: Extension): void {
-  smallInteger(new Reader(value), 'malformed inhibitAnyPolicy', 8);
+/** RFC 5280, 4.2.1.11. */
+function checkPolicyConstraints(value: Reader): void {
+  const constraints = value.enter(tags.sequence);
+  for (const tag of [primitive(0), primitive(1)]) if (constraints.peek(tag)) constraints.integer(tag, integerOctets);
+}
+
+/** RFC 5280, 4.2.1.5. */
+function checkPolicyMapping(mappings: Reader): void {
+  const mapping = mappings.enter(tags.sequence);
+  for (const tag of [tags.oid, tags.oid]) mapping.read(tag);
 }
 
 /** RFC 5280, 4.2.2.1. */
-function checkInformationAccess({ critical, value }: Extension): void {
-  const what = 'malformed authorityInfoAccess';
-  if (critical) throw new Malformed('authorityInfoAccess is marked critical');
-  const accesses = new Reader(value).enter(tags.sequence, what);
-  while (!accesses.empty) {
-    const access = accesses.enter(tags.sequence, what);
-    readOid(access, what);
-    access.optional(context(6, false), what);
-  }
+function checkAccess(accesses: Reader): void {
+  const access = accesses.enter(tags.sequence);
+  access.oid();
+  access.optional(primitive(6));
 }
 
-const checks: Readonly<Record<string, (extension: Extension) => void>> = {
-  '2.5.29.14': checkSubjectKeyId,
-  '2.5.29.17': checkAlternativeNames,
-  '2.5.29.30': checkNameConstraints,
-  '2.5.29.31': checkDistributionPoints,
-  '2.5.29.32': checkPolicies,
-  '2.5.29.33': checkPolicyMappings,
-  '2.5.29.35': checkAuthorityKeyId,
-  '2.5.29.36': checkPolicyConstraints,
-  '2.5.29.37': checkExtendedKeyUsage,
-  '2.5.29.54': checkInhibitAnyPolicy,
-  '1.3.6.1.5.5.7.1.1': checkInformationAccess,
+/** By OID: the name, and how the value is read. */
+const extensions: Readonly<Record<string, readonly [string, Read]>> = {
+  '2.5.29.14': ['subjectKeyIdentifier', (value) => value.read(tags.octetString)],
+  // keyCertSign is bit 5.
+  '2.5.29.15': ['keyUsage', (value, found) => (found.maySign = (value.bits().charCodeAt(1) & 0x04) !== 0)],
+  '2.5.29.17': ['subjectAltName', sequenceOf(checkName)],
+  '2.5.29.19': ['basicConstraints', readBasicConstraints],
+  '2.5.29.30': ['nameConstraints', checkNameConstraints],
+  '2.5.29.31': ['cRLDistributionPoints', sequenceOf(checkDistributionPoint)],
+  '2.5.29.32': ['certificatePolicies', checkPolicies],
+  '2.5.29.33': ['policyMappings', sequenceOf(checkPolicyMapping)],
+  '2.5.29.35': ['authorityKeyIdentifier', (value) => value.enter(tags.sequence).optional(primitive(0))],
+  '2.5.29.36': ['policyConstraints', checkPolicyConstraints],
+  '2.5.29.37': ['extendedKeyUsage', sequenceOf((usages) => usages.oid())],
+  '2.5.29.54': ['inhibitAnyPolicy', (value) => value.integer(tags.integer, integerOctets)],
+  '1.3.6.1.5.5.7.1.1': ['authorityInfoAccess', sequenceOf(checkAccess)],
 };
 
-function readExtension(reader: Reader): readonly [string, Extension] {
-  const oid = readOid(reader, 'malformed extension');
-  const critical = reader.peek(tags.boolean) && readBoolean(reader, 'malformed extension');
-  return [oid, { critical, value: reader.read(tags.octetString, 'malformed extension') }];
-}
+const neverCritical = new Set(['subjectKeyIdentifier', 'authorityKeyIdentifier', 'authorityInfoAccess']);
 
 /**
  * Reads the contents of a certificate's [3] field.
  * @throws Malformed when Go's parser would refuse them.
  */
-export function readExtensions(contents: Uint8Array): Extensions {
-  const what = 'malformed extensions';
-  const found = new Map<string, Extension>();
-  const sequence = new Reader(contents).enter(tags.sequence, what);
-  while (!sequence.empty) {
-    const [oid, extension] = readExtension(sequence.enter(tags.sequence, what));
-    if (found.has(oid)) throw new Malformed(`the extension ${oid} stands there twice`);
-    found.set(oid, extension);
+export function readExtensions(contents: string): Extensions {
+  const found: Extensions = {};
+  const seen = new Set<string>();
+  for (const extension of new Reader(contents, 'malformed extensions').enter(tags.sequence).all(tags.sequence)) {
+    const oid = extension.oid();
+    const isCritical = extension.flag();
+    const value = extension.read(tags.octetString);
+    if (seen.has(oid)) throw new Malformed(`the extension ${oid} stands there twice`);
+    seen.add(oid);
+    const [name = '', read] = extensions[oid] ?? [];
+    if (isCritical && neverCritical.has(name)) throw new Malformed(`${name} is marked critical`);
+    read?.(new Reader(value, `malformed ${name}`), found);
   }
-  for (const [oid, extension] of found) checks[oid]?.(extension);
-  const constraints = found.get('2.5.29.19');
-  const usage = found.get('2.5.29.15');
-  return {
-    ...(constraints && { isCa: readBasicConstraints(constraints.value) }),
-    ...(usage && { maySign: readKeyUsage(usage.value) }),
-  };
+  return found;
 }

@@ -2,11 +2,9 @@
  * Recognises what a file holds by its content, never by its name, and takes the certificates out of it: PEM with any
  * text around, DER, PKCS#7. Of everything else it says what it is and what to do.
  */
-import { contentOf, privateKeyInText, octetString, type Content } from './contents.ts';
-import { Malformed, Reader, readOid, tags, context } from './der.ts';
+import { asDer, contentOf, describeLabel, privateKeyInText, type Refusal } from './contents.ts';
+import { attempt, constructed, octetString, Reader, tags } from './der.ts';
 import { pemBlocks, type PemBlock } from './pem.ts';
-import { describeLabel, isCertificateLabel, isParameterLabel, isPkcs7Label } from './labels.ts';
-import { maxEntries, pkcs7Members } from './pkcs7.ts';
 
 /** One certificate, still to be judged. */
 export interface Entry {
@@ -16,36 +14,20 @@ export interface Entry {
   readonly der: Uint8Array;
 }
 
-/** Something in the file that is no certificate, with a sentence that says what it is and what to do. */
-export interface Refusal {
-  readonly kind: 'private-key' | 'not-a-certificate';
-  /** Absent when it is about the file as a whole. */
-  readonly index?: number;
-  readonly message: string;
-}
-
 export type Recognised = Entry | Refusal;
 
 /** Text that was encoded once more is looked into this deep. */
 const maxDepth = 3;
 
-/**
- * Splits a file into its certificates and what is wrong with it. A private key anywhere in it makes that the only
- * thing said of the file. Never throws, and takes time in proportion to the size of the file.
- */
-export function recognise(bytes: Uint8Array): readonly Recognised[] {
-  return recogniseWithin(bytes, 0);
-}
+/** A mebibyte has room for some thousand certificates; what has more entries is not a file of certificates. */
+const maxEntries = 5_000;
 
-function recogniseWithin(bytes: Uint8Array, depth: number): readonly Recognised[] {
-  const text = readText(bytes);
-  const key = privateKeyInText(text);
-  const found = key === undefined ? recogniseForm(bytes, text, depth) : [refusalOf(key)];
-  const secret = found.find(({ kind }) => kind === 'private-key');
-  if (secret !== undefined) return [secret];
-  if (found.length <= maxEntries) return found;
-  return [...found.slice(0, maxEntries), refuse(`it has more than ${maxEntries} entries; the rest is not read`)];
-}
+const certificateLabels = new Set(['CERTIFICATE', 'X509 CERTIFICATE', 'TRUSTED CERTIFICATE']);
+const pkcs7Labels = new Set(['PKCS7', 'PKCS #7 SIGNED DATA', 'CMS']);
+
+const encodedTwice =
+  'it is base64-encoded twice: decode it once more, or put the PEM into the Secret as stringData; ' +
+  'the values of data are encoded once';
 
 const refuse = (message: string, index?: number): Refusal => ({
   kind: 'not-a-certificate',
@@ -53,178 +35,200 @@ const refuse = (message: string, index?: number): Refusal => ({
   ...(index !== undefined && { index }),
 });
 
-/** What a piece of content amounts to when it is not what was wanted there. */
-function refusalOf(content: Content, index?: number): Refusal {
-  if (content.kind === 'private-key') {
-    const message = `a private key (${content.name}) is in this file: ${content.advice}`;
-    return { kind: 'private-key', message, ...(index !== undefined && { index }) };
-  }
-  if (content.kind === 'other') return refuse(`it is ${content.name}, not a certificate; ${content.advice}`, index);
-  return refuse('it is not a certificate, and of no known kind', index);
+const certificate = (octets: string, index: number): Entry => ({
+  kind: 'certificate',
+  index,
+  der: Buffer.from(octets, 'latin1'),
+});
+
+/**
+ * Splits a file into its certificates and what is wrong with it. A private key anywhere in it makes that the only
+ * thing said of the file. Never throws, and takes time in proportion to the size of the file.
+ */
+export function recognise(bytes: Uint8Array): readonly Recognised[] {
+  return recogniseWithin(octetString(bytes), 0);
+}
+
+function recogniseWithin(octets: string, depth: number): readonly Recognised[] {
+  if (depth > maxDepth) return [];
+  const text = readText(octets);
+  const found = [privateKeyInText(text) ?? recogniseForm(octets, text, depth)].flat();
+  const secret = found.find(({ kind }) => kind === 'private-key');
+  if (secret !== undefined) return [secret];
+  if (found.length <= maxEntries) return found;
+  return [...found.slice(0, maxEntries), refuse(`it has more than ${maxEntries} entries; the rest is not read`)];
 }
 
 /** The file as text with one character per octet, or the characters themselves where a mark says UTF-16. */
-function readText(bytes: Uint8Array): string {
-  const [first, second] = bytes;
-  if (first === 0xff && second === 0xfe) return new TextDecoder('utf-16le').decode(bytes);
-  if (first === 0xfe && second === 0xff) return new TextDecoder('utf-16be').decode(bytes);
-  const text = octetString(bytes);
-  return text.includes('\xef\xbb\xbf') ? text.replaceAll('\xef\xbb\xbf', '') : text;
+function readText(octets: string): string {
+  const encoding = octets.startsWith('\xff\xfe') ? 'utf-16le' : octets.startsWith('\xfe\xff') ? 'utf-16be' : undefined;
+  if (encoding !== undefined) return new TextDecoder(encoding).decode(Buffer.from(octets, 'latin1'));
+  return octets.replaceAll('\xef\xbb\xbf', '');
 }
 
-/** Text holds none of the low control characters, DER always does. */
-// eslint-disable-next-line no-control-regex -- control characters are what is looked for
-const isBinary = (text: string): boolean => /[\x01-\x08]/.test(text);
-
-function recogniseForm(bytes: Uint8Array, text: string, depth: number): readonly Recognised[] {
+function recogniseForm(octets: string, text: string, depth: number): readonly Recognised[] {
   if (/^[\s\0]*$/.test(text)) return [refuse('the file is empty; put a certificate into it, or take it out')];
-  const binary = isBinary(text);
-  if (binary && bytes[0] === tags.sequence) return readDer(bytes, depth);
-  if (!text.includes('-----BEGIN ')) return [explainText(bytes, text, binary, depth)];
+  // Text holds none of the low control characters, DER always does.
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  const isBinary = /[\x01-\x08]/.test(text);
+  if (isBinary && octets.startsWith('0')) return readDer(octets, depth);
+  if (!text.includes('-----BEGIN ')) return [explainText(octets, text, isBinary, depth)];
   const found = readPem(text);
-  const rest = refuse('it mixes PEM with binary data; give each its own file');
-  return binary ? [...found, rest] : found;
+  return isBinary ? [...found, refuse('it mixes PEM with binary data; give each its own file')] : found;
 }
 
 /** Certificates in DER one after the other, or one PKCS#7. Blanks and zeros between and after them are padding. */
-function readDer(bytes: Uint8Array, depth: number): readonly Recognised[] {
+function readDer(octets: string, depth: number): readonly Recognised[] {
   const found: Recognised[] = [];
-  let rest = bytes;
-  while (rest.length > 0 && found.length <= maxEntries) {
-    const length = elementLength(rest);
-    found.push(...recogniseDer(rest.subarray(0, length), found.length + 1));
-    rest = rest.subarray(length);
-    const start = rest.findIndex((octet) => octet !== 0 && octet !== 0x20 && (octet < 0x09 || octet > 0x0d));
-    rest = rest.subarray(start < 0 ? rest.length : start);
-    if (rest.length > 0 && rest[0] !== tags.sequence) return [...found, explainTrailing(rest, found.length + 1, depth)];
+  let rest = octets;
+  while (rest !== '' && found.length <= maxEntries) {
+    const whole = firstElement(rest);
+    found.push(...recogniseDer(whole, found.length + 1));
+    rest = rest.slice(whole.length).replace(/^[\0\t-\r ]+/, '');
+    if (rest !== '' && !rest.startsWith('0')) return [...found, explainTrailing(rest, found.length + 1, depth)];
   }
   return found;
 }
 
-/** The length of the DER element at the start; all that is there when it is cut off or in BER. */
-function elementLength(bytes: Uint8Array): number {
-  try {
-    return new Reader(bytes).any('').whole.length;
-  } catch {
-    return bytes.length;
-  }
+/** The element at the start; all that is there when it is cut off. */
+function firstElement(octets: string): string {
+  return attempt(() => new Reader(octets, '').any().whole) ?? octets;
 }
 
 /** What follows the DER of a file: a private key must not hide there. */
-function explainTrailing(rest: Uint8Array, index: number, depth: number): Recognised {
-  const secret =
-    depth < maxDepth ? recogniseWithin(rest, depth + 1).find(({ kind }) => kind === 'private-key') : undefined;
-  return secret ?? refuse(`${rest.length} octets that are no certificate follow; export the certificate again`, index);
+function explainTrailing(rest: string, index: number, depth: number): Recognised {
+  const [first] = recogniseWithin(rest, depth + 1);
+  if (first?.kind === 'private-key') return first;
+  return refuse(`${rest.length} octets that are no certificate follow; export the certificate again`, index);
 }
 
-function recogniseDer(der: Uint8Array, index: number): readonly Recognised[] {
-  const content = contentOf(der);
-  if (content.kind === 'pkcs7') return readPkcs7(der, index);
-  if (content.kind === 'certificate') return [{ kind: 'certificate', index, der }];
-  // Whatever is broken in it, the judge of certificates says it best.
-  return content.kind === 'unknown' ? [{ kind: 'certificate', index, der }] : [refusalOf(content, index)];
+function recogniseDer(octets: string, index: number): readonly Recognised[] {
+  const content = contentOf(octets);
+  if ('message' in content) return [{ ...content, index }];
+  // Whatever is broken in an unknown thing, the judge of certificates says it best.
+  return content.kind === 'pkcs7' ? readPkcs7(octets, index) : [certificate(octets, index)];
 }
 
-/** The members of a PKCS#7 count as entries of the file, from `index` on. */
-function readPkcs7(bytes: Uint8Array, index: number): readonly Recognised[] {
-  const members = pkcs7Members(bytes);
-  if (members === undefined) {
-    return [
-      refuse('it is a PKCS#7 of another kind than signed data, or a damaged one; export the certificates', index),
-    ];
+/**
+ * The certificates inside a PKCS#7 (RFC 2315, 9.1; RFC 5652, 5.1), each with its exact octets. They count as entries of
+ * the file, from `index` on.
+ */
+function readPkcs7(octets: string, index: number): readonly Recognised[] {
+  const read = (der: string): readonly Recognised[] =>
+    readMembers(membersOf(new Reader(der, '').enter(tags.sequence)), octets, index);
+  const found = attempt(() => read(octets)) ?? attempt(() => read(asDer(octets)));
+  if (found?.length === 0) return [refuse('it is a PKCS#7 without certificates; export it with the chain', index)];
+  const damaged = 'it is a PKCS#7 of another kind than signed data, or a damaged one; export the certificates';
+  return found ?? [refuse(damaged, index)];
+}
+
+/** Members that do not stand in DER need a search each; a file full of them is not worth one. */
+const maxStrange = 8;
+
+/** The set of certificates in signed data. */
+function membersOf(outer: Reader): Reader {
+  if (outer.oid() !== '1.2.840.113549.1.7.2') outer.fail();
+  const signed = outer.enter(constructed(0)).enter(tags.sequence);
+  while (!signed.empty && !signed.peek(constructed(0))) signed.any();
+  return signed.empty ? signed : signed.enter(constructed(0));
+}
+
+function readMembers(members: Reader, file: string, index: number): readonly Recognised[] {
+  const found: Recognised[] = [];
+  let at = 0;
+  let strange = 0;
+  while (!members.empty && found.length <= maxEntries && strange < maxStrange) {
+    const { tag, whole } = members.any();
+    const start = tag === tags.sequence ? file.indexOf(whole, at) : -1;
+    found.push(start < 0 ? explainMember(tag, index + found.length) : certificate(whole, index + found.length));
+    if (start < 0) strange += 1;
+    else at = start + whole.length;
   }
-  if (members.length === 0) return [refuse('it is a PKCS#7 without certificates; export it with the chain', index)];
-  return members.map((member, at) =>
-    'der' in member
-      ? { kind: 'certificate', index: index + at, der: member.der }
-      : refuse(`in its PKCS#7: ${member.problem}`, index + at),
-  );
+  return found;
+}
+
+/** A member that is no certificate, or that stands in the file in other octets than those that were signed. */
+function explainMember(tag: number, index: number): Recognised {
+  const isKnown = tag === tags.sequence;
+  const what = isKnown ? 'not in DER, so its signature cannot hold' : 'an attribute certificate or of an unknown kind';
+  return refuse(`in its PKCS#7: it is ${what}`, index);
 }
 
 /** Repairs what is clear to a reader but not to OpenSSL; the certificates are written anew anyway. */
 function repair(text: string): string {
   // Files joined without a final newline between them.
-  const parted = text.includes('----------BEGIN ') ? text.replaceAll('----------BEGIN ', '-----\n-----BEGIN ') : text;
+  const parted = text.replaceAll('----------BEGIN ', '-----\n-----BEGIN ');
   // Pasted from an indented place, as YAML has it.
   return /^[ \t]+-----BEGIN /m.test(parted) ? parted.replace(/^[ \t]+/gm, '') : parted;
 }
 
 function readPem(text: string): readonly Recognised[] {
   const found: Recognised[] = [];
-  const lone: Refusal[] = [];
+  const parameters: Recognised[] = [];
   for (const block of pemBlocks(repair(text))) {
-    const index = found.length + lone.length + 1;
-    const read = readBlock(block, index);
+    const read = readBlock(block, found.length + parameters.length + 1);
     // Parameters beside certificates do no harm; openssl ecparam leaves them there.
-    if (isParameterLabel(block.label)) lone.push(...read.filter((entry) => entry.kind !== 'certificate'));
-    else found.push(...read);
+    const isHarmless = block.label.endsWith(' PARAMETERS') && read.every(({ kind }) => kind !== 'private-key');
+    (isHarmless ? parameters : found).push(...read);
     if (found.length > maxEntries) break;
   }
-  if (found.length > 0) return found;
-  return lone.length > 0 ? lone : [refuse('it speaks of PEM but holds no PEM block; put in the whole certificate')];
+  const all = found.length > 0 ? found : parameters;
+  return all.length > 0 ? all : [refuse('it speaks of PEM but holds no PEM block; put in the whole certificate')];
 }
 
-function readBlock({ label, der, problem }: PemBlock, index: number): readonly Recognised[] {
-  if (der === undefined) return [refuse(`the PEM block ${label} cannot be read: ${problem ?? ''}`, index)];
-  const content = contentOf(der);
-  const inner = content.kind === 'private-key' ? content : privateKeyInText(octetString(der));
-  if (inner !== undefined) return [refusalOf(inner, index)];
-  if (!isCertificateLabel(label) && !isPkcs7Label(label)) return [refusalOf(describeLabel(label), index)];
-  if (octetString(der.subarray(0, 16)).includes('-----BEGIN')) return [refuse(encodedTwice, index)];
-  return label === 'TRUSTED CERTIFICATE' ? [readTrusted(der, index)] : recogniseDer(der, index);
+function readBlock({ label, der, problem = '' }: PemBlock, index: number): readonly Recognised[] {
+  if (der === undefined) return [refuse(`the PEM block ${label} cannot be read: ${problem}`, index)];
+  const octets = octetString(der);
+  const content = contentOf(octets);
+  const secret = content.kind === 'private-key' ? content : privateKeyInText(octets);
+  if (secret !== undefined) return [{ ...secret, index }];
+  if (!certificateLabels.has(label) && !pkcs7Labels.has(label)) return [{ ...describeLabel(label), index }];
+  if (octets.slice(0, 16).includes('-----BEGIN')) return [refuse(encodedTwice, index)];
+  return label === 'TRUSTED CERTIFICATE' ? [readTrusted(octets, index)] : recogniseDer(octets, index);
 }
 
 /** OpenSSL's own form: the certificate and, after it, the uses it is trusted or rejected for (X509_CERT_AUX). */
-function readTrusted(whole: Uint8Array, index: number): Recognised {
-  const der = whole.subarray(0, elementLength(whole));
-  if (rejectsServers(whole.subarray(der.length))) {
-    return refuse('its TRUSTED CERTIFICATE block says that servers must not be trusted by it; take it out', index);
-  }
-  return { kind: 'certificate', index, der };
+function readTrusted(octets: string, index: number): Recognised {
+  const whole = firstElement(octets);
+  const uses = attempt(() => readRejected(octets.slice(whole.length))) ?? [];
+  // RFC 5280, 4.2.1.12: TLS servers, and every use.
+  if (!uses.includes('1.3.6.1.5.5.7.3.1') && !uses.includes('2.5.29.37.0')) return certificate(whole, index);
+  return refuse('its TRUSTED CERTIFICATE block says that servers must not be trusted by it; take it out', index);
 }
 
-/** Whether the second list, of the rejected uses, names TLS servers or every use (RFC 5280, 4.2.1.12). */
-function rejectsServers(settings: Uint8Array): boolean {
-  try {
-    const fields = new Reader(settings).enter(tags.sequence, '');
-    fields.optional(tags.sequence, '');
-    const rejected = new Reader(fields.optional(context(0, true), '') ?? new Uint8Array());
-    const uses: string[] = [];
-    while (!rejected.empty) uses.push(readOid(rejected, ''));
-    return uses.includes('1.3.6.1.5.5.7.3.1') || uses.includes('2.5.29.37.0');
-  } catch (error) {
-    if (error instanceof Malformed) return false;
-    throw error;
-  }
+/** The second list, of the rejected uses. */
+function readRejected(settings: string): readonly string[] {
+  const fields = new Reader(settings, '').enter(tags.sequence);
+  fields.optional(tags.sequence);
+  const rejected = fields.enter(constructed(0));
+  const uses: string[] = [];
+  while (!rejected.empty) uses.push(rejected.oid());
+  return uses;
 }
-
-const encodedTwice =
-  'it is base64-encoded twice: decode it once more, or put the PEM into the Secret as stringData; ' +
-  'the values of data are encoded once';
 
 /** A file without PEM or DER: base64 of something, a key store, or plain text. */
-function explainText(bytes: Uint8Array, text: string, binary: boolean, depth: number): Recognised {
-  const content = contentOf(bytes);
-  if (content.kind === 'private-key' || content.kind === 'other') return refusalOf(content);
-  if (binary) return refuse('it is binary data of no known kind; give the certificate as PEM, DER or PKCS#7');
+function explainText(octets: string, text: string, isBinary: boolean, depth: number): Recognised {
+  const content = contentOf(octets);
+  if ('message' in content) return content;
+  if (isBinary) return refuse('it is binary data of no known kind; give the certificate as PEM, DER or PKCS#7');
   const base64 = text.replace(/\s+/g, '');
   const isBase64 = base64.length >= 16 && /^[A-Za-z0-9+/_-]+={0,2}$/.test(base64);
-  const inner = isBase64 && depth < maxDepth ? explainBase64(Buffer.from(base64, 'base64'), depth) : undefined;
-  return inner ?? refuse('it is plain text without a certificate; put in PEM, DER or PKCS#7');
+  return (
+    (isBase64 ? explainBase64(base64, depth) : undefined) ??
+    refuse('it is plain text without a certificate; put in PEM, DER or PKCS#7')
+  );
 }
 
 /** What base64 without PEM lines stands for, or undefined when it is more likely a long word. */
-function explainBase64(bytes: Buffer, depth: number): Recognised | undefined {
-  const found = recogniseWithin(bytes, depth + 1);
-  const secret = found.find(({ kind }) => kind === 'private-key');
-  if (secret !== undefined) return secret;
-  if (bytes.includes('-----BEGIN ')) return refuse(encodedTwice);
-  const [first] = found;
-  if (first?.kind === 'not-a-certificate' && first.message === encodedTwice) return first;
-  if (bytes[0] !== tags.sequence) return undefined;
-  const content = contentOf(bytes);
-  if (content.kind === 'certificate' || content.kind === 'pkcs7') {
-    return refuse('it is base64 without the lines BEGIN and END around it; put in whole PEM, or the decoded DER');
-  }
-  return content.kind === 'unknown' ? undefined : refusalOf(content);
+function explainBase64(base64: string, depth: number): Recognised | undefined {
+  const octets = Buffer.from(base64, 'base64').toString('latin1');
+  const [first] = recogniseWithin(octets, depth + 1);
+  if (first?.kind === 'private-key') return first;
+  if (octets.includes('-----BEGIN ')) return refuse(encodedTwice);
+  if (first !== undefined && 'message' in first && first.message === encodedTwice) return first;
+  if (!octets.startsWith('0')) return undefined;
+  const content = contentOf(octets);
+  if ('message' in content) return content;
+  const advice = 'it is base64 without the lines BEGIN and END around it; put in whole PEM, or the decoded DER';
+  return content.kind === 'unknown' ? undefined : refuse(advice);
 }

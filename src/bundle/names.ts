@@ -1,87 +1,67 @@
 /**
  * Distinguished names (RFC 5280, 4.1.2.4): read as strictly as Go's x509.parseName, and written in one line.
  */
-import { Malformed, Reader, readOid, tags } from './der.ts';
+import { isUtf8 } from 'node:buffer';
+import { Reader, tags, type Element } from './der.ts';
 import { printable } from './text.ts';
 
-export interface Attribute {
+export interface Attribute extends Element {
   readonly oid: string;
   /** The type's OBJECT IDENTIFIER as it stands in the certificate, tag and length included. */
-  readonly type: Uint8Array;
-  readonly tag: number;
-  readonly value: Uint8Array;
+  readonly type: string;
   readonly text: string;
 }
 
 /** The relative names in their order, each a set of attributes. */
 export type Name = readonly (readonly Attribute[])[];
 
-const numericString = 0x12;
-const printableString = 0x13;
-const teletexString = 0x14;
-const ia5String = 0x16;
-const bmpString = 0x1e;
+export const numericString = 0x12;
+export const bmpString = 0x1e;
 
-const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+/** UCS-2, most significant octet first. */
+export const ucs2 = (value: string): string => Buffer.from(value, 'latin1').swap16().toString('utf16le');
 
-/** Latin-1, one character per octet; with a pattern, only characters that match it. */
-function singleOctets(value: Uint8Array, allowed?: RegExp): string | undefined {
-  const text = Buffer.from(value).toString('latin1');
-  return allowed === undefined || allowed.test(text) ? text : undefined;
-}
+/**
+ * String types of one octet for each character, and what they may hold: NumericString, PrintableString (`*` and `&` are
+ * none, but Go lets them pass), TeletexString (Latin-1 for OpenSSL and Go) and IA5String.
+ */
+const octetTypes: Readonly<Record<number, RegExp>> = {
+  [numericString]: /^[0-9 ]*$/,
+  0x13: /^[A-Za-z0-9'()+,./ :=?*&-]*$/,
+  0x14: /^/,
+  0x16: /^[\0-\x7f]*$/,
+};
 
-function utf8(value: Uint8Array): string | undefined {
-  try {
-    return strictUtf8.decode(value);
-  } catch {
-    return undefined;
+/** The text of an attribute's value, or undefined when Go would refuse it. */
+function decode({ tag, value }: Element): string | undefined {
+  if (tag === tags.utf8String) {
+    const bytes = Buffer.from(value, 'latin1');
+    return isUtf8(bytes) ? bytes.toString() : undefined;
   }
-}
-
-/** UCS-2 without surrogates and reserved code points; one terminator is dropped, as Go and BoringSSL do. */
-function ucs2(value: Uint8Array): string | undefined {
-  if (value.length % 2 !== 0) return undefined;
-  const text = Buffer.from(value).swap16().toString('utf16le').replace(/\0$/, '');
+  if (tag !== bmpString) return octetTypes[tag]?.test(value) === true ? value : undefined;
+  // No surrogates and reserved code points; one terminator is dropped, as Go and BoringSSL do.
+  const text = value.length % 2 === 0 ? ucs2(value).replace(/\0$/, '') : '\ud800';
   return /[\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]/.test(text) ? undefined : text;
 }
 
 /**
- * The string types and what each may hold. `*` and `&` are no PrintableString, but Go lets them pass. Teletex is read
- * as Latin-1, as OpenSSL and Go do.
- */
-const decoders: Readonly<Record<number, (value: Uint8Array) => string | undefined>> = {
-  [tags.utf8String]: utf8,
-  [numericString]: (value) => singleOctets(value, /^[0-9 ]*$/),
-  [printableString]: (value) => singleOctets(value, /^[A-Za-z0-9'()+,./ :=?*&-]*$/),
-  [teletexString]: (value) => singleOctets(value),
-
-  [ia5String]: (value) => singleOctets(value, /^[\0-\x7f]*$/),
-  [bmpString]: ucs2,
-};
-
-/**
- * Reads a Name's DER.
+ * Reads a Name.
  * @throws Malformed when Go's parser would refuse it.
  */
-export function readName(der: Uint8Array, what: string): Name {
-  const sets: Attribute[][] = [];
-  const sequence = new Reader(der).enter(tags.sequence, what);
-  while (!sequence.empty) {
-    const set = sequence.enter(tags.set, what);
-    const attributes: Attribute[] = [];
-    while (!set.empty) attributes.push(readAttribute(set.enter(tags.sequence, what), what));
-    sets.push(attributes);
-  }
-  return sets;
+export function readName(reader: Reader): Name {
+  return Array.from(reader.enter(tags.sequence).all(tags.set), (set) =>
+    Array.from(set.all(tags.sequence), readAttribute),
+  );
 }
 
-function readAttribute(reader: Reader, what: string): Attribute {
-  const type = reader.element(tags.oid, what);
-  const oid = readOid(new Reader(type), what);
-  const { tag, value } = reader.any(what);
-  const text = decoders[tag]?.(value);
-  if (text === undefined) throw new Malformed(`${what}: the value of ${shortNames[oid] ?? oid} is not a valid string`);
-  return { oid, type, tag, value, text };
+function readAttribute(reader: Reader): Attribute {
+  const { rest } = reader;
+  const oid = reader.oid();
+  const type = rest.slice(0, rest.length - reader.rest.length);
+  const element = reader.any();
+  const text = decode(element);
+  if (text === undefined) return reader.fail(`the value of ${shortNames[oid] ?? oid} is not a valid string`);
+  return { ...element, oid, type, text };
 }
 
 /** RFC 4514, section 3, and the names that OpenSSL gives to the rest. */
@@ -105,13 +85,9 @@ const shortNames: Readonly<Record<string, string>> = {
 
 /** A name in one line, in the order of the certificate: "C=US, O=Example, CN=Example Root". Cut when it is long. */
 export function nameLine(name: Name): string {
+  const show = ({ oid, text }: Attribute): string => `${shortNames[oid] ?? oid}=${text.slice(0, 300)}`;
   // No more than a line can show is put together, however many attributes there are.
-  const sets = name.slice(0, 60).map((attributes) =>
-    attributes
-      .slice(0, 60)
-      .map(({ oid, text }) => `${shortNames[oid] ?? oid}=${text.slice(0, 300)}`)
-      .join(' + '),
-  );
+  const sets = name.slice(0, 60).map((attributes) => attributes.slice(0, 60).map(show).join(' + '));
   const line = printable(sets.join(', '), 300);
   return line === '' ? '(no name)' : line;
 }

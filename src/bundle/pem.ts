@@ -71,9 +71,8 @@ function readBlock(text: string, at: number): Found {
     return { block: { label, problem: explainBeginLine(line) }, next: at + begin.length };
   }
   const stop = text.indexOf(dashes, bodyAt);
-  if (stop < 0 || !text.startsWith(end, stop)) {
-    return { block: { label, problem: cutOff }, next: stop < 0 ? text.length : stop };
-  }
+  if (stop < 0) return { block: { label, problem: cutOff }, next: text.length };
+  if (!text.startsWith(end, stop)) return { block: { label, problem: cutOff }, next: stop };
   const next = lineEnd(text, stop);
   const problem = explainEndLine(text.slice(stop, next).trimEnd(), line, isLineStart(text, stop));
   // A glued BEGIN may follow on the END line.
@@ -95,29 +94,17 @@ function explainEndLine(line: string, wanted: string, startsLine: boolean): stri
   return `it ends as ${printable(line.slice(end.length).replace(/-+$/, ''), 64)}`;
 }
 
-/** The body without its headers (RFC 1421, 4.4: lines with a colon, and their continuations, before a blank line). */
-function withoutHeaders(body: string): string {
-  if (!body.includes(':')) return body;
-  const lines = body.trimStart().split('\n');
-  let first = 0;
-  for (; first < lines.length; first += 1) {
-    const line = lines[first] ?? '';
-    if (!line.includes(':') && !(first > 0 && /^[ \t]+\S/.test(line))) break;
-  }
-  return lines.slice(first).join('\n');
-}
+/** Headers before the body (RFC 1421, 4.4): lines with a colon, and the indented ones that continue them. */
+const headers = /^(?:[^\n:]*:[^\n]*\n(?:[ \t]+\S[^\n]*\n)*)+/;
 
 /** Base64 with its padding (RFC 4648, section 4) and blanks anywhere. */
 function decodeBody(body: string): { readonly der: Uint8Array } | { readonly problem: string } {
-  const base64 = withoutHeaders(body).replace(/\s+/g, '');
+  const base64 = body.trimStart().replace(headers, '').replace(/\s+/g, '');
   const stranger = /[^A-Za-z0-9+/=]/u.exec(base64)?.[0];
   if (stranger !== undefined) return { problem: `it holds "${printable(stranger)}", which is not base64` };
-  const padding = base64.indexOf('=');
   if (base64 === '') return { problem: 'it is empty' };
-  if (base64.length % 4 !== 0 || (padding >= 0 && !/^={1,2}$/.test(base64.slice(padding)))) {
-    return { problem: 'its base64 is incomplete or damaged; copy the whole file again' };
-  }
-  return { der: Buffer.from(base64, 'base64') };
+  if (base64.length % 4 === 0 && /^[^=]+={0,2}$/.test(base64)) return { der: Buffer.from(base64, 'base64') };
+  return { problem: 'its base64 is incomplete or damaged; copy the whole file again' };
 }
 
 /** The PEM of a certificate's DER as it is installed: 64 columns, LF, one final newline (RFC 7468, section 2). */

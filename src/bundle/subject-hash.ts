@@ -3,24 +3,15 @@
  * The rules are those of OpenSSL's crypto/x509/x_name.c: x509_name_canon and asn1_string_canon.
  */
 import { createHash } from 'node:crypto';
-import { tags } from './der.ts';
-import type { Attribute, Name } from './names.ts';
+import { octetString, tags } from './der.ts';
+import { bmpString, numericString, ucs2, type Attribute, type Name } from './names.ts';
 
-/** NumericString is the one string type of a name that OpenSSL leaves as it is (ASN1_MASK_CANON). */
-const numericString = 0x12;
-const bmpString = 0x1e;
-
-/** The octets of an element: tag, length in the definite form, contents. */
-function encode(tag: number, value: Uint8Array): Buffer {
+/** An element of DER: tag, length in the definite form, contents. */
+function encode(tag: number, value: string): string {
   const length: number[] = [];
   for (let rest = value.length; rest > 0; rest = Math.floor(rest / 256)) length.unshift(rest % 256);
-  const header = value.length < 0x80 ? [tag, value.length] : [tag, 0x80 | length.length, ...length];
-  return Buffer.concat([Buffer.from(header), value]);
-}
-
-/** OpenSSL keeps the terminator of a BMPString, which the text of a name drops. */
-function wholeText({ tag, value, text }: Attribute): string {
-  return tag === bmpString ? Buffer.from(value).swap16().toString('utf16le') : text;
+  const size = value.length < 0x80 ? [value.length] : [0x80 | length.length, ...length];
+  return String.fromCharCode(tag, ...size) + value;
 }
 
 /** Outer blanks gone, inner runs of blanks one space, ASCII letters small; all else stays (asn1_string_canon). */
@@ -29,11 +20,10 @@ function canonical(text: string): string {
   return words.join(' ').replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
-function canonicalAttribute(attribute: Attribute): Buffer {
-  const { type, tag, value } = attribute;
-  const string =
-    tag === numericString ? encode(tag, value) : encode(tags.utf8String, Buffer.from(canonical(wholeText(attribute))));
-  return encode(tags.sequence, Buffer.concat([type, string]));
+/** NumericString is left as it is (ASN1_MASK_CANON); a BMPString keeps its terminator, which the text drops. */
+function canonicalAttribute({ type, tag, value, whole, text }: Attribute): string {
+  const utf8 = Buffer.from(canonical(tag === bmpString ? ucs2(value) : text));
+  return encode(tags.sequence, type + (tag === numericString ? whole : encode(tags.utf8String, octetString(utf8))));
 }
 
 /**
@@ -43,12 +33,7 @@ function canonicalAttribute(attribute: Attribute): Buffer {
 export function subjectHash(name: Name): string {
   const sets = name
     .filter((attributes) => attributes.length > 0)
-    .map((attributes) =>
-      encode(
-        tags.set,
-        Buffer.concat(attributes.map(canonicalAttribute).sort((left, right) => Buffer.compare(left, right))),
-      ),
-    );
-  const digest = createHash('sha1').update(Buffer.concat(sets)).digest();
+    .map((attributes) => encode(tags.set, attributes.map(canonicalAttribute).sort().join('')));
+  const digest = createHash('sha1').update(sets.join(''), 'latin1').digest();
   return digest.readUInt32LE(0).toString(16).padStart(8, '0');
 }

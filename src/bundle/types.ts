@@ -1,23 +1,27 @@
 /**
- * The words of a bundle: what every other room knows of certificates. Types only.
+ * The words of a bundle: what every other room knows of certificates.
  */
 
 export type Severity = 'error' | 'warning' | 'info';
 
-export type FindingCode =
-  | 'private-key'
-  | 'not-a-certificate'
-  | 'not-a-ca'
-  | 'unsupported-by-store'
-  | 'too-many'
-  | 'too-large'
-  | 'empty'
-  | 'unreadable'
-  | 'expired'
-  | 'not-yet-valid'
-  | 'expires-soon'
-  | 'weak'
-  | 'duplicate';
+/** Every finding by its code, and what it weighs. */
+export const severities = {
+  'private-key': 'error',
+  'not-a-certificate': 'error',
+  'not-a-ca': 'error',
+  'unsupported-by-store': 'warning',
+  'too-many': 'error',
+  'too-large': 'error',
+  empty: 'error',
+  unreadable: 'error',
+  expired: 'warning',
+  'not-yet-valid': 'warning',
+  'expires-soon': 'warning',
+  weak: 'warning',
+  duplicate: 'info',
+} as const satisfies Readonly<Record<string, Severity>>;
+
+export type FindingCode = keyof typeof severities;
 
 /** One thing wrong or worth saying about an entry of a source. */
 export interface Finding {

@@ -5,7 +5,8 @@
 import { statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { type WatchTarget, openWatch } from '../host/watch.ts';
-import { type PassSettings, type Report, openReconciler } from '../reconcile.ts';
+import { type PassSettings, openReconciler } from '../reconcile.ts';
+import type { Report } from '../report/report.ts';
 import { openHealth } from '../report/health.ts';
 import { type Logger, openLog, openPassLog } from '../report/log.ts';
 import { openScrape } from '../report/scrape.ts';

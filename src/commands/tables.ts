@@ -5,7 +5,7 @@ import { styleText } from 'node:util';
 import Table from 'cli-table3';
 import { printable } from '../bundle/text.ts';
 import type { Anchor, Bundle, Finding } from '../bundle/types.ts';
-import type { Report } from '../reconcile.ts';
+import type { Report } from '../report/report.ts';
 import type { OutputStream } from './config.ts';
 
 /** Longer than any line that was meant to be read. */

@@ -1,7 +1,7 @@
 /**
  * What the probes are told. Alive means that passes go on; ready means that the last one proved the host.
  */
-import type { PassResult } from './pass-result.ts';
+import type { PassResult } from './report.ts';
 import type { Answer } from './server.ts';
 
 export interface Health {

@@ -2,7 +2,7 @@
  * The log: one line of JSON per pass that changed or failed something, and quiet otherwise.
  */
 import { type DestinationStream, type Logger, pino } from 'pino';
-import type { PassResult } from './pass-result.ts';
+import type { PassResult } from './report.ts';
 
 export type { Logger };
 

@@ -2,7 +2,7 @@
  * The metrics, by Prometheus' naming rules (https://prometheus.io/docs/practices/naming/).
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { PassResult } from './pass-result.ts';
+import type { PassResult } from './report.ts';
 
 /** Seconds in which passes end: a refresh takes one to ten, a pass with nothing to do milliseconds. */
 const passBuckets = [0.01, 0.05, 0.25, 1, 2, 4, 8, 16, 60];

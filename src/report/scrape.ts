@@ -2,7 +2,7 @@
  * The metrics, made when somebody first asks for them: an agent that nobody scrapes does not carry the library.
  */
 import type { Metrics, PassCount } from './metrics.ts';
-import type { PassResult } from './pass-result.ts';
+import type { PassResult } from './report.ts';
 
 export interface Scrape {
   readonly record: (result: PassResult) => void;

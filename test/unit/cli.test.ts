@@ -219,7 +219,10 @@ describe('an option and its variable', () => {
     }
     const wins = await cli(['apply', ...rest, '--bundle', one], { NODE_CA_TRUST_BUNDLE: two });
     expect(listOf(wins, 'anchors')).toEqual([north.fingerprint]);
-    expectRefusal(await cli(['apply', ...rest], { NODE_CA_TRUST_BUNDLE: '' }), /NODE_CA_TRUST_BUNDLE=: expected a path/);
+    expectRefusal(
+      await cli(['apply', ...rest], { NODE_CA_TRUST_BUNDLE: '' }),
+      /NODE_CA_TRUST_BUNDLE=: expected a path/,
+    );
   });
 
   it('--strict', async () => {

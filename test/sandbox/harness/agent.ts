@@ -8,7 +8,7 @@ import { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { vi } from 'vitest';
 import { main } from '../../../src/cli.ts';
-import type { Report } from '../../../src/reconcile.ts';
+import type { Report } from '../../../src/report/report.ts';
 import { cleanEnvironment } from './environment.ts';
 import type { World } from './world.ts';
 

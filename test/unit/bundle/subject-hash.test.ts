@@ -16,7 +16,7 @@ const expectedHash = (der: Uint8Array): string =>
 
 function hashOf(der: Uint8Array): string {
   const judgement = judge(der);
-  return judgement.kind === 'certificate' ? judgement.certificate.subjectHash : judgement.reason;
+  return judgement.kind === 'certificate' ? judgement.certificate.anchor.subjectHash : judgement.reason;
 }
 
 const roots = '/usr/share/ca-certificates/mozilla';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Metrics, openMetrics } from '../../../src/report/metrics.ts';
-import type { PassResult } from '../../../src/report/pass-result.ts';
+import type { PassResult } from '../../../src/report/report.ts';
 import { anchorOf, findingOf, passOf } from '../support/anchors.ts';
 
 /** The samples of a text that Prometheus would read: name with labels, to value. */

@@ -3,7 +3,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Anchor, Bundle, Finding, FindingCode, Severity } from '../../../src/bundle/types.ts';
-import type { PassResult } from '../../../src/report/pass-result.ts';
+import type { PassResult } from '../../../src/report/report.ts';
 
 export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
