@@ -34,8 +34,7 @@ interface Descriptor {
 export function buildImage(directory: string, { cached = true, name = 'image' } = {}): Image {
   const tag = `localhost/node-ca-trust:${name}`;
   const layout = join(directory, `${name}.oci`);
-  const build = ['--isolation', 'chroot', '--pull-never', cached ? '--layers' : '--no-cache'];
-  buildah(directory, 'bud', ...build, ...npmSettings(directory), '--tag', tag, '.');
+  bud(directory, tag, cached);
   buildah(directory, 'push', '--quiet', tag, `oci:${layout}:${name}`);
   // The layers of a cached build stay for the next one.
   if (!cached) buildah(directory, 'rmi', tag);
@@ -44,9 +43,23 @@ export function buildImage(directory: string, { cached = true, name = 'image' } 
   return image;
 }
 
+/** Builds the image and gives an archive of it as `docker save` makes one, under that name. */
+export function saveImage(directory: string, reference: string): string {
+  const archive = join(directory, 'image.tar');
+  bud(directory, reference, true);
+  buildah(directory, 'push', '--quiet', reference, `docker-archive:${archive}:${reference}`);
+  return archive;
+}
+
+function bud(directory: string, tag: string, cached: boolean): void {
+  const build = ['--isolation', 'chroot', '--pull-never', cached ? '--layers' : '--no-cache'];
+  buildah(directory, 'bud', ...build, ...npmSettings(directory), '--tag', tag, '.');
+}
+
 /** A machine behind a proxy that inspects TLS has npm trust that proxy's CA; the npm of the build must do so too. */
 function npmSettings(directory: string): string[] {
-  const [cafile = '', registry = ''] = ['cafile', 'registry'].map((key) => run('npm', ['config', 'get', key]).trim());
+  const [found = '', registry = ''] = ['cafile', 'registry'].map((key) => run('npm', ['config', 'get', key]).trim());
+  const cafile = found.startsWith('/') ? found : (process.env['NODE_EXTRA_CA_CERTS'] ?? '');
   const npmrc = join(directory, 'npmrc');
   const known = cafile.startsWith('/');
   writeFileSync(npmrc, `registry=${registry}\n${known ? `cafile=${cafile}\n` : ''}`);

@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
+import { bringOnPath } from '../cluster/binaries.ts';
 import { ensureBase } from './base.ts';
 import { buildImage, type Image } from './image.ts';
 import { cacheDirectory, needs, timed } from './machine.ts';
@@ -12,8 +13,9 @@ declare module 'vitest' {
   }
 }
 
-export default function setup(project: TestProject): () => void {
-  needs('buildah', 'debootstrap', 'chroot', 'unshare', 'tar', 'npm', 'kubectl');
+export default async function setup(project: TestProject): Promise<() => void> {
+  needs('buildah', 'debootstrap', 'chroot', 'unshare', 'tar', 'npm');
+  await bringOnPath('kubectl');
   mkdirSync(cacheDirectory, { recursive: true });
   const directory = mkdtempSync(join(cacheDirectory, 'run-'));
   const tearDown = (): void => {

@@ -26,6 +26,11 @@ const packages = {
   'update-ca-certificates': 'ca-certificates',
   buildah: 'buildah',
   debootstrap: 'debootstrap',
+  containerd: 'containerd',
+  runc: 'runc',
+  iptables: 'iptables',
+  ip: 'iproute2',
+  '/usr/lib/cni/bridge': 'containernetworking-plugins',
 };
 
 const { tools, command, args } = parse(process.argv.slice(2));
@@ -114,6 +119,7 @@ function quietly(program, programArgs, options) {
 }
 
 function onPath(tool) {
+  if (tool.startsWith('/')) return exists(tool, constants.X_OK);
   return searched
     .split(delimiter)
     .some((directory) => directory !== '' && exists(join(directory, tool), constants.X_OK));

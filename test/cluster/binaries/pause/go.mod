@@ -1,0 +1,3 @@
+module node-ca-trust.io/test/cluster/binaries/pause
+
+go 1.21

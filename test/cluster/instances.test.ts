@@ -1,0 +1,90 @@
+// Two agents on one node: pools with CAs of their own.
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { project } from '../image/machine.ts';
+import {
+  type AgentNames,
+  type Authority,
+  type Scene,
+  defaultAgent,
+  endServers,
+  makeAuthority,
+  openScene,
+  serveOn,
+  storeOf,
+  trusts,
+} from './scene.ts';
+
+const lab: AgentNames = {
+  ...defaultAgent,
+  daemonSet: 'node-ca-trust-lab',
+  instance: 'lab',
+  secret: 'node-ca-trust-lab',
+  label: 'node-ca-trust.io/lab',
+  port: 9642,
+};
+const overlay = join(project, 'deploy/overlays/pool-example');
+
+let scene: Scene;
+let both: Authority;
+let ofLab: Authority;
+
+async function clear(): Promise<void> {
+  await scene.unlabel(scene.node, lab.label);
+  await scene.gone(lab);
+  await scene.kubectl('-n', lab.namespace, 'delete', 'secret', lab.secret, '--ignore-not-found');
+}
+
+beforeAll(async () => {
+  scene = await openScene();
+  [both, ofLab] = [await makeAuthority(), await makeAuthority()];
+});
+
+beforeEach(async () => {
+  await scene.reset();
+  await scene.kubectl('apply', '-k', overlay);
+  await clear();
+});
+
+afterEach(async () => {
+  await clear();
+  await endServers(scene.node);
+});
+
+afterAll(() => scene.kubectl('delete', '-k', overlay, '--ignore-not-found'));
+
+async function installLab(): Promise<void> {
+  await scene.putSecret({ 'both.crt': both.ca.pem, 'lab.crt': ofLab.ca.pem }, lab);
+  await scene.label(scene.node, lab.label);
+  await scene.rollout(lab);
+}
+
+test('each adds and removes its own only; a CA that both hold goes when the last one lets it go', async () => {
+  const before = await storeOf(scene.node);
+  const [shared, own] = [await serveOn(scene.node, both), await serveOn(scene.node, ofLab)];
+  await scene.install({ 'both.crt': both.ca.pem });
+  await installLab();
+  expect([await trusts(scene.node, shared), await trusts(scene.node, own)]).toEqual([true, true]);
+  await scene.unlabel(scene.node);
+  await scene.gone();
+  expect([await trusts(scene.node, shared), await trusts(scene.node, own)]).toEqual([true, true]);
+  expect((await scene.readiness(scene.node, lab)).ready).toBe(true);
+  await scene.unlabel(scene.node, lab.label);
+  await scene.gone(lab);
+  expect([await trusts(scene.node, shared), await trusts(scene.node, own)]).toEqual([false, false]);
+  expect(await storeOf(scene.node)).toBe(before);
+});
+
+test('the other way round, and by the bundle', async () => {
+  const [shared, own] = [await serveOn(scene.node, both), await serveOn(scene.node, ofLab)];
+  await installLab();
+  await scene.install({ 'both.crt': both.ca.pem });
+  await scene.putSecret({ 'lab.crt': ofLab.ca.pem }, lab);
+  const done = async (): Promise<boolean> =>
+    (await scene.readiness(scene.node, lab)).text.startsWith('ready, anchors: 1,');
+  await scene.nudged('the pool has one CA', scene.node, done, lab);
+  expect([await trusts(scene.node, shared), await trusts(scene.node, own)]).toEqual([true, true]);
+  await scene.putSecret({ 'other.crt': ofLab.ca.pem });
+  await scene.nudged('the shared CA is gone', scene.node, async () => !(await trusts(scene.node, shared)));
+  expect(await trusts(scene.node, own)).toBe(true);
+});

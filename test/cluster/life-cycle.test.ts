@@ -1,0 +1,162 @@
+// From the README's three commands to the host as it was: installed, rotated, unlabelled.
+import { execa } from 'execa';
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { project } from '../image/machine.ts';
+import { cleanEnvironment } from '../sandbox/harness/environment.ts';
+import {
+  type Authority,
+  type Scene,
+  defaultAgent,
+  endServers,
+  eventually,
+  expectNoFailure,
+  keepAsking,
+  makeAuthority,
+  namespace,
+  openScene,
+  secondsSince,
+  serveOn,
+  storeOf,
+  trusts,
+} from './scene.ts';
+
+let scene: Scene;
+let old: Authority;
+let next: Authority;
+
+beforeAll(async () => {
+  scene = await openScene();
+  [old, next] = [await makeAuthority(), await makeAuthority()];
+});
+
+beforeEach(() => scene.reset());
+
+afterEach(async () => {
+  for (const node of scene.cluster.nodes) await endServers(node);
+});
+
+/** The commands of a fenced block below a heading of the README, one by line. */
+async function commandsOf(heading: string): Promise<readonly string[]> {
+  const text = await readFile(join(project, 'README.md'), 'utf8');
+  const block = new RegExp(`^## ${heading}\\n[^]*?^\`\`\`sh\\n([^]*?)^\`\`\``, 'm').exec(text)?.[1];
+  if (block === undefined) throw new Error(`README.md has no block of commands below "${heading}"`);
+  return block.split('\n').filter((line) => line !== '');
+}
+
+describe('the three commands of the README', () => {
+  test('make the labelled node trust the CA, and no other node', async () => {
+    await scene.kubectl('delete', '-k', join(project, 'deploy/base'));
+    const [here, there] = [await serveOn(scene.node, old), await serveOn(scene.other, old)];
+    expect([await trusts(scene.node, here), await trusts(scene.other, there)]).toEqual([false, false]);
+    const directory = await mkdtemp(join(tmpdir(), 'quick-start-'));
+    try {
+      await writeFile(join(directory, 'company-ca.crt'), old.ca.pem);
+      await symlink(join(project, 'deploy'), join(directory, 'deploy'));
+      const commands = await commandsOf('Quick start: a cluster');
+      expect(commands.length).toBe(3);
+      const PATH = [...scene.cluster.path, cleanEnvironment['PATH']].join(':');
+      const env = { ...cleanEnvironment, PATH, KUBECONFIG: scene.cluster.kubeconfig, NODE: scene.node.name };
+      for (const command of commands) {
+        await execa('sh', ['-euc', command], { cwd: directory, env, extendEnv: false });
+      }
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+    await scene.rollout();
+    expect([await trusts(scene.node, here), await trusts(scene.other, there)]).toEqual([true, false]);
+    expect(await scene.pod(scene.other)).toBeUndefined();
+  });
+});
+
+describe('a rollout', () => {
+  test('is not done before the node is proven to trust the bundle', async () => {
+    const port = await serveOn(scene.node, old);
+    await scene.label(scene.node);
+    const waiting = ['-n', namespace, 'rollout', 'status', 'daemonset/node-ca-trust'];
+    await eventually('the pod runs', async () => (await scene.pod(scene.node))?.status.phase === 'Running');
+    const early = await scene.cluster.kubectl([...waiting, '--timeout=5s']);
+    expect([early.code, await trusts(scene.node, port)]).toEqual([1, false]);
+    expect((await scene.readiness(scene.node)).text).toMatch(/^empty: /);
+    const done = scene.kubectl(...waiting, '--timeout=180s').then(() => trusts(scene.node, port));
+    await scene.putSecret({ 'company-ca.crt': old.ca.pem });
+    await scene.nudged('the agent is ready', scene.node, async () => (await scene.readiness(scene.node)).ready);
+    expect(await done).toBe(true);
+  });
+
+  test('from label to trust takes seconds', async () => {
+    await scene.putSecret({ 'company-ca.crt': old.ca.pem });
+    const port = await serveOn(scene.node, old);
+    const taken: number[] = [];
+    for (let round = 0; round < 5; round += 1) {
+      const started = performance.now();
+      await scene.label(scene.node);
+      await eventually('the node trusts', () => trusts(scene.node, port));
+      taken.push(secondsSince(started));
+      await scene.unlabel(scene.node);
+      await scene.gone();
+      expect(await trusts(scene.node, port)).toBe(false);
+    }
+    const median = [...taken].sort((a, b) => a - b)[2] ?? Number.NaN;
+    console.log(`from label to trusted: median ${median} s of ${taken.join(', ')}`);
+  });
+});
+
+/** Whether the agent's last pass has proven so many CAs. */
+async function has(count: number): Promise<boolean> {
+  return (await scene.readiness(scene.node)).text.startsWith(`ready, anchors: ${count},`);
+}
+
+/** For how many seconds the agent's pod has been ready. */
+async function readyFor(): Promise<number> {
+  const conditions = (await scene.pod(scene.node))?.status.conditions ?? [];
+  const ready = conditions.find(({ type, status }) => type === 'Ready' && status === 'True');
+  return ready === undefined ? 0 : (Date.now() - Date.parse(ready.lastTransitionTime)) / 1000;
+}
+
+describe('a rotation through the Secret', () => {
+  test('never fails a request, and ends with the new CA alone', async () => {
+    await scene.install({ 'old.crt': old.ca.pem });
+    const [before, after] = [await serveOn(scene.node, old), await serveOn(scene.node, next)];
+    const asking = await keepAsking(scene.node, before);
+    // The kubelet looks often at a pod that has just started.
+    await eventually('the pod has settled', async () => (await readyFor()) > 30);
+    const started = performance.now();
+    await scene.putSecret({ 'old.crt': old.ca.pem, 'new.crt': next.ca.pem });
+    // Nobody hurries the kubelet here: this is what a user of the mounted Secret waits for.
+    await eventually('the node trusts the new CA', () => trusts(scene.node, after), { seconds: 180 });
+    console.log(`from the change of the mounted Secret to trusted, the kubelet's own pace: ${secondsSince(started)} s`);
+    await eventually('the pass has ended', () => has(2));
+    await asking.turnTo(after);
+    await scene.putSecret({ 'new.crt': next.ca.pem });
+    await scene.nudged('the agent has one CA', scene.node, () => has(1));
+    expect([await trusts(scene.node, before), await trusts(scene.node, after)]).toEqual([false, true]);
+    await expectNoFailure(asking);
+  });
+});
+
+describe('unlabelling', () => {
+  test('ends the pod and leaves the host as it was before the first install', async () => {
+    const before = await storeOf(scene.node);
+    expect(before).toContain('/etc/ssl/certs/ca-certificates.crt');
+    const port = await serveOn(scene.node, old);
+    await scene.install({ 'one.crt': old.ca.pem, 'two.crt': next.ca.pem });
+    expect([(await storeOf(scene.node)) === before, await trusts(scene.node, port)]).toEqual([false, true]);
+    await scene.unlabel(scene.node);
+    await scene.gone();
+    expect(await scene.pod(scene.node, defaultAgent)).toBeUndefined();
+    expect(await trusts(scene.node, port)).toBe(false);
+    expect(await storeOf(scene.node)).toBe(before);
+  });
+
+  test('of one node leaves the others alone', async () => {
+    const [here, there] = [await serveOn(scene.node, old), await serveOn(scene.other, old)];
+    await scene.install({ 'company-ca.crt': old.ca.pem }, scene.cluster.nodes);
+    expect([await trusts(scene.node, here), await trusts(scene.other, there)]).toEqual([true, true]);
+    await scene.unlabel(scene.node);
+    await eventually('the node trusts no more', async () => !(await trusts(scene.node, here)));
+    expect(await trusts(scene.other, there)).toBe(true);
+  });
+});

@@ -1,0 +1,89 @@
+// What an admin reads when something is missing: one line, in `kubectl describe` or `kubectl logs`.
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { type Scene, eventually, makeAuthority, namespace, onNode, openScene } from './scene.ts';
+
+let scene: Scene;
+
+beforeAll(async () => {
+  scene = await openScene();
+});
+
+beforeEach(() => scene.reset());
+
+afterAll(() => scene.reset());
+
+const workload = ['-n', namespace, 'daemonset/node-ca-trust'] as const;
+const describePods = (): Promise<string> =>
+  scene.kubectl('-n', namespace, 'describe', 'pods', '-l', 'app.kubernetes.io/name=node-ca-trust');
+
+/** Waits until what a command prints has the line. */
+function shows(line: RegExp, print: () => Promise<string>): Promise<void> {
+  return eventually(String(line), async () => line.test(await print()), { why: print });
+}
+
+test('an image that cannot be pulled', async () => {
+  await scene.kubectl('set', 'image', ...workload, 'node-ca-trust=registry.example:5000/node-ca-trust:none');
+  await scene.label(scene.node);
+  await shows(/Failed to pull image "registry\.example:5000\/node-ca-trust:none"/, describePods);
+});
+
+test('a namespace that forbids privileged pods', async () => {
+  await scene.kubectl('label', 'namespace', namespace, '--overwrite', 'pod-security.kubernetes.io/enforce=baseline');
+  await scene.label(scene.node);
+  const text = /violates PodSecurity "baseline:latest": .*privileged/;
+  await shows(text, () => scene.kubectl('-n', namespace, 'describe', 'daemonset', 'node-ca-trust'));
+});
+
+test('a priority class that the namespace has no quota for', async () => {
+  const quota = JSON.parse(
+    await scene.kubectl('-n', namespace, 'get', 'resourcequota', 'node-ca-trust', '-o', 'json'),
+  ) as {
+    spec: unknown;
+  };
+  expect(quota.spec).toMatchObject({ scopeSelector: { matchExpressions: [{ values: ['system-node-critical'] }] } });
+});
+
+test('a second agent with the same port', async () => {
+  await scene.putSecret({ 'company-ca.crt': (await makeAuthority()).ca.pem });
+  const name = 'node-ca-trust-twin';
+  const found = await scene.kubectl('get', 'daemonset', '-n', namespace, 'node-ca-trust', '-o', 'json');
+  const twin = JSON.parse(
+    found
+      .replaceAll('"app.kubernetes.io/instance":"default"', '')
+      .replaceAll('"app.kubernetes.io/instance": "default"', '"app.kubernetes.io/instance": "twin"'),
+  ) as { metadata: unknown };
+  await scene.label(scene.node);
+  await scene.rollout();
+  await scene.apply({ ...twin, metadata: { name, namespace, labels: { 'app.kubernetes.io/instance': 'twin' } } });
+  try {
+    await shows(/didn't have free ports for the requested pod ports/, describePods);
+  } finally {
+    await scene.kubectl('-n', namespace, 'delete', 'daemonset', name);
+  }
+});
+
+test('a node whose distribution is not known, or that lacks the refresh tool', async () => {
+  await scene.putSecret({ 'company-ca.crt': (await makeAuthority()).ca.pem });
+  await onNode(
+    scene.node,
+    'cp --remove-destination /etc/os-release /var/tmp/os-release; rm /etc/os-release; echo ID=plan9 > /etc/os-release',
+  );
+  try {
+    await scene.label(scene.node);
+    await shows(/plan9/, () => scene.logs(scene.node));
+    expect((await scene.readiness(scene.node)).text).toMatch(/plan9.*\n503$/);
+  } finally {
+    await onNode(scene.node, 'rm /etc/os-release; ln -s ../usr/lib/os-release /etc/os-release');
+  }
+  await eventually('it is ready', async () => (await scene.readiness(scene.node)).ready, { seconds: 120 });
+});
+
+test('a host root that is not mounted where it should be', async () => {
+  await scene.putSecret({ 'company-ca.crt': (await makeAuthority()).ca.pem });
+  const patch = [
+    { op: 'replace', path: '/spec/template/spec/volumes/0/hostPath', value: { path: '/no/such', type: 'Directory' } },
+  ];
+  await scene.kubectl('patch', ...workload, '--type=json', '-p', JSON.stringify(patch));
+  await scene.label(scene.node);
+  await shows(/hostPath type check failed: \/no\/such is not a directory/, describePods);
+});

@@ -1,0 +1,80 @@
+// What the manifests permit is used, and what is taken away is said and survived.
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { project } from '../image/machine.ts';
+import {
+  type Authority,
+  type Scene,
+  endServers,
+  eventually,
+  makeAuthority,
+  namespace,
+  openScene,
+  serveOn,
+  trusts,
+} from './scene.ts';
+
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+}
+
+let scene: Scene;
+let authority: Authority;
+
+beforeAll(async () => {
+  scene = await openScene();
+  authority = await makeAuthority();
+});
+
+beforeEach(() => scene.reset());
+
+afterEach(async () => {
+  await endServers(scene.node);
+});
+
+afterAll(() => scene.reset());
+
+const account = `system:serviceaccount:${namespace}:node-ca-trust`;
+
+describe('the service account', () => {
+  test('may read Nodes, and nothing else of the cluster', async () => {
+    const role = JSON.parse(await scene.kubectl('get', 'clusterrole', 'node-ca-trust', '-o', 'json')) as {
+      rules: readonly Rule[];
+    };
+    expect(role.rules).toEqual([{ apiGroups: [''], resources: ['nodes'], verbs: ['get'] }]);
+    const may = async (...words: readonly string[]): Promise<string> =>
+      (await scene.cluster.kubectl(['auth', 'can-i', ...words, '--as', account])).stdout.trim();
+    expect(await may('get', 'nodes')).toBe('yes');
+    for (const words of [
+      ['list', 'nodes'],
+      ['patch', 'nodes'],
+      ['get', 'secrets', '-A'],
+      ['get', 'pods', '-A'],
+    ]) {
+      expect([words, await may(...words)]).toEqual([words, 'no']);
+    }
+  });
+});
+
+describe('without the permission to read Nodes', () => {
+  test('all works but the removal at the end: the CAs stay, and the log says why, once', async () => {
+    const port = await serveOn(scene.node, authority);
+    await scene.kubectl('delete', 'clusterrolebinding', 'node-ca-trust');
+    await scene.install({ 'company-ca.crt': authority.ca.pem });
+    const name = (await scene.pod(scene.node))?.metadata.name ?? '';
+    const log = scene.cluster.kubectl(['-n', namespace, 'logs', '--follow', name], { timeout: 120_000 });
+    await scene.unlabel(scene.node);
+    await scene.gone();
+    const said = (await log).stdout.split('\n').filter((line) => line.includes('answered 403'));
+    expect(said.length).toBe(1);
+    expect(await trusts(scene.node, port)).toBe(true);
+    await scene.kubectl('apply', '-k', join(project, 'deploy/base'));
+    await scene.label(scene.node);
+    await eventually('it is ready again', async () => (await scene.readiness(scene.node)).ready);
+    await scene.unlabel(scene.node);
+    await scene.gone();
+    expect(await trusts(scene.node, port)).toBe(false);
+  });
+});

@@ -1,0 +1,46 @@
+// Starts the cluster once for all tests of this folder, with the agent's image on its nodes, and leaves nothing behind.
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { ensureBase } from '../image/base.ts';
+import { saveImage } from '../image/image.ts';
+import { cacheDirectory, needs, packageJson, timed } from '../image/machine.ts';
+import { type Machine, differences, readMachine } from './leftovers.ts';
+import { provider } from './provider.ts';
+
+/** The name that deploy/base gives the image, as a container runtime completes it. */
+const reference = (): string => `docker.io/library/node-ca-trust:${packageJson().version}`;
+
+/** The image from the project's own Dockerfile, in a file. */
+function imageArchive(directory: string): string {
+  timed('base', () => {
+    ensureBase(directory);
+  });
+  return timed('image', () => saveImage(directory, reference()));
+}
+
+/** Ends the cluster. Throws when the machine is not as it was before. */
+async function tearDown(before: Machine): Promise<void> {
+  await provider().down();
+  const left = differences(before, await readMachine());
+  if (left.length > 0) throw new Error(`the cluster left something behind:\n${left.join('\n')}`);
+}
+
+export default async function setup(): Promise<() => Promise<void>> {
+  needs('buildah', 'debootstrap', 'chroot', 'unshare', 'tar', 'npm');
+  mkdirSync(cacheDirectory, { recursive: true });
+  const directory = mkdtempSync(join(cacheDirectory, 'run-'));
+  try {
+    const archive = imageArchive(directory);
+    await provider().down();
+    const before = await readMachine();
+    const started = performance.now();
+    const cluster = await provider().up();
+    console.log(`cluster: both nodes are ready after ${((performance.now() - started) / 1000).toFixed(1)} s`);
+    await cluster.importImage(archive);
+    // A node's store is what its own tool makes of it; the machine's may have been changed by hand.
+    await Promise.all(cluster.nodes.map((node) => node.exec('update-ca-certificates', ['--fresh'])));
+    return () => tearDown(before);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,66 @@
+// The end of it: as documented every host is as it was; in any other way trust stays, and can be taken off later.
+import { join } from 'node:path';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { project } from '../image/machine.ts';
+import {
+  type Authority,
+  type Scene,
+  endServers,
+  eventually,
+  makeAuthority,
+  namespace,
+  openScene,
+  serveOn,
+  storeOf,
+  trusts,
+} from './scene.ts';
+
+const base = join(project, 'deploy/base');
+
+let scene: Scene;
+let authority: Authority;
+
+beforeAll(async () => {
+  scene = await openScene();
+  authority = await makeAuthority();
+});
+
+beforeEach(() => scene.reset());
+
+afterEach(async () => {
+  for (const node of scene.cluster.nodes) await endServers(node);
+});
+
+const stores = (): Promise<readonly string[]> => Promise.all(scene.cluster.nodes.map(storeOf));
+const isGone = (): Promise<string> => scene.kubectl('get', 'namespace', namespace, '--ignore-not-found');
+const asIs = (): Readonly<Record<string, string>> => ({ 'company-ca.crt': authority.ca.pem });
+
+describe('uninstalling', () => {
+  test('as documented leaves every host as it was', async () => {
+    const before = await stores();
+    await scene.install(asIs(), scene.cluster.nodes);
+    await scene.kubectl('label', 'node', '--all', 'node-ca-trust.io/enabled-');
+    const selector = ['-l', 'app.kubernetes.io/name=node-ca-trust'];
+    await scene.kubectl('-n', namespace, 'wait', '--for=delete', 'pod', ...selector, '--timeout=150s');
+    await scene.kubectl('delete', '-k', base);
+    expect(await stores()).toEqual(before);
+    expect(await isGone()).toBe('');
+  });
+
+  test('without unlabelling keeps the trust; applied again and unlabelled, it goes', async () => {
+    const before = await stores();
+    const port = await serveOn(scene.node, authority);
+    await scene.install(asIs());
+    await scene.kubectl('delete', '-k', base);
+    await eventually('the namespace is gone', async () => (await isGone()) === '');
+    expect(await trusts(scene.node, port)).toBe(true);
+    await scene.kubectl('apply', '-k', base);
+    // The agent needs no Secret to take off what it once installed.
+    await eventually('it runs', async () => (await scene.pod(scene.node))?.status.phase === 'Running');
+    expect(await trusts(scene.node, port)).toBe(true);
+    await scene.unlabel(scene.node);
+    await scene.gone();
+    expect(await trusts(scene.node, port)).toBe(false);
+    expect(await stores()).toEqual(before);
+  });
+});

@@ -1,0 +1,149 @@
+// What happens to nodes and pods in a cluster's life: trust stays, without a gap.
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import {
+  type Asking,
+  type Authority,
+  type Scene,
+  endServers,
+  eventually,
+  expectNoFailure,
+  keepAsking,
+  makeAuthority,
+  namespace,
+  onNode,
+  openScene,
+  serveOn,
+  trusts,
+} from './scene.ts';
+
+let scene: Scene;
+let authority: Authority;
+
+beforeAll(async () => {
+  scene = await openScene();
+  authority = await makeAuthority();
+});
+
+beforeEach(async () => {
+  await scene.reset();
+  await scene.install({ 'company-ca.crt': authority.ca.pem });
+});
+
+afterEach(async () => {
+  for (const node of scene.cluster.nodes) await endServers(node);
+});
+
+const isReady = async (): Promise<boolean> => (await scene.readiness(scene.node)).ready;
+const podName = async (): Promise<string> => (await scene.pod(scene.node))?.metadata.name ?? '';
+
+async function askingNow(): Promise<Asking> {
+  return keepAsking(scene.node, await serveOn(scene.node, authority));
+}
+
+/** Another pod than that one runs, and is ready. */
+function replaced(name: string): Promise<void> {
+  return eventually('a new pod is ready', async () => (await podName()) !== name && (await isReady()));
+}
+
+/** Kills the agent's container, as a crash or the kernel does. */
+async function killAgent(): Promise<void> {
+  // By the one process of the node whose program is the agent's, in whatever container it runs.
+  await onNode(
+    scene.node,
+    'for p in /proc/[0-9]*; do tr "\\0" " " < "$p/cmdline" 2>/dev/null | grep -q "^node .*/app/node-ca-trust.cjs" && kill -KILL "${p#/proc/}"; done; true',
+  );
+}
+
+async function restarts(): Promise<number> {
+  return (await scene.pod(scene.node))?.status.containerStatuses?.[0]?.restartCount ?? 0;
+}
+
+describe('trust stays, without a failed request, when', () => {
+  test('the DaemonSet is upgraded', async () => {
+    const [asking, name] = [await askingNow(), await podName()];
+    await scene.kubectl('-n', namespace, 'set', 'env', 'daemonset/node-ca-trust', 'NODE_CA_TRUST_LOG_LEVEL=debug');
+    await scene.rollout();
+    expect(await podName()).not.toBe(name);
+    await expectNoFailure(asking);
+  });
+
+  test('the node is drained and put back', async () => {
+    const [asking, name] = [await askingNow(), await podName()];
+    await scene.kubectl('drain', scene.node.name, '--ignore-daemonsets', '--delete-emptydir-data', '--timeout=60s');
+    expect([await podName(), await isReady()]).toEqual([name, true]);
+    await scene.kubectl('uncordon', scene.node.name);
+    await expectNoFailure(asking);
+  });
+
+  test('the pod is deleted by force', async () => {
+    const [asking, name] = [await askingNow(), await podName()];
+    await scene.kubectl('-n', namespace, 'delete', 'pod', name, '--force', '--grace-period=0');
+    await replaced(name);
+    await expectNoFailure(asking);
+  });
+
+  test('the pod is deleted', async () => {
+    const [asking, name] = [await askingNow(), await podName()];
+    await scene.kubectl('-n', namespace, 'delete', 'pod', name);
+    await replaced(name);
+    await expectNoFailure(asking);
+  });
+
+  test('the agent is killed', async () => {
+    const [asking, before] = [await askingNow(), await restarts()];
+    await killAgent();
+    await eventually('it runs again', async () => (await restarts()) > before && (await isReady()));
+    await expectNoFailure(asking);
+  });
+
+  test('the kubelet is restarted', async () => {
+    const [asking, name] = [await askingNow(), await podName()];
+    await scene.node.restartKubelet();
+    await eventually('the node is ready', async () => {
+      const args = ['get', 'node', scene.node.name, '-o', 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'];
+      return (await scene.kubectl(...args)) === 'True';
+    });
+    expect([await podName(), await isReady()]).toEqual([name, true]);
+    await expectNoFailure(asking);
+  });
+});
+
+describe('a node that loses power', () => {
+  test('trusts before its agent runs again, and is proven by it soon', async () => {
+    await scene.node.reboot();
+    expect(await trusts(scene.node, await serveOn(scene.node, authority))).toBe(true);
+    await eventually('the agent is ready', isReady, { seconds: 120 });
+    await scene.rollout();
+  });
+});
+
+describe('without the API server', () => {
+  const outageMs = 60_000;
+
+  test('a killed agent installs from the mounted volume, repairs, is ready, and removes nothing', async () => {
+    const port = await serveOn(scene.node, authority);
+    const extra = await makeAuthority();
+    const before = await restarts();
+    await scene.cluster.stopApiServer();
+    const ended = new Promise((resolve) => setTimeout(resolve, outageMs));
+    try {
+      await killAgent();
+      await onNode(
+        scene.node,
+        'rm /usr/local/share/ca-certificates/node-ca-trust-default-*.crt && update-ca-certificates > /dev/null 2>&1',
+      );
+      await eventually('the agent has repaired the node', async () => {
+        return (await isReady()) && (await trusts(scene.node, port));
+      });
+      expect(await trusts(scene.node, await serveOn(scene.node, extra))).toBe(false);
+      await ended;
+      expect([await isReady(), await trusts(scene.node, port)]).toEqual([true, true]);
+    } finally {
+      await scene.cluster.startApiServer();
+    }
+    await eventually('the kubelet reports the restart', async () => (await restarts()) > before, { seconds: 120 });
+    await scene.rollout();
+    expect(await trusts(scene.node, port)).toBe(true);
+    expect(await scene.logs(scene.node)).not.toMatch(/"removed":\["/);
+  });
+});

@@ -1,0 +1,125 @@
+// The chart: the same objects as Kustomize makes, values that cannot be misspelt, and a test without any privilege.
+import { execa } from 'execa';
+import { describe, expect, test } from 'vitest';
+import { project, run } from '../image/machine.ts';
+import {
+  agentOf,
+  enablingLabels,
+  only,
+  render,
+  renderChart,
+  renderChartTest,
+  type DaemonSet,
+  type Resource,
+} from './manifests.ts';
+
+/** Of an object, what it is and does: without Helm's own labels, and with lists in order whose order means nothing. */
+function essence(resource: Resource): unknown {
+  const labels = { ...resource.metadata.labels, 'helm.sh/chart': '', 'app.kubernetes.io/managed-by': '' };
+  const bare = { ...resource, metadata: { ...resource.metadata, labels } };
+  if (resource.kind !== 'DaemonSet') return bare;
+  const { spec } = resource as DaemonSet;
+  const pod = spec.template.spec;
+  const sorted = {
+    ...pod,
+    // A node selector of one label and an affinity for it mean the same.
+    nodeSelector: { 'kubernetes.io/os': pod.nodeSelector['kubernetes.io/os'] },
+    affinity: enablingLabels(pod),
+    volumes: pod.volumes.toSorted((left, right) => left.name.localeCompare(right.name)),
+  };
+  return { ...bare, spec: { ...spec, template: { ...spec.template, spec: sorted } } };
+}
+
+const inOrder = (resources: readonly Resource[]) =>
+  resources
+    .filter(({ kind }) => kind !== 'Namespace')
+    .toSorted((left, right) => left.kind.localeCompare(right.kind))
+    .map(essence);
+
+describe('deploy/chart', () => {
+  test.each([
+    { namespace: 'node-ca-trust', values: [], directory: 'deploy/base' },
+    { namespace: 'kube-system', values: ['values-aks.yaml'], directory: 'deploy/overlays/aks' },
+    { namespace: 'node-ca-trust', values: ['values-pool-example.yaml'], directory: 'deploy/overlays/pool-example' },
+  ])('makes with $values what $directory makes', ({ namespace, values, directory }) => {
+    const options = values.map((file) => `--values=deploy/chart/${file}`);
+    expect(inOrder(renderChart(namespace, ...options))).toEqual(inOrder(render(directory)));
+  });
+
+  test('passes helm lint', () => {
+    run('helm', ['lint', '--strict', 'deploy/chart']);
+  });
+
+  test.each([
+    ['instnce=lab', "at '': additional properties 'instnce' not allowed"],
+    ['image.tagg=1', "at '/image': additional properties 'tagg' not allowed"],
+    ['instance=Lab', "at '/instance': 'Lab' does not match pattern"],
+    ['port=none', "at '/port': got string, want integer"],
+    ['nodeLabels={lab}', "at '/nodeLabels/0': 'lab' does not match pattern"],
+    ['resync=often', "at '/resync': 'often' does not match pattern"],
+    ['maxCertificates=0', "at '/maxCertificates': minimum: got 0, want 1"],
+    ['updateStrategy.maxUnavailable=0', "at '/updateStrategy/maxUnavailable': minimum: got 0, want 1"],
+  ])('refuses --set %s in one line that says where and why', async (value, said) => {
+    const args = ['template', 'any-release', 'deploy/chart', '--set', value];
+    const { exitCode, stderr } = await execa('helm', args, { cwd: project, reject: false });
+    expect(exitCode).toBe(1);
+    expect(stderr.match(/^\s*- at .*/gm)).toHaveLength(1);
+    expect(stderr).toContain(said);
+  });
+
+  test('takes an image by its digest, and the credentials for its registry', () => {
+    const digest = `sha256:${'0'.repeat(64)}`;
+    const image = ['image.repository=registry.example.com/agent', `image.digest=${digest}`, 'image.pullSecrets={a}'];
+    const { pod, agent } = agentOf(renderChart('anywhere', ...image.map((value) => `--set=${value}`)));
+    expect(agent.image).toBe(`registry.example.com/agent@${digest}`);
+    expect(pod['imagePullSecrets']).toEqual([{ name: 'a' }]);
+  });
+
+  test("adds labels and annotations to the pods, and lets none take the place of the agent's", () => {
+    const own = 'app\\.kubernetes\\.io/instance';
+    const options = [`podLabels.${own}=other`, 'podLabels.team=network', 'podAnnotations.note=a'];
+    const { daemonSet } = agentOf(renderChart('anywhere', ...options.map((value) => `--set=${value}`)));
+    const { labels, annotations } = daemonSet.spec.template.metadata as Resource['metadata'] & { annotations: unknown };
+    expect(labels).toEqual({ ...daemonSet.spec.selector.matchLabels, team: 'network' });
+    expect(annotations).toEqual({ 'kubectl.kubernetes.io/default-container': 'node-ca-trust', note: 'a' });
+  });
+});
+
+describe('helm test', () => {
+  const options = ['--set=instance=lab', '--set=allowLeaf=true', '--set=maxCertificates=7'];
+  const check = renderChartTest('anywhere', ...options);
+  const [container] = check.spec.containers;
+  const { daemonSet, pod, agent } = agentOf(renderChart('anywhere', ...options));
+
+  test('reads the Secret that the agents read, by the same rules and with the same image', () => {
+    const volume = pod.volumes.find(({ name }) => name === 'bundle')?.secret?.secretName;
+    expect(check.spec.volumes).toMatchObject([{ secret: { secretName: volume, optional: true } }]);
+    expect(container.image).toBe(agent.image);
+    expect(container.args).toEqual(['check', '--max-certificates=7', '/etc/node-ca-trust/bundle']);
+    expect(agent.env).toEqual(expect.arrayContaining([...container.env]));
+    expect(only(renderChart('anywhere'), 'DaemonSet').metadata.namespace).toBe(check.metadata.namespace);
+  });
+
+  test('has a command line that the program knows', async () => {
+    await execa('node', ['src/main.ts', ...container.args, '--help'], { cwd: project });
+  });
+
+  test('is no pod of the DaemonSet', () => {
+    expect(check.metadata.labels).not.toMatchObject(daemonSet.spec.selector.matchLabels);
+  });
+
+  test('has no privilege: what the strictest Pod Security level asks for, and no account', () => {
+    expect(check.spec).toMatchObject({
+      automountServiceAccountToken: false,
+      securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
+    });
+    expect(container.securityContext).toEqual({
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ['ALL'] },
+      readOnlyRootFilesystem: true,
+    });
+    for (const field of ['hostNetwork', 'hostPID', 'hostIPC', 'serviceAccountName'])
+      expect(check.spec).not.toHaveProperty(field);
+    expect(check.spec.volumes.filter(({ hostPath }) => hostPath !== undefined)).toEqual([]);
+  });
+});

@@ -1,0 +1,68 @@
+// What holds for every way to deploy the agent: its parts name each other rightly.
+import { execa } from 'execa';
+import { describe, expect, test } from 'vitest';
+import { project } from '../image/machine.ts';
+import {
+  agentOf,
+  asKubernetesReadsIt,
+  enablingLabels,
+  only,
+  optionValues,
+  render,
+  renderChart,
+  type ClusterRoleBinding,
+} from './manifests.ts';
+
+describe.each([
+  { name: 'deploy/base', resources: render('deploy/base') },
+  { name: 'deploy/overlays/aks', resources: render('deploy/overlays/aks') },
+  { name: 'deploy/overlays/pool-example', resources: render('deploy/overlays/pool-example') },
+  { name: 'deploy/chart', resources: renderChart('anywhere') },
+])('$name', ({ resources }) => {
+  const { daemonSet, pod, agent } = agentOf(resources);
+
+  test('runs as the account that may read its Node', () => {
+    const account = only(resources, 'ServiceAccount').metadata;
+    const { roleRef, subjects } = only(resources, 'ClusterRoleBinding') as ClusterRoleBinding;
+    expect(subjects).toEqual([{ kind: 'ServiceAccount', name: account.name, namespace: account.namespace }]);
+    expect(roleRef).toMatchObject({ kind: 'ClusterRole', name: only(resources, 'ClusterRole').metadata.name });
+    expect(pod.serviceAccountName).toBe(account.name);
+    expect(daemonSet.metadata.namespace).toBe(account.namespace);
+  });
+
+  test('selects the pods it makes, by a selector that never has to change', () => {
+    const { matchLabels } = daemonSet.spec.selector;
+    expect(daemonSet.spec.template.metadata.labels).toMatchObject(matchLabels);
+    expect(matchLabels).toEqual({
+      'app.kubernetes.io/name': 'node-ca-trust',
+      'app.kubernetes.io/instance': optionValues(agent, '--instance')[0],
+    });
+  });
+
+  test('asks the Node for the labels that select it', () => {
+    expect(optionValues(agent, '--node-label').sort()).toEqual(enablingLabels(pod).sort());
+  });
+
+  test('keeps the port it listens on', () => {
+    const [{ name, containerPort, hostPort }] = agent.ports;
+    expect(optionValues(agent, '--listen')).toEqual([`127.0.0.1:${containerPort}`]);
+    expect({ name, hostPort }).toEqual({ name: 'status', hostPort: containerPort });
+  });
+
+  test('mounts the Secret where it reads it, whole and optional', () => {
+    const mount = agent.volumeMounts.find(({ mountPath }) => mountPath === optionValues(agent, '--bundle')[0]);
+    expect(mount).not.toHaveProperty('subPath');
+    expect(pod.volumes.find(({ name }) => name === mount?.name)).toMatchObject({ secret: { optional: true } });
+  });
+
+  test('has no field that Kubernetes does not know', () => {
+    expect(asKubernetesReadsIt(daemonSet)).toMatchObject(daemonSet);
+  });
+
+  test('has only options and values that the program knows', async () => {
+    const { stdout } = await execa('node', ['src/main.ts', ...agent.args, '--help'], { cwd: project });
+    for (const { name } of agent.env) {
+      expect(stdout).toContain(`${name.replace('NODE_CA_TRUST_', '--').toLowerCase().replaceAll('_', '-')} `);
+    }
+  });
+});

@@ -1,0 +1,85 @@
+// What a cluster admin relies on in each overlay, beside what test/deploy/every.test.ts holds for all.
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { project } from '../image/machine.ts';
+import { agentOf, enablingLabels, optionValues, render, type Resource } from './manifests.ts';
+
+const namesOf = (resources: readonly Resource[]) =>
+  resources.map(({ kind, metadata }) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`);
+const secretOf = (resources: readonly Resource[]) =>
+  agentOf(resources).pod.volumes.find(({ secret }) => secret !== undefined)?.secret?.secretName;
+
+describe('deploy/overlays/aks', () => {
+  const resources = render('deploy/overlays/aks');
+  const { pod } = agentOf(resources);
+
+  test('is in kube-system, and brings neither a namespace nor a quota', () => {
+    expect(namesOf(resources)).toEqual([
+      'ServiceAccount kube-system/node-ca-trust',
+      'ClusterRole /node-ca-trust',
+      'ClusterRoleBinding /node-ca-trust',
+      'DaemonSet kube-system/node-ca-trust',
+    ]);
+  });
+
+  test("takes the retired feature's Secret and nodes, and the agent's own label", () => {
+    expect(secretOf(resources)).toBe('custom-ca-trust-secret');
+    expect(enablingLabels(pod)).toEqual([
+      'kubernetes.azure.com/custom-ca-trust-enabled=true',
+      'node-ca-trust.io/enabled=true',
+    ]);
+    expect(pod.nodeSelector).toEqual({ 'kubernetes.io/os': 'linux' });
+  });
+});
+
+describe('deploy/overlays/pool-example', () => {
+  const base = render('deploy/base');
+  const resources = render('deploy/overlays/pool-example');
+  const { agent, pod } = agentOf(resources);
+
+  test('is another instance, whose name everything carries', () => {
+    expect(namesOf(resources)).toEqual([
+      'ServiceAccount node-ca-trust/node-ca-trust-lab',
+      'ClusterRole /node-ca-trust-lab',
+      'ClusterRoleBinding /node-ca-trust-lab',
+      'DaemonSet node-ca-trust/node-ca-trust-lab',
+    ]);
+    expect(optionValues(agent, '--instance')).toEqual(['lab']);
+    expect(secretOf(resources)).toBe('node-ca-trust-lab');
+    expect(enablingLabels(pod)).toEqual(['node-ca-trust.io/lab=true']);
+  });
+
+  test('can live beside deploy/base, on one node too: they share no object, port or pod', () => {
+    const beside = agentOf(base);
+    expect(namesOf(resources).filter((name) => namesOf(base).includes(name))).toEqual([]);
+    expect(agent.ports[0].hostPort).not.toBe(beside.agent.ports[0].hostPort);
+    expect(beside.daemonSet.spec.template.metadata.labels).not.toMatchObject(
+      agentOf(resources).daemonSet.spec.selector.matchLabels,
+    );
+  });
+
+  test('takes its instance, label and port from pool.yaml alone', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'node-ca-trust-deploy-'));
+    try {
+      await cp(join(project, 'deploy'), directory, { recursive: true });
+      const file = join(directory, 'overlays/pool-example/pool.yaml');
+      const pool = (await readFile(file, 'utf8'))
+        .replace('instance: lab\n', 'instance: dmz-2\n')
+        .replace('nodeLabel: node-ca-trust.io/lab=true\n', 'nodeLabel: example.com/pool=dmz_2\n')
+        .replace("port: '9642'\n", "port: '9700'\n");
+      await writeFile(file, pool);
+      const other = JSON.stringify(render(join(directory, 'overlays/pool-example')));
+      const expected = JSON.stringify(resources)
+        .replaceAll('"node-ca-trust.io/lab"', '"example.com/pool"')
+        .replaceAll('["true"]', '["dmz_2"]')
+        .replaceAll('node-ca-trust.io/lab=true', 'example.com/pool=dmz_2')
+        .replaceAll('lab"', 'dmz-2"')
+        .replaceAll('9642', '9700');
+      expect(JSON.parse(other)).toEqual(JSON.parse(expected));
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
+});
