@@ -2,10 +2,13 @@
 import { expect } from 'vitest';
 import { type Cert, makeCert, makeServerCert } from '../sandbox/harness/certs.ts';
 import { project } from '../image/machine.ts';
+import { cleanEnvironment } from '../sandbox/harness/environment.ts';
 import type { Cluster, ClusterNode } from './cluster.ts';
+import { attempt } from './process.ts';
 import { provider } from './provider.ts';
 
 export const namespace = 'node-ca-trust';
+export const chart = `${project}/deploy/chart`;
 export const enabledLabel = 'node-ca-trust.io/enabled';
 
 /** Files of a Secret: each key with what it holds. */
@@ -194,6 +197,10 @@ export interface Scene {
   readonly other: ClusterNode;
   /** What the command printed. Throws with what it said when it fails. */
   kubectl(...args: readonly string[]): Promise<string>;
+  /** The same of helm. */
+  helm(...args: readonly string[]): Promise<string>;
+  /** A namespace for an agent, as an admin of a cluster that enforces Pod Security has to make it. */
+  makeNamespace(agent: AgentNames): Promise<void>;
   /** Makes the objects, or brings them to what they hold now. */
   apply(...resources: readonly unknown[]): Promise<void>;
   /** Makes a Secret, or changes one to hold these files and no others. */
@@ -241,6 +248,16 @@ function sceneOf(cluster: Cluster): Scene {
     node,
     other,
     kubectl: (...args) => kubectl(args),
+    helm: async (...args) => {
+      const PATH = [...cluster.path, cleanEnvironment['PATH']].join(':');
+      const { code, stdout, stderr } = await attempt('helm', args, { env: { PATH, KUBECONFIG: cluster.kubeconfig } });
+      if (code !== 0) throw new Error(`helm ${args.join(' ')} (${code}):\n${stdout}${stderr}`);
+      return stdout;
+    },
+    makeNamespace: async ({ namespace: name }) => {
+      const labels = { 'pod-security.kubernetes.io/enforce': 'privileged' };
+      await scene.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } });
+    },
     apply: async (...resources) => {
       const list = { apiVersion: 'v1', kind: 'List', items: resources };
       await kubectl(['apply', '-f', '-'], JSON.stringify(list));
@@ -271,7 +288,9 @@ function sceneOf(cluster: Cluster): Scene {
     },
     logs: async (on, agent = defaultAgent) => {
       const pod = await scene.pod(on, agent);
-      return pod === undefined ? '' : kubectl(['-n', agent.namespace, 'logs', pod.metadata.name]);
+      if (pod === undefined) return '';
+      // A container that is being made has none yet.
+      return (await cluster.kubectl(['-n', agent.namespace, 'logs', pod.metadata.name])).stdout;
     },
     readiness: async (on, agent = defaultAgent) => {
       const url = `http://127.0.0.1:${agent.port}/readyz`;

@@ -22,12 +22,11 @@ let authority: Authority;
 beforeAll(async () => {
   scene = await openScene();
   authority = await makeAuthority();
+  await scene.reset();
 });
 
-beforeEach(async () => {
-  await scene.reset();
-  await scene.install({ 'company-ca.crt': authority.ca.pem });
-});
+// Every test finds the node trusting and leaves it so: that is what each is about.
+beforeEach(() => scene.install({ 'company-ca.crt': authority.ca.pem }));
 
 afterEach(async () => {
   for (const node of scene.cluster.nodes) await endServers(node);
@@ -42,7 +41,10 @@ async function askingNow(): Promise<Asking> {
 
 /** Another pod than that one runs, and is ready. */
 function replaced(name: string): Promise<void> {
-  return eventually('a new pod is ready', async () => (await podName()) !== name && (await isReady()));
+  return eventually('a new pod is ready', async () => {
+    const pod = await scene.pod(scene.node);
+    return pod !== undefined && pod.metadata.name !== name && pod.status.containerStatuses?.[0]?.ready === true;
+  });
 }
 
 /** Kills the agent's container, as a crash or the kernel does. */
