@@ -12,15 +12,19 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 // A reader that went away (`| head`) is no reason for a stack trace, nor for the daemon to end.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 
-main(process.argv.slice(2), process.env, process, stop.signal).then(
-  (code) => {
-    // When all is said: a request that an API server never answers must not keep the process.
-    process.stdout.write('', () => process.exit(code));
-  },
-  (error: unknown) => {
-    process.stderr.write(
-      `node-ca-trust: internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-    );
-    process.exitCode = 70;
-  },
-);
+/** Ends when all is said: a request that an API server never answers must not keep the process. */
+function end(code: number): void {
+  process.stdout.write('', (error?: NodeJS.ErrnoException | null) => {
+    if (!error || error.code === 'EPIPE') process.exit(code);
+    // What a full disk did not take is lost to the script that asked for it.
+    process.stderr.write(`node-ca-trust: the output cannot be written (${error.code ?? error.message})\n`);
+    process.exit(code === 0 ? 1 : code);
+  });
+}
+
+main(process.argv.slice(2), process.env, process, stop.signal).then(end, (error: unknown) => {
+  process.stderr.write(
+    `node-ca-trust: internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  );
+  process.exitCode = 70;
+});

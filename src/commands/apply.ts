@@ -2,6 +2,7 @@
  * `apply` and `remove`: one pass, made now, told on standard output.
  */
 import { existsSync } from 'node:fs';
+import { printable } from '../bundle/text.ts';
 import type { Finding, Reading } from '../bundle/types.ts';
 import { openHost } from '../host/host.ts';
 import { UsageProblem } from '../host/problem.ts';
@@ -52,7 +53,8 @@ async function onePass(
     output === 'json' ? `${JSON.stringify(report, undefined, 2)}\n` : reportTable(report, streams.stdout),
   );
   const [reason] = report.reasons;
-  if (output === 'json' && reason !== undefined && !report.dryRun) streams.stderr.write(`node-ca-trust: ${reason}\n`);
+  if (output === 'json' && reason !== undefined && !report.dryRun)
+    streams.stderr.write(`node-ca-trust: ${printable(reason, 2_000)}\n`);
   return exitCodeOf(report);
 }
 

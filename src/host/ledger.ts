@@ -7,14 +7,17 @@ import type { Host } from './host.ts';
 
 export const stateDirectory = '/var/lib/node-ca-trust';
 
+/** A name in it is deleted on `remove`, so it must be one that this program gives: never a path, never another's file. */
+const ownName = z.string().check(z.regex(/^node-ca-trust-[a-z0-9-]+-[0-9a-f]{16}\.crt$/));
+
 const shape = z.object({
   version: z.literal(1),
   /** The trust store's family when it was written. */
   store: z.string(),
   /** Certificate files of ours: each name that may be on the host, or whose removal is not proven yet. */
-  files: z.array(z.object({ name: z.string(), fingerprint: z.string() })),
+  files: z.array(z.object({ name: ownName, fingerprint: z.string() })),
   /** Names of those files that the store's hooks have heard of. */
-  announced: z.array(z.string()),
+  announced: z.array(ownName),
   /** Directories of the trust store that did not exist before us. */
   made: z.array(z.string()),
 });
@@ -35,9 +38,11 @@ export function workDirectory(instance: string): string {
   return `${stateDirectory}/${instance}.work`;
 }
 
-function parse(text: string): Ledger | undefined {
+function parse(text: string, instance: string): Ledger | undefined {
   try {
-    return shape.parse(JSON.parse(text));
+    const ledger = shape.parse(JSON.parse(text));
+    const names = [...ledger.files.map(({ name }) => name), ...ledger.announced];
+    return names.every((name) => name.slice(0, -21) === `node-ca-trust-${instance}`) ? ledger : undefined;
   } catch {
     return undefined;
   }
@@ -48,7 +53,7 @@ export function readLedger(host: Host, instance: string, family: string): Ledger
   const empty: Ledger = { version: 1, store: family, files: [], announced: [], made: [] };
   const bytes = host.read(ledgerPath(instance));
   if (bytes === undefined) return { state: 'absent', ledger: empty };
-  const ledger = parse(bytes.toString('utf8'));
+  const ledger = parse(bytes.toString('utf8'), instance);
   return ledger === undefined ? { state: 'broken', ledger: empty } : { state: 'kept', ledger };
 }
 

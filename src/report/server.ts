@@ -37,15 +37,14 @@ async function respond(answers: Answers, request: IncomingMessage, response: Ser
  * @throws UsageProblem when the address cannot be had
  */
 export async function openServer(host: string, port: number, answers: Answers): Promise<ReportServer> {
-  const server = createServer((request, response) => {
+  // A reader that never ends its request must not hold a connection for long: every user of the node can be one.
+  const limits = { requestTimeout: 5_000, headersTimeout: 5_000, connectionsCheckingInterval: 1_000 };
+  const server = createServer(limits, (request, response) => {
     respond(answers, request, response).catch((error: unknown) => {
       response.destroy(error instanceof Error ? error : undefined);
     });
   });
-  // A reader that never ends its request must not hold a connection for ever.
-  server.requestTimeout = 10_000;
-  server.headersTimeout = 10_000;
-  server.maxConnections = 64;
+  server.maxConnections = 1_024;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: Error & { code?: string }) => {
       const why = error.code === 'EADDRINUSE' ? 'another process listens there' : explain(error);

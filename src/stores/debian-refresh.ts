@@ -192,11 +192,12 @@ function moveFiles({ host, instance }: DebianContext, change: StoreChange): void
   for (const name of change.relink) host.remove(`${debian.certs}/${name.replace(/\.crt$/, '.pem')}`);
 }
 
-/** Removes a file, or a directory of ours with the files in it. */
-function discard({ host }: DebianContext, path: string): void {
+/** Removes a file, or a directory of ours with all that is in it. */
+function discard(context: DebianContext, path: string): void {
+  const { host } = context;
   if (host.entry(path)?.kind !== 'directory') host.remove(path);
   else {
-    for (const name of host.list(path) ?? []) host.remove(`${path}/${name}`);
+    for (const name of host.list(path) ?? []) discard(context, `${path}/${name}`);
     host.removeDirectory(path);
   }
 }

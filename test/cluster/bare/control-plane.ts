@@ -8,6 +8,7 @@ import { startService, stopService, untilServed } from './services.ts';
 
 const etcd = 'http://127.0.0.1:2379';
 const etcdPeer = 'http://127.0.0.1:2380';
+const controllers = ['kube-controller-manager', 'kube-scheduler'] as const;
 
 /** Returns when the API server answers. */
 export async function startControlPlane(): Promise<void> {
@@ -24,19 +25,9 @@ export async function startControlPlane(): Promise<void> {
     '--log-level=warn',
   ]);
   await startApiServer();
-  await Promise.all([
-    startController('kube-controller-manager', 'controller-manager', [
-      `--service-account-private-key-file=${pkiFile('service-accounts.key')}`,
-      `--root-ca-file=${pkiFile('ca.crt')}`,
-      `--cluster-signing-cert-file=${pkiFile('ca.crt')}`,
-      `--cluster-signing-key-file=${pkiFile('ca.key')}`,
-      '--use-service-account-credentials=true',
-    ]),
-    startController('kube-scheduler', 'scheduler', []),
-  ]);
 }
 
-/** Returns when it answers. */
+/** Returns when it answers, with the controllers started. */
 export async function startApiServer(): Promise<void> {
   await startService(room, 'kube-apiserver', [
     binary('kube-apiserver'),
@@ -60,11 +51,25 @@ export async function startApiServer(): Promise<void> {
     `--service-account-signing-key-file=${pkiFile('service-accounts.key')}`,
   ]);
   await untilServed(room, 'kube-apiserver', isReady);
+  await Promise.all([
+    startController('kube-controller-manager', 'controller-manager', [
+      `--service-account-private-key-file=${pkiFile('service-accounts.key')}`,
+      `--root-ca-file=${pkiFile('ca.crt')}`,
+      `--cluster-signing-cert-file=${pkiFile('ca.crt')}`,
+      `--cluster-signing-key-file=${pkiFile('ca.key')}`,
+      '--use-service-account-credentials=true',
+    ]),
+    startController('kube-scheduler', 'scheduler', []),
+  ]);
 }
 
-/** As a crash does: it would wait for its watchers, and there are always some. */
-export function stopApiServer(): Promise<void> {
-  return stopService(room, 'kube-apiserver', 'KILL');
+/**
+ * As a crash does: it would wait for its watchers, and there are always some. The controllers end with it, as they do
+ * where they have a lease of it to lose.
+ */
+export async function stopApiServer(): Promise<void> {
+  await stopService(room, 'kube-apiserver', 'KILL');
+  await Promise.all(controllers.map((name) => stopService(room, name)));
 }
 
 function startController(program: string, user: string, flags: readonly string[]): Promise<void> {

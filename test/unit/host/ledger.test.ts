@@ -6,11 +6,12 @@ import { type Ledger, readLedger, removeLedger, stateDirectory, writeLedger } fr
 import { emptyHost } from '../support/directories.ts';
 
 const path = `${stateDirectory}/default.json`;
+const nameIn = (instance: string): string => `node-ca-trust-${instance}-0123456789abcdef.crt`;
 const ledger: Ledger = {
   version: 1,
   store: 'debian',
-  files: [{ name: 'a.crt', fingerprint: 'f'.repeat(64) }],
-  announced: ['a.crt'],
+  files: [{ name: nameIn('default'), fingerprint: 'f'.repeat(64) }],
+  announced: [nameIn('default')],
   made: [],
 };
 
@@ -47,6 +48,9 @@ describe('readLedger', () => {
     ['a list', '[]'],
     ['zeros, as a crash leaves them', '\0'.repeat(200)],
     ['another version', JSON.stringify({ ...ledger, version: 2 })],
+    ['a path for a name', JSON.stringify({ ...ledger, files: [{ name: '../../../etc/passwd', fingerprint: 'f' }] })],
+    ["another's file", JSON.stringify({ ...ledger, announced: ['custom-ca.crt'] })],
+    ["another instance's file", JSON.stringify({ ...ledger, announced: [nameIn('other')] })],
     ['a field of another kind', JSON.stringify({ ...ledger, files: [{ name: 1 }] })],
     ['a field too few', JSON.stringify({ ...ledger, announced: undefined })],
   ])('counts as lost when it holds %s', (_, text) => {
