@@ -101,7 +101,9 @@ async function change(scene: Scene, lock: Lock, { ledger, plan }: Survey): Promi
   const proof = prove(store, plan, store.observe(plan.wanted));
   const proven = proof.hostReasons.length === 0;
   const record = recorded(intent, plan, made, proven);
-  if (plan.forget && proven) removeLedger(host, settings.instance, record);
+  // Only what an anchor directory can need was ever made, whatever the ledger says.
+  const above = record.made.filter((directory) => `${store.anchorDirectory}/`.startsWith(`${directory}/`));
+  if (plan.forget && proven) removeLedger(host, settings.instance, { ...record, made: above });
   else writeLedger(host, settings.instance, record);
   return { proof, notes };
 }

@@ -1,6 +1,7 @@
 /**
  * What a command was asked to do, validated: made once by cli.ts, trusted everywhere after.
  */
+import type { NodeLabel } from '../sources/node-label.ts';
 
 export type OutputFormat = 'table' | 'json';
 
@@ -40,12 +41,7 @@ export interface RunConfig extends HostConfig, BundleConfig {
   /** The Node to read at the end; without a name nothing is removed then. */
   readonly nodeName?: string;
   /** A node is enabled while it bears one of them. */
-  readonly nodeLabel: readonly Label[];
-}
-
-export interface Label {
-  readonly key: string;
-  readonly value: string;
+  readonly nodeLabel: readonly NodeLabel[];
 }
 
 /** Where a command reads and writes, passed in so that a test can see it. */

@@ -2,7 +2,7 @@
  * The values of options: text to what it means, or what was expected.
  */
 import { InvalidArgumentError } from 'commander';
-import type { Label } from './config.ts';
+import type { NodeLabel } from '../sources/node-label.ts';
 
 const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 /** Longer waits than this are cut to nothing by setTimeout(). */
@@ -58,7 +58,7 @@ export function parseNodeName(text: string): string {
 }
 
 /** KEY=VALUE, as kubectl label takes it; repeated ones add up. */
-export function collectLabels(text: string, before: readonly Label[] | undefined): readonly Label[] {
+export function collectLabels(text: string, before: readonly NodeLabel[] | undefined): readonly NodeLabel[] {
   const match = /^((?:[a-z0-9.-]+\/)?[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?)=([\w.-]*)$/.exec(text);
   const [, key, , value] = match ?? [];
   if (key === undefined || value === undefined) throw new InvalidArgumentError('KEY=VALUE, as kubectl label takes it.');

@@ -218,6 +218,15 @@ describe.skipIf(process.getuid?.() !== 0)('a pass', () => {
     expect([...before.keys()].filter((path) => !host.snapshot().has(path))).toEqual([]);
   });
 
+  it('leaves an empty directory alone that the ledger names and nobody made for it', async () => {
+    const host = littleHost();
+    await passOn(host.root, bundle(north));
+    fs.mkdirSync(host.path('/srv/empty'), { recursive: true });
+    put(host, ledgerPath, JSON.stringify({ ...ledgerOf(host), made: ['/srv/empty'] }));
+    await passOn(host.root, [], removeAll);
+    expect(fs.existsSync(host.path('/srv/empty'))).toBe(true);
+  });
+
   it.each(['lost', 'broken'])('leaves nothing behind when all is removed with a ledger that is %s', async (how) => {
     const host = littleHost();
     await passOn(host.root, bundle(north));
