@@ -17,8 +17,16 @@ export interface Entry {
   readonly identity: string;
   /** Milliseconds since the epoch. */
   readonly modified: number;
+  /** Permission bits, and whose it is. */
+  readonly rights: Rights;
   /** Changes whenever the file is another one or was written: inode, size, modification and change time. */
   readonly version: string;
+}
+
+export interface Rights {
+  readonly mode: number;
+  readonly user: number;
+  readonly group: number;
 }
 
 export interface Host {
@@ -42,6 +50,8 @@ export interface Host {
   write(path: string, content: string | Buffer, options?: WriteOptions): void;
   /** Moves a file over another in one step, content on the disk first. */
   publish(from: string, to: string): void;
+  /** Makes a symbolic link, or lets the one that is there point elsewhere, in one step. */
+  makeLink(path: string, target: string): void;
   /** Removes a file or link; false when it was not there. */
   remove(path: string): boolean;
   /**
@@ -61,7 +71,10 @@ export interface Host {
 export interface WriteOptions {
   /** Wait until the content is on the disk before it takes its place. Not needed where content proves itself. */
   readonly durable?: boolean;
-  readonly mode?: number;
+  /** Root's own, readable by all, unless told otherwise. */
+  readonly rights?: Rights;
+  /** What the temporary file's name begins with, so that it is known as ours; the target's name unless told otherwise. */
+  readonly temporaryName?: string;
 }
 
 /** Larger than any bundle of certificates; what is larger is not read. */
@@ -99,6 +112,7 @@ function entryOf(stats: fs.BigIntStats): Entry {
     inode: stats.ino,
     identity: [stats.dev, stats.ino, stats.birthtimeNs].join(':'),
     modified: Number(stats.mtimeMs),
+    rights: { mode: Number(stats.mode) & 0o7777, user: Number(stats.uid), group: Number(stats.gid) },
     version: [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(':'),
   };
 }
@@ -125,22 +139,40 @@ function syncPath(path: string): void {
   }
 }
 
+/** A name that no reader of the directory takes for a certificate. */
+function temporaryBeside(path: string, name = posix.basename(path)): string {
+  return posix.join(posix.dirname(path), `.${name}.${randomBytes(4).toString('hex')}.tmp`);
+}
+
+/** The link under another name first: a reader finds the old one or the new one, never none. */
+function linkWhole(path: string, target: string): void {
+  const temporary = temporaryBeside(path);
+  fs.symlinkSync(target, temporary);
+  try {
+    fs.renameSync(temporary, path);
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
 /**
  * Writes a file whole.
  *
- * 1. a new file beside the target, under a name that no reader of the directory takes for a certificate
- * 2. the content, and its mode whatever the umask
+ * 1. a new file beside the target
+ * 2. the content, and its rights whatever the umask
  * 3. the content onto the disk, when asked for
  * 4. over the target in one step
  * When a step fails the new file is removed, and the target is as it was.
  */
 function writeWhole(path: string, content: string | Buffer, options: WriteOptions): void {
-  const temporary = posix.join(posix.dirname(path), `.${posix.basename(path)}.${randomBytes(4).toString('hex')}.tmp`);
+  const temporary = temporaryBeside(path, options.temporaryName);
   try {
     const descriptor = fs.openSync(temporary, 'wx', 0o600); // (1)
     try {
       fs.writeFileSync(descriptor, content); // (2)
-      fs.fchmodSync(descriptor, options.mode ?? 0o644);
+      fs.fchmodSync(descriptor, options.rights?.mode ?? 0o644);
+      if (options.rights !== undefined) fs.fchownSync(descriptor, options.rights.user, options.rights.group);
       if (options.durable === true) fs.fsyncSync(descriptor); // (3)
     } finally {
       fs.closeSync(descriptor);
@@ -177,7 +209,7 @@ function reading(
   };
 }
 
-function writingFiles(resolve: Resolve): Pick<Host, 'write' | 'publish' | 'remove'> {
+function writingFiles(resolve: Resolve): Pick<Host, 'write' | 'publish' | 'makeLink' | 'remove'> {
   const at = (path: string): string => resolve(path, false);
   return {
     write: (path, content, options = {}) => {
@@ -190,6 +222,11 @@ function writingFiles(resolve: Resolve): Pick<Host, 'write' | 'publish' | 'remov
         syncPath(at(from));
         fs.renameSync(at(from), at(to));
         syncPath(posix.dirname(at(to)));
+      });
+    },
+    makeLink: (path, target) => {
+      orProblem(`cannot make the link ${path} on the host`, () => {
+        linkWhole(at(path), target);
       });
     },
     remove: (path) =>

@@ -162,6 +162,24 @@ describe('an entry', () => {
   });
 });
 
+describe('makeLink', () => {
+  it('makes a link, and lets it point elsewhere, with nothing left beside it', () => {
+    const host = emptyHost();
+    host.makeLink('/etc/link', '/usr/one');
+    host.makeLink('/etc/link', '/usr/two');
+    expect([host.link('/etc/link'), host.list('/etc')]).toEqual(['/usr/two', ['link']]);
+  });
+
+  it('leaves nothing behind when it fails', () => {
+    const host = emptyHost();
+    fs.mkdirSync(join(host.root, 'etc/link'));
+    expect(() => {
+      host.makeLink('/etc/link', '/usr/one');
+    }).toThrow(/cannot make the link \/etc\/link on the host/);
+    expect(host.list('/etc')).toEqual(['link']);
+  });
+});
+
 describe('write', () => {
   it('puts a whole file in place of another, readable by all whatever the umask', () => {
     strictUmask();
@@ -173,10 +191,11 @@ describe('write', () => {
     expect(host.list('/etc')).toEqual(['file']);
   });
 
-  it('gives the mode that was asked for', () => {
+  it('gives the rights that were asked for', () => {
     const host = emptyHost();
-    host.write('/etc/file', 'x', { mode: 0o600 });
-    expect(fs.statSync(join(host.root, 'etc/file')).mode & 0o777).toBe(0o600);
+    const [user, group] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
+    host.write('/etc/file', 'x', { rights: { mode: 0o600, user, group } });
+    expect(host.entry('/etc/file')?.rights).toEqual({ mode: 0o600, user, group });
   });
 
   it('lets a reader of the old file read it to its end', () => {
