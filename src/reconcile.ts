@@ -4,6 +4,7 @@
  */
 import { readBundle } from './bundle/bundle.ts';
 import type { Bundle, BundleRules, Reading } from './bundle/types.ts';
+import type { Clock } from './host/clock.ts';
 import { type Host, openHost } from './host/host.ts';
 import { type Ledger, readLedger, removeLedger, writeLedger } from './host/ledger.ts';
 import { type Lock, lockDirectory } from './host/lock.ts';
@@ -12,7 +13,7 @@ import { type Plan, type Policy, decide, isIdle } from './plan.ts';
 import { type Proof, bundleReasons, prove } from './proof.ts';
 import type { Report } from './report/report.ts';
 import { openStore } from './stores/detect.ts';
-import type { Clock, StoreState, TrustStore, WatchedDirectory } from './stores/store.ts';
+import type { StoreState, TrustStore, WatchedDirectory } from './stores/store.ts';
 
 export interface PassSettings {
   readonly hostRoot: string;

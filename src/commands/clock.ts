@@ -2,7 +2,7 @@
  * The machine's own time, as commands take it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Clock } from '../stores/store.ts';
+import type { Clock } from '../host/clock.ts';
 
 /** A clock whose waits can be cut short: they then end in an AbortError. */
 export interface Alarm extends Clock {

@@ -2,9 +2,9 @@
  * Where a Debian-family host keeps what its update-ca-certificates(8) reads and writes.
  */
 import { posix } from 'node:path';
+import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
 import type { CertificateFiles } from './certificate-files.ts';
-import type { Clock } from './store.ts';
 
 export const debian = {
   anchors: '/usr/local/share/ca-certificates',

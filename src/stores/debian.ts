@@ -4,6 +4,7 @@
  * exits 0 whatever happens; debian-refresh.ts holds what follows from that.
  */
 import type { Anchor } from '../bundle/types.ts';
+import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
 import { workDirectory } from '../host/ledger.ts';
 import { type CertificateFile, openCertificateFiles } from './certificate-files.ts';
@@ -17,7 +18,7 @@ import {
 } from './debian-layout.ts';
 import { changeDebian } from './debian-refresh.ts';
 import { unlinkedAnchors } from './hash-links.ts';
-import { type Clock, type OwnFile, type StoreState, type TrustStore, prefixIn, stemOf } from './store.ts';
+import { type OwnFile, type StoreState, type TrustStore, prefixIn, stemOf } from './store.ts';
 
 /** A file directly in the anchor directory that bears this instance's name; undefined for any other. */
 function ownFileAt(instance: string, path: string, file: CertificateFile | undefined): OwnFile | undefined {

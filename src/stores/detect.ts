@@ -1,10 +1,11 @@
 /**
  * Which trust store a host has, from its os-release (os-release(5)) and from which tool is there.
  */
+import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
 import { Problem } from '../host/problem.ts';
 import { openDebianStore } from './debian.ts';
-import type { Clock, TrustStore } from './store.ts';
+import type { TrustStore } from './store.ts';
 
 /** Systems that are known, and why this program cannot serve them. */
 const unsupported: Readonly<Record<string, string>> = {

@@ -5,13 +5,6 @@
 import type { Anchor } from '../bundle/types.ts';
 import type { Lock } from '../host/lock.ts';
 
-/** Time, passed in so that a test can hold it. */
-export interface Clock {
-  /** Milliseconds since the epoch. */
-  now(): number;
-  sleep(ms: number): Promise<void>;
-}
-
 /** A file in the anchor directory that bears this instance's name. */
 export interface OwnFile {
   readonly name: string;

@@ -1,10 +1,10 @@
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { Clock } from '../../../src/host/clock.ts';
 import type { Host } from '../../../src/host/host.ts';
 import { Problem } from '../../../src/host/problem.ts';
 import { openStore } from '../../../src/stores/detect.ts';
-import type { Clock } from '../../../src/stores/store.ts';
 import { emptyHost } from '../support/directories.ts';
 
 const clock: Clock = { now: () => 0, sleep: () => Promise.resolve() };
