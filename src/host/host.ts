@@ -86,7 +86,8 @@ function ifThere<T>(what: string, action: () => T): T | undefined {
     return action();
   } catch (error) {
     const code = errnoOf(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    // ESRCH: a process whose file in /proc was open already when it ended.
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ESRCH') return undefined;
     throw problemOf(what, error);
   }
 }

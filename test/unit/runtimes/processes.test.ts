@@ -1,0 +1,139 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openHost } from '../../../src/host/host.ts';
+import { findProcesses, isRunning, moment } from '../../../src/runtimes/processes.ts';
+import { emptyHost } from '../support/directories.ts';
+import { type FakeProcess, putProcess } from './proc-tree.ts';
+
+const comms = new Set(['containerd', 'dockerd']);
+
+function hostWith(...processes: readonly FakeProcess[]) {
+  const host = emptyHost();
+  mkdirSync(join(host.root, 'proc'));
+  for (const process of processes) putProcess(host.root, process);
+  return host;
+}
+
+function unitOf(groups: string): string | undefined {
+  const [found] = findProcesses(hostWith({ pid: 7, comm: 'containerd', groups }), comms);
+  return found?.unit;
+}
+
+describe('the processes of the node', () => {
+  it('are found by name, with their arguments, start and unit', () => {
+    const host = hostWith(
+      { pid: 1, comm: 'systemd', groups: '0::/init.scope\n' },
+      {
+        pid: 812,
+        comm: 'containerd',
+        argv: ['/usr/bin/containerd', '--config', '/etc/containerd/my config.toml', ''],
+        ticks: 123_456,
+        groups: '0::/system.slice/containerd.service\n',
+      },
+      { pid: 900, comm: 'containerd-shim', groups: '0::/system.slice/containerd.service\n' },
+      { pid: 1200, comm: 'dockerd', ticks: 2_000, groups: '0::/\n' },
+    );
+    expect(findProcesses(host, comms)).toEqual([
+      { pid: 1200, comm: 'dockerd', argv: ['dockerd'], started: 20, unit: undefined },
+      {
+        pid: 812,
+        comm: 'containerd',
+        argv: ['/usr/bin/containerd', '--config', '/etc/containerd/my config.toml', ''],
+        started: 1234.56,
+        unit: 'containerd.service',
+      },
+    ]);
+  });
+
+  it('may have a name with blanks and brackets', () => {
+    const host = hostWith({ pid: 5, comm: 'a) S 1 (b', ticks: 4_200 });
+    expect(findProcesses(host, new Set(['a) S 1 (b']))).toMatchObject([{ pid: 5, started: 42 }]);
+  });
+
+  it('do not include those of a nested container, whatever their names', () => {
+    const host = hostWith({ pid: 30, comm: 'containerd', numbers: [30, 1] }, { pid: 31, comm: 'containerd' });
+    expect(findProcesses(host, comms).map(({ pid }) => pid)).toEqual([31]);
+  });
+
+  it.each(['comm', 'cmdline', 'stat', 'status', 'cgroup'])('leave out one that ends before its %s is read', (file) => {
+    const host = hostWith({ pid: 30, comm: 'containerd' }, { pid: 31, comm: 'containerd' });
+    rmSync(join(host.root, 'proc/30', file));
+    expect(findProcesses(host, comms).map(({ pid }) => pid)).toEqual([31]);
+  });
+
+  it('leave out one that has ended and is not yet buried', () => {
+    expect(findProcesses(hostWith({ pid: 30, comm: 'containerd', argv: [] }), comms)).toEqual([]);
+  });
+
+  it('are none where there is no /proc', () => {
+    expect(findProcesses(emptyHost(), comms)).toEqual([]);
+  });
+
+  it('are read from the real /proc', () => {
+    const name = readFileSync('/proc/self/comm', 'utf8').trimEnd();
+    const found = findProcesses(openHost('/'), new Set([name]));
+    const self = found.find(({ pid }) => pid === process.pid);
+    // Node.js counts its own time from a little after the process's start.
+    expect(self?.started).toBeGreaterThan(0);
+    expect(self?.started).toBeLessThan(moment(openHost('/')).seconds - process.uptime() + 0.02);
+  });
+});
+
+describe('the unit of a process', () => {
+  it.each([
+    ['version 2', '0::/system.slice/containerd.service\n', 'containerd.service'],
+    ['version 2, divided below the unit', '0::/system.slice/k3s.service/runtime\n', 'k3s.service'],
+    ['another control group namespace', '0::/../../../system.slice/crio.service\n', 'crio.service'],
+    [
+      'an instance in a slice of its own',
+      '0::/system.slice/system-docker.slice/docker@b.service\n',
+      'docker@b.service',
+    ],
+    [
+      'version 1',
+      '9:name=systemd:/system.slice/docker.service\n8:pids:/system.slice/docker.service\n',
+      'docker.service',
+    ],
+    ['both versions', '1:name=systemd:/system.slice/crio.service\n0::/system.slice/crio.service\n', 'crio.service'],
+    ['version 2 beside a foreign version 1', '1:name=systemd:/\n0::/system.slice/crio.service\n', 'crio.service'],
+  ])('is its own: %s', (_, groups, unit) => {
+    expect(unitOf(groups)).toBe(unit);
+  });
+
+  it.each([
+    ['no service manager', '0::/\n'],
+    ['a session', '0::/user.slice/user-0.slice/session-3.scope\n'],
+    ['a pod', '0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-abc.scope/system.slice/containerd.service\n'],
+    ['a pod below the runtime', '0::/system.slice/containerd.service/kubepods-pod1.slice:cri-containerd:abc\n'],
+    ['a pod seen from another', '0::/../../kubepods-besteffort.slice/x/containerd.service\n'],
+    ['a container', '0::/system.slice/docker-abc.scope/system.slice/containerd.service\n'],
+    ["a user's own manager", '0::/user.slice/user-1000.slice/user@1000.service/app.slice/docker.service\n'],
+    ['a controller alone', '4:memory:/system.slice/containerd.service\n1:name=systemd:/\n'],
+  ])('is none: %s', (_, groups) => {
+    expect(unitOf(groups)).toBeUndefined();
+  });
+});
+
+describe('whether a process still runs', () => {
+  it('goes by its start, since another may have its number', () => {
+    const host = hostWith({ pid: 9, comm: 'containerd', ticks: 1_234 });
+    expect(isRunning(host, { pid: 9, started: 12.34 })).toBe(true);
+    expect(isRunning(host, { pid: 9, started: 11 })).toBe(false);
+    expect(isRunning(host, { pid: 10, started: 12.34 })).toBe(false);
+  });
+});
+
+describe('a moment', () => {
+  it('is the boot and the seconds since', () => {
+    const host = hostWith();
+    mkdirSync(join(host.root, 'proc/sys/kernel/random'), { recursive: true });
+    writeFileSync(join(host.root, 'proc/sys/kernel/random/boot_id'), 'e36cd8ca-0f4e-4a83-bd5c-0f7bd4d0e35f\n');
+    writeFileSync(join(host.root, 'proc/uptime'), '4242.17 8000.01\n');
+    expect(moment(host)).toEqual({ boot: 'e36cd8ca-0f4e-4a83-bd5c-0f7bd4d0e35f', seconds: 4242.17 });
+  });
+
+  it('is not to be had without /proc, which is said with what to do', () => {
+    expect(() => moment(hostWith())).toThrow(/^no \/proc on the host: mount the whole of the host's \/ at /);
+  });
+});
