@@ -9,6 +9,7 @@ import tseslint from 'typescript-eslint';
 const floors = [
   ['commands'],
   ['reconcile.ts'],
+  ['change.ts', 'pulls.ts'],
   ['proof.ts'],
   ['plan.ts'],
   ['sources', 'stores', 'runtimes', 'report'],

@@ -9,6 +9,8 @@ import { type Environment, environmentPrefix, strayVariables, takeEnvironment } 
 import {
   collect,
   collectLabels,
+  collectProbes,
+  collectRegistries,
   parseCount,
   parseDirectory,
   parseDuration,
@@ -40,6 +42,19 @@ const strictOption = (): Option => new Option('--strict', 'any error in the bund
 const host = (): readonly Option[] => [
   new Option('--host-root <directory>', "where the host's root is mounted").argParser(parseDirectory).default('/host'),
   new Option('--instance <name>', 'keeps two agents on one node apart').argParser(parseInstance).default('default'),
+];
+
+const pulls = (): readonly Option[] => [
+  new Option('--runtime-refresh <way>', "how the container runtimes' pulls come to trust the store")
+    .choices(['auto', 'certs.d', 'restart', 'off'])
+    .default('auto'),
+  new Option(
+    '--registry <name>',
+    'HOST[:PORT] that dockerd and CRI-O pull from: they have no directory for all registries; repeatable',
+  ).argParser(collectRegistries),
+  new Option('--probe <address>', "HOST:PORT to verify against the host's store after a change; repeatable").argParser(
+    collectProbes,
+  ),
 ];
 
 const outputOption = (): Option =>
@@ -111,7 +126,7 @@ function define(program: Command, name: string, description: string, options: re
 type Choose = (task: Task) => void;
 
 function defineRun(program: Command, stop: AbortSignal, choose: Choose): void {
-  const options = [bundleOption(), ...host(), ...rules(), strictOption(), ...daemon()];
+  const options = [bundleOption(), ...host(), ...rules(), strictOption(), ...pulls(), ...daemon()];
   define(program, 'run', 'the daemon: a pass on every change, until SIGTERM', options).action(
     (chosen: Omit<Asked, 'resyncMs'> & { readonly resync: number }) => {
       choose(runTask({ ...chosen, resyncMs: chosen.resync }, stop));
@@ -120,7 +135,7 @@ function defineRun(program: Command, stop: AbortSignal, choose: Choose): void {
 }
 
 function defineApply(program: Command, choose: Choose): void {
-  const options = [bundleOption(), ...host(), ...rules(), strictOption(), dryRunOption(), outputOption()];
+  const options = [bundleOption(), ...host(), ...rules(), strictOption(), ...pulls(), dryRunOption(), outputOption()];
   define(program, 'apply', 'one pass; exit 0 when the host is proven to trust the bundle, 1 when not', options).action(
     (chosen: ApplyConfig) => {
       choose(applyTask(chosen));

@@ -4,16 +4,20 @@
  */
 import { readBundle } from './bundle/bundle.ts';
 import type { Bundle, BundleRules, Reading } from './bundle/types.ts';
+import { type Outcome, type StoreScene, account, changeUntilProven, survey } from './change.ts';
 import type { Clock } from './host/clock.ts';
-import { type Host, openHost } from './host/host.ts';
-import { type Ledger, readLedger, removeLedger, writeLedger } from './host/ledger.ts';
+import { openHost } from './host/host.ts';
+import { readMoment } from './host/moment.ts';
 import { type Lock, lockDirectory } from './host/lock.ts';
 import { explain } from './host/problem.ts';
-import { type Plan, type Policy, decide, isIdle } from './plan.ts';
-import { type Proof, bundleReasons, prove } from './proof.ts';
-import type { Report } from './report/report.ts';
+import { type Policy, isIdle } from './plan.ts';
+import { bundleReasons, prove } from './proof.ts';
+import { type Changes, type Failures, type Pace, type Pulls, noFailures, tellPulls } from './pulls.ts';
+import { type Report, hasChanged } from './report/report.ts';
+import { type RuntimeRefresh, type Runtimes, type RuntimesState, openRuntimes } from './runtimes/runtimes.ts';
 import { openStore } from './stores/detect.ts';
-import type { StoreState, TrustStore, WatchedDirectory } from './stores/store.ts';
+import { type Address, type Probe, probeAll } from './stores/probe.ts';
+import type { TrustStore, WatchedDirectory } from './stores/store.ts';
 
 export interface PassSettings {
   readonly hostRoot: string;
@@ -24,158 +28,95 @@ export interface PassSettings {
   readonly dryRun: boolean;
   /** How long to wait for another pass on the same host. */
   readonly lockWaitMs: number;
+  /** How pulls of the host's container runtimes come to trust the store, and of which registries by name. */
+  readonly refresh: RuntimeRefresh;
+  readonly registries: readonly string[];
+  /** Servers to verify after a change. */
+  readonly probes: readonly Address[];
+  /** In a daemon: how much later than others this one restarts a runtime. A command that a person waits for does it now. */
+  readonly jitterMs?: number;
+}
+
+export interface PassMade {
+  readonly report: Report;
+  readonly bundle: Bundle;
+  /** In so many milliseconds another pass has something to do: a restart that has to wait. */
+  readonly dueMs?: number | undefined;
 }
 
 export interface Reconciler {
   /** Makes one pass. Never throws: what goes wrong is a reason in the report. Not to be called while one is under way. */
-  pass(): Promise<{ readonly report: Report; readonly bundle: Bundle }>;
+  pass(): Promise<PassMade>;
   /** Directories in which a change can mean drift, as this process sees them; none before a pass has found the store. */
   watched(): readonly WatchedDirectory[];
 }
 
-/** Other writers of the store can undo a change while it is proven; so often it is made again within one pass. */
-const maxRounds = 4;
-
-interface Scene {
-  readonly host: Host;
-  readonly store: TrustStore;
+interface Scene extends StoreScene {
+  readonly runtimes: Runtimes;
   readonly settings: PassSettings;
-  readonly bundle: Bundle;
+  readonly pace: Pace;
 }
 
-/** What a pass has to tell of the host. */
-interface Outcome {
-  readonly plan: Plan;
-  readonly proof: Proof;
-  readonly added: readonly string[];
-  readonly repaired: readonly string[];
-  readonly removed: readonly string[];
-  readonly refreshed: readonly string[];
-  readonly notes: readonly string[];
+/** What there is to tell of the runtimes, before and after this pass. */
+function pullsOf(
+  scene: Scene,
+  before: RuntimesState,
+  after: RuntimesState,
+  changes: Changes,
+  failures: Failures,
+): Pulls {
+  const { host, settings, pace } = scene;
+  return tellPulls(host, { before, after, failures, changes, refresh: settings.refresh, pace });
 }
 
-interface Survey {
-  readonly state: StoreState;
-  readonly plan: Plan;
-  readonly ledger: Ledger;
+/** Makes the restart that is due, if one is, and looks again. */
+async function restartDue(scene: Scene, pulls: Pulls, tellAgain: () => Promise<Pulls>): Promise<Pulls> {
+  if (pulls.restart === undefined) return pulls;
+  const { runtime, unit, now } = pulls.restart;
+  const failure = await scene.runtimes.restart(runtime, unit, now);
+  const after = await tellAgain();
+  return failure === undefined ? after : { ...after, reasons: [failure, ...after.reasons] };
 }
 
-/** What is on the host and what follows from it. */
-function survey({ host, store, settings, bundle }: Scene): Survey {
-  const ledger = readLedger(host, settings.instance, store.family);
-  const state = store.observe(settings.policy.removeAll ? [] : bundle.anchors);
-  const plan = decide({ bundle, ledger, state, policy: settings.policy, nameOf: (print) => store.nameOf(print) });
-  return { state, plan, ledger: ledger.ledger };
-}
-
-/** Every file that may be on the host while the change is under way, or whose removal is not proven before its end. */
-function intended(store: TrustStore, ledger: Ledger, { required, remove, heldBack }: Plan): Ledger {
-  const files = new Map(ledger.files.map(({ name, fingerprint }) => [name, fingerprint]));
-  for (const { name, fingerprint } of [...remove, ...heldBack]) files.set(name, fingerprint ?? files.get(name) ?? '');
-  for (const fingerprint of required) files.set(store.nameOf(fingerprint), fingerprint);
-  return { ...ledger, files: [...files].map(([name, fingerprint]) => ({ name, fingerprint })) };
-}
-
-/** The ledger after a change: what is there, and as long as the host is not proven, what may be. */
-function recorded(intent: Ledger, plan: Plan, made: readonly string[], proven: boolean): Ledger {
-  const kept = new Set([...plan.present, ...plan.heldBack.map(({ name }) => name)]);
-  const files = proven ? intent.files.filter(({ name }) => kept.has(name)) : intent.files;
-  return { ...intent, files, announced: [...plan.present], made: [...new Set([...intent.made, ...made])].sort() };
-}
-
-/** One change of the host, from the intent in the ledger to the proof. */
-async function change(scene: Scene, lock: Lock, { ledger, plan }: Survey): Promise<Pick<Outcome, 'proof' | 'notes'>> {
-  const { host, store, settings } = scene;
-  const intent = intended(store, ledger, plan);
-  writeLedger(host, settings.instance, intent);
-  const request = {
-    add: plan.add,
-    remove: plan.remove.map(({ name }) => name),
-    clean: plan.clean,
-    relink: plan.relink,
-    refresh: plan.refresh.length > 0,
-    required: new Set(plan.required),
-    announced: ledger.announced,
-    present: plan.present,
-  };
-  const { made, notes } = await store.change(request, lock);
-  const proof = prove(store, plan, store.observe(plan.wanted));
-  const proven = proof.hostReasons.length === 0;
-  const record = recorded(intent, plan, made, proven);
-  // Only what an anchor directory can need was ever made, whatever the ledger says.
-  const above = record.made.filter((directory) => `${store.anchorDirectory}/`.startsWith(`${directory}/`));
-  if (plan.forget && proven) removeLedger(host, settings.instance, { ...record, made: above });
-  else writeLedger(host, settings.instance, record);
-  return { proof, notes };
-}
-
-/** What the first look at the host says of this pass, for the report. */
-function account({ state, plan, ledger }: Survey, store: TrustStore): Pick<Outcome, 'added' | 'repaired' | 'removed'> {
-  const heard = new Set(ledger.announced);
-  const adding = new Set(plan.add);
-  const lacking = plan.wanted.filter(
-    (anchor) => adding.has(anchor) || !state.trusted.has(anchor.fingerprint) || state.unlinked.has(anchor.fingerprint),
-  );
-  const prints = lacking.map(({ fingerprint }) => fingerprint);
-  return {
-    added: prints.filter((fingerprint) => !heard.has(store.nameOf(fingerprint))),
-    repaired: prints.filter((fingerprint) => heard.has(store.nameOf(fingerprint))),
-    removed: plan.remove.map(({ fingerprint, name }) => fingerprint ?? name),
-  };
-}
-
-/** Changes the host until it is proven. What another writer undoes meanwhile is done again. */
-async function changeUntilProven(scene: Scene, lock: Lock): Promise<Outcome> {
-  const first = survey(scene);
-  const refreshed = new Set<string>();
-  const notes = new Set<string>();
-  for (let round = 1, seen = first; ; round += 1, seen = survey(scene)) {
-    const { plan, state } = seen;
-    for (const reason of plan.refresh) refreshed.add(reason);
-    const idle = isIdle(plan);
-    const done = idle ? { proof: prove(scene.store, plan, state), notes: [] } : await change(scene, lock, seen);
-    for (const note of done.notes) notes.add(note);
-    if (done.proof.hostReasons.length === 0 || idle || round === maxRounds) {
-      const told = account(first, scene.store);
-      return {
-        plan,
-        proof: done.proof,
-        ...told,
-        refreshed: [...refreshed],
-        notes: [...notes, ...plan.strangers, ...state.notes],
-      };
-    }
-  }
+/** The store and then the runtimes' directories; where something goes that they lead to, the other way round. */
+async function changeAll(scene: Scene, lock: Lock, needed: boolean): Promise<readonly [Outcome, Pulls]> {
+  const { runtimes } = scene;
+  const before = await runtimes.observe(needed);
+  const released = before.todo === 'release' ? runtimes.release(before) : noFailures;
+  const outcome = await changeUntilProven(scene, lock);
+  const isProven = outcome.proof.hostReasons.length === 0;
+  const failures = before.todo === 'keep' && isProven ? runtimes.keep(before) : released;
+  const tellNow = async (): Promise<Pulls> =>
+    pullsOf(scene, before, await runtimes.observe(needed), outcome.ledger, failures);
+  return [outcome, await restartDue(scene, await tellNow(), tellNow)];
 }
 
 /** Decides without the lock; only what has to be changed is decided again under it. */
-async function converge(scene: Scene): Promise<Outcome> {
-  const { host, store, settings } = scene;
+async function converge(scene: Scene): Promise<readonly [Outcome, Pulls]> {
+  const { host, store, settings, runtimes } = scene;
   const seen = survey(scene);
-  const { plan, state } = seen;
-  if (isIdle(plan) || settings.dryRun) {
+  const { plan, state, ledger } = seen;
+  const needed = plan.present.length > 0;
+  const found = await runtimes.observe(needed);
+  const pulls = pullsOf(scene, found, found, ledger, noFailures);
+  if ((isIdle(plan) && found.todo === 'nothing' && pulls.restart === undefined) || settings.dryRun) {
     const proof = prove(store, { ...plan, remove: [] }, state);
-    return {
-      plan,
-      proof,
-      ...account(seen, store),
-      refreshed: plan.refresh,
-      notes: [...plan.strangers, ...state.notes],
-    };
+    const notes = [...plan.strangers, ...state.notes];
+    return [{ plan, proof, ledger, ...account(seen, store), refreshed: plan.refresh, notes }, pulls];
   }
   store.requireTools();
   const lock = await lockDirectory(host, store.lockDirectory, settings.lockWaitMs);
   try {
-    return await changeUntilProven(scene, lock);
+    return await changeAll(scene, lock, needed);
   } finally {
     lock.release();
   }
 }
 
-const nothingDone: Pick<
-  Report,
-  'added' | 'repaired' | 'removed' | 'heldBack' | 'stillTrusted' | 'refreshed' | 'notes'
-> = {
+/** What a pass itself tells. */
+type Told = Omit<Report, 'instance' | 'digest' | 'anchors' | 'findings' | 'dryRun' | 'milliseconds'>;
+
+const nothingDone: Omit<Told, 'converged' | 'reasons'> = {
   added: [],
   repaired: [],
   removed: [],
@@ -183,53 +124,91 @@ const nothingDone: Pick<
   stillTrusted: [],
   refreshed: [],
   notes: [],
+  runtimes: [],
+  edits: [],
+  probes: [],
 };
 
-type Basis = Pick<Report, 'instance' | 'digest' | 'anchors' | 'findings' | 'dryRun'>;
-
-function reportOf(basis: Basis, scene: Scene, outcome: Outcome): Omit<Report, 'milliseconds'> {
-  const { plan, proof, ...told } = outcome;
-  const ofBundle = scene.settings.policy.removeAll ? [] : bundleReasons(scene.bundle, plan.heldBack.length);
-  const reasons = [...proof.hostReasons, ...ofBundle];
+function tell(
+  { bundle, store, policy }: Scene,
+  { plan, proof, added, repaired, removed, refreshed, notes }: Outcome,
+  pulls: Pulls,
+): Omit<Told, 'probes'> {
+  const ofBundle = policy.removeAll ? [] : bundleReasons(bundle, plan.heldBack.length);
+  const reasons = [...proof.hostReasons, ...pulls.reasons, ...ofBundle];
   return {
-    ...basis,
-    ...told,
+    added,
+    repaired,
+    removed,
+    refreshed,
+    notes: [...notes, ...pulls.notes],
+    runtimes: pulls.runtimes,
+    edits: pulls.edits,
     converged: reasons.length === 0,
     heldBack: plan.heldBack.map(({ fingerprint, name }) => fingerprint ?? name),
     stillTrusted: proof.stillTrusted,
-    store: { family: scene.store.family, bundle: scene.store.bundle },
+    store: { family: store.family, bundle: store.bundle },
     reasons,
   };
 }
 
+/** What stays from one pass to the next: what the host's files held, so that an idle pass only looks at their versions. */
+interface Memory {
+  store?: TrustStore;
+  runtimes?: Runtimes;
+  /** When its first pass was, in seconds since the host's boot. */
+  started?: number | undefined;
+  watched: readonly WatchedDirectory[];
+  probes?: readonly Probe[];
+  dueMs?: number | undefined;
+}
+
+/** A daemon keeps its distance from its own start, and from the daemons of other nodes. */
+function paceOf({ jitterMs }: PassSettings, { started }: Memory): Pace {
+  return { agentStarted: jitterMs === undefined ? undefined : started, jitterMs: jitterMs ?? 0 };
+}
+
+/** A pass on a bundle. @throws Problem when the host cannot be examined or changed */
+async function passOn(settings: PassSettings, bundle: Bundle, memory: Memory, clock: Clock): Promise<Told> {
+  const { instance, policy } = settings;
+  const host = openHost(settings.hostRoot);
+  const store = (memory.store ??= openStore(host, instance, clock));
+  const runtimes = (memory.runtimes ??= openRuntimes(host, store.bundle, { ...settings, clock }));
+  memory.started ??= readMoment(host)?.seconds;
+  const locate = ({ path, concerns }: WatchedDirectory): WatchedDirectory => ({ path: host.locate(path), concerns });
+  memory.watched = store.watched.map(locate);
+  const scene: Scene = { host, store, runtimes, settings, instance, policy, bundle, pace: paceOf(settings, memory) };
+  const [outcome, pulls] = await converge(scene);
+  memory.watched = [...store.watched, ...pulls.watched].map(locate);
+  memory.dueMs = pulls.dueMs;
+  const told = tell(scene, outcome, pulls);
+  if (settings.probes.length > 0 && (memory.probes === undefined || hasChanged(told))) {
+    memory.probes = await probeAll(host, store.bundle, settings.probes);
+  }
+  return { ...told, probes: memory.probes ?? [] };
+}
+
 /**
- * Opens the reconciler of one host and instance. It remembers what the host's files held, so that a later pass with
- * nothing to do only looks at their versions.
+ * Opens the reconciler of one host and instance.
  * @param read the sources, read anew in each pass
  */
 export function openReconciler(settings: PassSettings, read: () => readonly Reading[], clock: Clock): Reconciler {
-  let store: TrustStore | undefined;
-  let watched: readonly WatchedDirectory[] = [];
+  const memory: Memory = { watched: [] };
   return {
-    watched: () => watched,
+    watched: () => memory.watched,
     async pass() {
       const started = clock.now();
       const bundle = readBundle(read(), { ...settings.rules, now: new Date(started) });
       const anchors = bundle.anchors.map(({ fingerprint }) => fingerprint);
       const { digest, findings } = bundle;
-      const basis: Basis = { instance: settings.instance, digest, anchors, findings, dryRun: settings.dryRun };
-      try {
-        const host = openHost(settings.hostRoot);
-        store ??= openStore(host, settings.instance, clock);
-        watched = store.watched.map(({ path, concerns }) => ({ path: host.locate(path), concerns }));
-        const scene: Scene = { host, store, settings, bundle };
-        const report = reportOf(basis, scene, await converge(scene));
-        return { report: { ...report, milliseconds: clock.now() - started }, bundle };
-      } catch (error) {
-        const reasons = [explain(error)];
-        const milliseconds = clock.now() - started;
-        return { report: { ...basis, ...nothingDone, converged: false, reasons, milliseconds }, bundle };
-      }
+      const basis = { instance: settings.instance, digest, anchors, findings, dryRun: settings.dryRun };
+      const told = await passOn(settings, bundle, memory, clock).catch((error: unknown) => ({
+        ...nothingDone,
+        converged: false,
+        reasons: [explain(error)],
+      }));
+      const report = { ...basis, ...told, milliseconds: clock.now() - started };
+      return { report, bundle, dueMs: memory.dueMs };
     },
   };
 }

@@ -11,6 +11,7 @@ import type { Report } from '../report/report.ts';
 import { readSource } from '../sources/directory.ts';
 import { systemClock } from './clock.ts';
 import { type ApplyConfig, type OutputStream, type RemoveConfig, type Streams, exitCodes } from './config.ts';
+import { removalOf, settingsOf } from './settings.ts';
 import { reportTable } from './tables.ts';
 
 /** Longer than any refresh takes; a person at a terminal is told what is waited for when it is over. */
@@ -63,15 +64,11 @@ export async function apply(config: ApplyConfig, streams: Streams): Promise<numb
   for (const path of config.bundle) {
     if (!existsSync(path)) throw new UsageProblem(`--bundle ${path}: no such file or directory`);
   }
-  const { hostRoot, instance, dryRun, strict } = config;
-  const settings = { hostRoot, instance, dryRun, lockWaitMs, rules: config, policy: { strict, removeAll: false } };
+  const settings = { ...settingsOf(config), dryRun: config.dryRun, lockWaitMs };
   return onePass(settings, () => config.bundle.map(readSource), config.output, streams);
 }
 
 /** @returns the exit code: 0 when the host is proven to trust nothing of this instance any more */
 export async function remove(config: RemoveConfig, streams: Streams): Promise<number> {
-  const { hostRoot, instance, dryRun } = config;
-  const rules = { allowLeaf: false, allowEmpty: true, maxCertificates: 1 };
-  const settings = { hostRoot, instance, dryRun, lockWaitMs, rules, policy: { strict: false, removeAll: true } };
-  return onePass(settings, () => [], config.output, streams);
+  return onePass({ ...removalOf(config), dryRun: config.dryRun, lockWaitMs }, () => [], config.output, streams);
 }

@@ -1,7 +1,9 @@
 /**
  * What a command was asked to do, validated: made once by cli.ts, trusted everywhere after.
  */
+import type { RuntimeRefresh } from '../runtimes/runtimes.ts';
 import type { NodeLabel } from '../sources/node-label.ts';
+import type { Address } from '../stores/probe.ts';
 
 export type OutputFormat = 'table' | 'json';
 
@@ -27,14 +29,20 @@ export interface RemoveConfig extends HostConfig {
   readonly output: OutputFormat;
 }
 
-export interface ApplyConfig extends RemoveConfig, BundleConfig {
+/** What it takes to make a host trust. */
+export interface TrustConfig extends HostConfig, BundleConfig {
   readonly bundle: readonly string[];
   readonly strict: boolean;
+  readonly runtimeRefresh: RuntimeRefresh;
+  /** Registries that get a directory of their own where a runtime has none for all. */
+  readonly registry?: readonly string[];
+  /** Servers that are asked, after a change, whether the host's store verifies them. */
+  readonly probe?: readonly Address[];
 }
 
-export interface RunConfig extends HostConfig, BundleConfig {
-  readonly bundle: readonly string[];
-  readonly strict: boolean;
+export interface ApplyConfig extends TrustConfig, RemoveConfig {}
+
+export interface RunConfig extends TrustConfig {
   readonly resyncMs: number;
   readonly listen: { readonly host: string; readonly port: number };
   readonly logLevel: string;

@@ -3,7 +3,7 @@
  */
 import { type Command, InvalidArgumentError, type Option } from 'commander';
 import { UsageProblem } from '../host/problem.ts';
-import { collect, collectLabels } from './values.ts';
+import { collect, collectLabels, collectProbes, collectRegistries } from './values.ts';
 
 export const environmentPrefix = 'NODE_CA_TRUST_';
 
@@ -25,17 +25,24 @@ function variableOf(option: Option): string {
   return environmentPrefix + option.name().replaceAll('-', '_').toUpperCase();
 }
 
-/** Options that may be given several times: their variable holds several values, with colons between. */
-const repeatable: ReadonlySet<unknown> = new Set([collect, collectLabels]);
+/** Options that may be given several times: their variable holds several values, with this between them. */
+const separators: ReadonlyMap<unknown, string> = new Map<unknown, string>([
+  [collect, ':'],
+  [collectLabels, ':'],
+  // Colons stand before their ports.
+  [collectProbes, ','],
+  [collectRegistries, ','],
+]);
 
-function values(text: string): readonly string[] {
-  return text === '' ? [text] : text.split(':').filter(Boolean);
+function values(text: string, separator: string): readonly string[] {
+  return text === '' ? [text] : text.split(separator).filter(Boolean);
 }
 
 function environmentValue(option: Option, text: string): unknown {
   const name = variableOf(option);
   if (option.isBoolean()) return parseBoolean(name, text);
-  const texts = repeatable.has(option.parseArg) ? values(text) : [text];
+  const separator = separators.get(option.parseArg);
+  const texts = separator === undefined ? [text] : values(text, separator);
   try {
     return texts.reduce<unknown>((value, part) => option.parseArg?.(part, value) ?? part, undefined);
   } catch (error) {

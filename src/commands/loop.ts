@@ -22,6 +22,8 @@ export interface Pacing {
 export interface PassEnd {
   readonly converged: boolean;
   readonly changed: boolean;
+  /** In so many milliseconds another pass has something to do. */
+  readonly dueMs?: number | undefined;
 }
 
 export interface Loop {
@@ -58,7 +60,7 @@ export function openLoop(pacing: Pacing, clock: Alarm, random: () => number): Lo
     const ms = pause(pacing, end, failures, random);
     if (end.converged && end.changed) recheckAt = now + ms;
     else if (recheckAt <= now) recheckAt = Number.POSITIVE_INFINITY;
-    await clock.sleep(Math.min(ms, recheckAt - now), asked.signal).catch(() => undefined);
+    await clock.sleep(Math.min(ms, recheckAt - now, end.dueMs ?? ms), asked.signal).catch(() => undefined);
     if (asked.signal.aborted && !stopping) await clock.sleep(pacing.foldMs);
   };
   const passes = async (pass: () => Promise<PassEnd>): Promise<void> => {

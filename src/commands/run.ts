@@ -5,8 +5,9 @@
 import { statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { type WatchTarget, openWatch } from '../host/watch.ts';
-import { type PassSettings, openReconciler } from '../reconcile.ts';
-import type { Report } from '../report/report.ts';
+import { openReconciler } from '../reconcile.ts';
+import { hasChanged } from '../report/report.ts';
+import { longestJitterMs } from '../runtimes/restart.ts';
 import { openHealth } from '../report/health.ts';
 import { type Logger, openLog, openPassLog } from '../report/log.ts';
 import { openScrape } from '../report/scrape.ts';
@@ -16,6 +17,7 @@ import { type ReadLabels, readEnabled, readLabels } from '../sources/node-label.
 import { type Alarm, systemClock } from './clock.ts';
 import { type RunConfig, type Streams, exitCodes } from './config.ts';
 import { type Loop, type Pacing, type PassEnd, openLoop } from './loop.ts';
+import { removalOf, settingsOf } from './settings.ts';
 
 /** What the daemon takes from outside itself, beside its streams; a test brings its own. */
 export interface Outside {
@@ -56,15 +58,6 @@ function bundleTargets(paths: readonly string[]): readonly WatchTarget[] {
   });
 }
 
-function hasChanged({ added, repaired, removed, refreshed }: Report): boolean {
-  return [added, repaired, removed, refreshed].some((list) => list.length > 0);
-}
-
-function settingsOf(config: RunConfig): PassSettings {
-  const { hostRoot, instance, strict } = config;
-  return { hostRoot, instance, dryRun: false, lockWaitMs, rules: config, policy: { strict, removeAll: false } };
-}
-
 /**
  * Gives back the memory that work took, once there is none: at rest a third of the heap is what the first pass left.
  * Needs Node's --expose-gc; without it nothing is lost but that.
@@ -90,8 +83,9 @@ interface Agent {
 }
 
 /** The pass as the loop calls it: made, told to everyone, and the watches moved to where they are needed now. */
-function openAgent({ config, log, clock }: Daemon, loop: Loop): Agent {
-  const reconciler = openReconciler(settingsOf(config), () => config.bundle.map(readSource), clock);
+function openAgent({ config, log, clock, random }: Daemon, loop: Loop): Agent {
+  const settings = { ...settingsOf(config), dryRun: false, lockWaitMs, jitterMs: random() * longestJitterMs };
+  const reconciler = openReconciler(settings, () => config.bundle.map(readSource), clock);
   const health = openHealth();
   const scrape = openScrape();
   const logPass = openPassLog(log);
@@ -112,7 +106,7 @@ function openAgent({ config, log, clock }: Daemon, loop: Loop): Agent {
     },
     pass: async () => {
       health.begin(clock.now());
-      const { report, bundle } = await reconciler.pass();
+      const { report, bundle, dueMs } = await reconciler.pass();
       const result = { ...report, anchors: bundle.anchors };
       for (const told of [health.end, scrape.record, logPass]) told(result);
       // What changed before the watches stood is found by a pass after they do.
@@ -120,7 +114,7 @@ function openAgent({ config, log, clock }: Daemon, loop: Loop): Agent {
       if (await watch.follow(targets)) loop.trigger();
       const changed = hasChanged(report);
       tidy(changed);
-      return { converged: report.converged, changed };
+      return { converged: report.converged, changed, dueMs };
     },
     close: () => watch.close(),
   };
@@ -128,8 +122,7 @@ function openAgent({ config, log, clock }: Daemon, loop: Loop): Agent {
 
 /** Takes everything of this instance off the host, as often as it takes within the time there is. */
 async function removeAll({ config, log, clock, pacing }: Daemon): Promise<number> {
-  const settings = { ...settingsOf(config), policy: { strict: false, removeAll: true } };
-  const reconciler = openReconciler(settings, () => [], clock);
+  const reconciler = openReconciler({ ...removalOf(config), dryRun: false, lockWaitMs }, () => [], clock);
   const end = clock.now() + leaveMs;
   for (;;) {
     const { removed, converged, reasons, stillTrusted, milliseconds } = (await reconciler.pass()).report;

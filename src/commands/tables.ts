@@ -5,7 +5,7 @@ import { styleText } from 'node:util';
 import Table from 'cli-table3';
 import { printable } from '../bundle/text.ts';
 import type { Anchor, Bundle, Finding } from '../bundle/types.ts';
-import type { Report } from '../report/report.ts';
+import type { Report, RuntimeState } from '../report/report.ts';
 import type { OutputStream } from './config.ts';
 
 /** Longer than any line that was meant to be read. */
@@ -145,6 +145,21 @@ function verdictLine(report: Report, stream: OutputStream): string {
   return `${paint(stream, 'red', 'not converged')}: ${printable(reason ?? 'unknown', lineLimit)}\n${rest}`;
 }
 
+/** A runtime, and what its admin would run. */
+function runtimeLine({ name, version, state, message, command }: RuntimeState, stream: OutputStream): string {
+  const style = state === 'trusts' ? 'green' : state === 'revoked-after-restart' ? 'yellow' : 'red';
+  const what = [name, version].filter((word) => word !== undefined).join(' ');
+  const run = command === undefined ? '' : `; ${command}`;
+  return `pulls\t${printable(what)}: ${paint(stream, style, state)}: ${printable(`${message}${run}`, lineLimit)}\n`;
+}
+
+function probeLine({ address, verified, message }: Report['probes'][number], stream: OutputStream): string {
+  const said = verified
+    ? paint(stream, 'green', 'verified')
+    : paint(stream, 'red', `not verified: ${printable(message)}`);
+  return `probe\t${address}: ${said}\n`;
+}
+
 /** A pass as `apply` and `remove` show it. */
 export function reportTable(report: Report, stream: OutputStream): string {
   const store = report.store === undefined ? '' : `store\t${report.store.family}, ${report.store.bundle}\n`;
@@ -154,10 +169,13 @@ export function reportTable(report: Report, stream: OutputStream): string {
     lines('remove', report.removed),
     lines('held back', report.heldBack),
     lines('refresh', report.refreshed),
+    lines('edit', report.edits),
     lines(
       'still trusted',
       report.stillTrusted.map(({ fingerprint, file }) => `${fingerprint}: ${file} carries it`),
     ),
+    ...report.runtimes.map((runtime) => runtimeLine(runtime, stream)),
+    ...report.probes.map((probe) => probeLine(probe, stream)),
     lines('note', report.notes),
   ].join('');
   // What removes all has no bundle to tell of.

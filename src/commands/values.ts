@@ -3,6 +3,7 @@
  */
 import { InvalidArgumentError } from 'commander';
 import type { NodeLabel } from '../sources/node-label.ts';
+import type { Address } from '../stores/probe.ts';
 
 const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 /** Longer waits than this are cut to nothing by setTimeout(). */
@@ -22,13 +23,33 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
-/** ADDRESS:PORT, the address in brackets when it is IPv6. */
-export function parseListen(text: string): { host: string; port: number } {
-  const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]+)):(\d{1,5})$/i.exec(text);
+/** HOST:PORT, the host in brackets when it is an IPv6 address; undefined for anything else. */
+function addressOf(text: string): Address | undefined {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]\s/]+)):(\d{1,5})$/i.exec(text);
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
-  if (host === undefined || !(port <= 65_535)) throw new InvalidArgumentError('ADDRESS:PORT, such as 127.0.0.1:9641.');
-  return { host, port };
+  return host === undefined || !(port <= 65_535) ? undefined : { host, port };
+}
+
+export function parseListen(text: string): Address {
+  const address = addressOf(text);
+  if (address === undefined) throw new InvalidArgumentError('ADDRESS:PORT, such as 127.0.0.1:9641.');
+  return address;
+}
+
+/** HOST:PORT of a server that speaks TLS; repeated ones add up. */
+export function collectProbes(text: string, before: readonly Address[] | undefined): readonly Address[] {
+  const address = addressOf(text);
+  if (address === undefined) throw new InvalidArgumentError('HOST:PORT, such as registry.example.com:443.');
+  return [...(before ?? []), address];
+}
+
+/** HOST or HOST:PORT, as the name of an image begins; repeated ones add up. */
+export function collectRegistries(text: string, before: readonly string[] | undefined): readonly string[] {
+  if (!/^([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:\d{1,5})?$/i.test(text)) {
+    throw new InvalidArgumentError('HOST or HOST:PORT, as the name of an image begins.');
+  }
+  return [...(before ?? []), text.toLowerCase()];
 }
 
 export function parseInstance(text: string): string {

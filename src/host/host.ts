@@ -3,10 +3,10 @@
  * Nothing else in this program touches the host.
  */
 import * as fs from 'node:fs';
-import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
 import { type CommandOptions, type CommandResult, runInRoot } from './commands.ts';
-import { Problem, UsageProblem, errnoOf, problemOf } from './problem.ts';
+import { type Rights, type WriteOptions, linkWhole, readRegular, syncPath, writeWhole } from './files.ts';
+import { UsageProblem, errnoOf, problemOf } from './problem.ts';
 import { type Resolve, openPaths } from './root.ts';
 
 export interface Entry {
@@ -21,12 +21,6 @@ export interface Entry {
   readonly rights: Rights;
   /** Changes whenever the file is another one or was written: inode, size, modification and change time. */
   readonly version: string;
-}
-
-export interface Rights {
-  readonly mode: number;
-  readonly user: number;
-  readonly group: number;
 }
 
 export interface Host {
@@ -68,17 +62,8 @@ export interface Host {
   run(command: string, args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
 }
 
-export interface WriteOptions {
-  /** Wait until the content is on the disk before it takes its place. Not needed where content proves itself. */
-  readonly durable?: boolean;
-  /** Root's own, readable by all, unless told otherwise. */
-  readonly rights?: Rights;
-  /** What the temporary file's name begins with, so that it is known as ours; the target's name unless told otherwise. */
-  readonly temporaryName?: string;
-}
-
-/** Larger than any bundle of certificates; what is larger is not read. */
-const readLimit = 64 * 1024 * 1024;
+/** ESRCH is said of a file of a process that has ended meanwhile. */
+const absent: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ESRCH']);
 
 /** The result of `action`, or undefined when the path is not there. */
 function ifThere<T>(what: string, action: () => T): T | undefined {
@@ -86,8 +71,7 @@ function ifThere<T>(what: string, action: () => T): T | undefined {
     return action();
   } catch (error) {
     const code = errnoOf(error);
-    // ESRCH: a process whose file in /proc was open already when it ended.
-    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ESRCH') return undefined;
+    if (code !== undefined && absent.has(code)) return undefined;
     throw problemOf(what, error);
   }
 }
@@ -116,73 +100,6 @@ function entryOf(stats: fs.BigIntStats): Entry {
     rights: { mode: Number(stats.mode) & 0o7777, user: Number(stats.uid), group: Number(stats.gid) },
     version: [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(':'),
   };
-}
-
-/** Reads a regular file of this process's view. A FIFO or a device planted there must not block or flood us. */
-function readRegular(path: string): Buffer {
-  const descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
-  try {
-    const stats = fs.fstatSync(descriptor);
-    if (!stats.isFile()) throw new Problem(`${path} is not a regular file; remove it`);
-    if (stats.size > readLimit) throw new Problem(`${path} is larger than ${readLimit} bytes; remove it`);
-    return fs.readFileSync(descriptor);
-  } finally {
-    fs.closeSync(descriptor);
-  }
-}
-
-function syncPath(path: string): void {
-  const descriptor = fs.openSync(path, fs.constants.O_RDONLY);
-  try {
-    fs.fsyncSync(descriptor);
-  } finally {
-    fs.closeSync(descriptor);
-  }
-}
-
-/** A name that no reader of the directory takes for a certificate. */
-function temporaryBeside(path: string, name = posix.basename(path)): string {
-  return posix.join(posix.dirname(path), `.${name}.${randomBytes(4).toString('hex')}.tmp`);
-}
-
-/** The link under another name first: a reader finds the old one or the new one, never none. */
-function linkWhole(path: string, target: string): void {
-  const temporary = temporaryBeside(path);
-  fs.symlinkSync(target, temporary);
-  try {
-    fs.renameSync(temporary, path);
-  } catch (error) {
-    fs.rmSync(temporary, { force: true });
-    throw error;
-  }
-}
-
-/**
- * Writes a file whole.
- *
- * 1. a new file beside the target
- * 2. the content, and its rights whatever the umask
- * 3. the content onto the disk, when asked for
- * 4. over the target in one step
- * When a step fails the new file is removed, and the target is as it was.
- */
-function writeWhole(path: string, content: string | Buffer, options: WriteOptions): void {
-  const temporary = temporaryBeside(path, options.temporaryName);
-  try {
-    const descriptor = fs.openSync(temporary, 'wx', 0o600); // (1)
-    try {
-      fs.writeFileSync(descriptor, content); // (2)
-      fs.fchmodSync(descriptor, options.rights?.mode ?? 0o644);
-      if (options.rights !== undefined) fs.fchownSync(descriptor, options.rights.user, options.rights.group);
-      if (options.durable === true) fs.fsyncSync(descriptor); // (3)
-    } finally {
-      fs.closeSync(descriptor);
-    }
-    fs.renameSync(temporary, path); // (4)
-  } catch (error) {
-    fs.rmSync(temporary, { force: true });
-    throw error;
-  }
 }
 
 function reading(

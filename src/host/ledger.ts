@@ -4,6 +4,7 @@
  */
 import * as z from 'zod/mini';
 import type { Host } from './host.ts';
+import { momentShape } from './moment.ts';
 
 export const stateDirectory = '/var/lib/node-ca-trust';
 
@@ -20,6 +21,9 @@ const shape = z.object({
   announced: z.array(ownName),
   /** Directories of the trust store that did not exist before us. */
   made: z.array(z.string()),
+  /** When the host last came to trust something through this instance, and when it last ceased to. */
+  added: z.optional(momentShape),
+  removed: z.optional(momentShape),
 });
 
 export type Ledger = z.infer<typeof shape>;
@@ -32,6 +36,12 @@ export interface LedgerFile {
 
 function ledgerPath(instance: string): string {
   return `${stateDirectory}/${instance}.json`;
+}
+
+/** The instances that have something on the host. */
+export function instancesOn(host: Host): string[] {
+  const names = (host.list(stateDirectory) ?? []).map((name) => /^([a-z0-9][a-z0-9-]*)\.json$/.exec(name)?.[1]);
+  return names.filter((name) => name !== undefined);
 }
 
 export function workDirectory(instance: string): string {

@@ -2,7 +2,7 @@
  * The log: one line of JSON per pass that changed or failed something, and quiet otherwise.
  */
 import { type DestinationStream, type Logger, pino } from 'pino';
-import type { PassResult } from './report.ts';
+import { type PassResult, hasChanged } from './report.ts';
 
 export type { Logger };
 
@@ -20,13 +20,11 @@ export function openLog(level: string, instance: string, destination: Destinatio
 /** The reason says how many there are; a line that holds thousands is cut to pieces by who collects the log. */
 const mostFindings = 50;
 
-function isChange(result: PassResult): boolean {
-  return [result.added, result.repaired, result.removed, result.refreshed].some((list) => list.length > 0);
-}
-
 /** What a reader of the log is told once: the same failure again and again is one line. */
 function gist(result: PassResult): string {
-  return JSON.stringify([result.converged, result.digest, result.reasons, result.notes, result.findings]);
+  const runtimes = result.runtimes.map(({ name, pid, state, message }) => [name, pid, state, message]);
+  const { converged, digest, reasons, notes, findings, probes } = result;
+  return JSON.stringify([converged, digest, reasons, notes, findings, probes, runtimes]);
 }
 
 /** Logs passes, leaving out those that changed nothing and failed no other way than the one before. */
@@ -36,12 +34,22 @@ export function openPassLog(log: Logger): (result: PassResult) => void {
     const now = gist(result);
     const news = now !== before;
     before = now;
-    if (!isChange(result) && !news) return;
+    if (!hasChanged(result) && !news) return;
     const { converged, digest, added, repaired, removed, heldBack, stillTrusted, refreshed } = result;
-    const { notes, reasons, milliseconds } = result;
+    const { runtimes, edits, probes, notes, reasons, milliseconds } = result;
     const findings = result.findings.slice(0, mostFindings);
     const changes = { added, repaired, removed, heldBack, stillTrusted, refreshed };
-    const fields = { digest, anchors: result.anchors.length, ...changes, findings, notes, reasons, milliseconds };
+    const pulls = { runtimes, edits, probes };
+    const fields = {
+      digest,
+      anchors: result.anchors.length,
+      ...changes,
+      ...pulls,
+      findings,
+      notes,
+      reasons,
+      milliseconds,
+    };
     if (converged) log.info(fields, 'the host trusts the bundle');
     else log.error(fields, `not converged: ${reasons[0] ?? 'unknown'}`);
   };

@@ -33,8 +33,19 @@ function gauges(registry: Registry): Pick<Metrics, 'show'> {
     'fingerprint',
     'subject',
   ]);
+  const runtimes = gauge('runtime_state', 'Whether the pulls of a container runtime see the store: 1 for its state.', [
+    'runtime',
+    'state',
+  ]);
+  const probes = gauge('probe_verified', "1 when the host's store verifies a server, as of the last change, else 0.", [
+    'address',
+  ]);
   return {
     show(result) {
+      runtimes.reset();
+      for (const { name, state } of result.runtimes) runtimes.set({ runtime: name, state }, 1);
+      probes.reset();
+      for (const { address, verified } of result.probes) probes.set({ address }, verified ? 1 : 0);
       converged.set(result.converged ? 1 : 0);
       anchors.set(result.anchors.length);
       held.set(result.heldBack.length);

@@ -3,6 +3,31 @@
  */
 import type { Anchor, Finding } from '../bundle/types.ts';
 
+/** A container runtime on the host, and whether its pulls trust what the host trusts. */
+export interface RuntimeState {
+  readonly name: 'containerd' | 'docker' | 'cri-o';
+  /** As it says itself; absent when it does not answer. */
+  readonly version?: string | undefined;
+  readonly socket: string;
+  readonly pid: number;
+  /** The systemd unit that holds it. */
+  readonly unit?: string | undefined;
+  /** How its pulls come to see the store: by directories that it reads at every pull, or by a restart. */
+  readonly way: 'certs.d' | 'restart';
+  readonly directories: readonly string[];
+  /**
+   * - `trusts`: pulls see the store as it is
+   * - `incomplete`: pulls from some registries do not
+   * - `restart-needed`: no pull sees what was added since its start
+   * - `revoked-after-restart`: all is seen; what was removed may still be trusted by this process
+   * - `restart-failed`: it did not come back from a restart made here
+   */
+  readonly state: 'trusts' | 'incomplete' | 'restart-needed' | 'revoked-after-restart' | 'restart-failed';
+  readonly message: string;
+  /** What an admin would run. */
+  readonly command?: string | undefined;
+}
+
 /** What one pass found and did. Its JSON is the stable output of `apply` and `remove`. */
 export interface Report {
   /** The host is proven to trust exactly the bundle, and the bundle has no error. */
@@ -22,6 +47,12 @@ export interface Report {
   readonly findings: readonly Finding[];
   /** Absent when the host could not be examined. */
   readonly store?: { readonly family: string; readonly bundle: string };
+  /** The container runtimes that run; none when `--runtime-refresh off`, or the host could not be examined. */
+  readonly runtimes: readonly RuntimeState[];
+  /** Paths in the runtimes' directories that were changed. In a dry run: that would be. */
+  readonly edits: readonly string[];
+  /** Whether servers that were named are verified by the host's store, as of the last change. */
+  readonly probes: readonly { readonly address: string; readonly verified: boolean; readonly message: string }[];
   /** Why the host's refresh command ran (in a dry run: would); empty when it did not. */
   readonly refreshed: readonly string[];
   /** Worth knowing, nothing to do with being converged. */
@@ -36,3 +67,9 @@ export interface Report {
 export type PassResult = Omit<Report, 'instance' | 'anchors' | 'store' | 'dryRun'> & {
   readonly anchors: readonly Anchor[];
 };
+
+/** Whether a pass changed anything on the host. */
+export function hasChanged(report: Pick<Report, 'added' | 'repaired' | 'removed' | 'refreshed' | 'edits'>): boolean {
+  const { added, repaired, removed, refreshed, edits } = report;
+  return [added, repaired, removed, refreshed, edits].some((list) => list.length > 0);
+}

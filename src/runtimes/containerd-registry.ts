@@ -80,10 +80,10 @@ function conflictOf({ release, settings }: Pulls): string | undefined {
 }
 
 /** How the admin has containerd read registry directories. */
-export function remedyOf({ file, section, create }: Place, directory = usual): string {
+export function remedyOf({ file, section, create }: Place): string {
   const table = `[plugins.${section === 'cri' ? section : `"${section}"`}.registry]`;
   const where = create === undefined ? file : `a new ${file} that begins with version = ${create}`;
-  return `set config_path = "${directory}" in ${table} of ${where}, and restart containerd once`;
+  return `set config_path = "${usual}" in ${table} of ${where}, and restart containerd once`;
 }
 
 /** How pulls come to see a CA, in one version of containerd with one set of settings. */
@@ -105,9 +105,9 @@ export function wayOf(pulls: Pulls): Way {
     );
   }
   if (path === '') return restart(`${name} reads no registry directories unless told to; ${remedyOf(place)}`);
-  const roots = path.split(':').filter((root) => root !== '');
-  if (path.includes(':') && !isLocal(pulls)) {
-    return restart(`${name} takes its config_path ${path} for the name of one directory; ${remedyOf(place, roots[0])}`);
-  }
-  return { kind: 'directories', roots: roots.map((root) => posix.resolve('/', root)), byName: false };
+  const split = path.split(':').filter((root) => root !== '');
+  const roots = split.map((root) => posix.resolve('/', root));
+  // Its parts are served, too: they count as soon as a release mends it, or pulls go the other way.
+  const lists = path.includes(':') && !isLocal(pulls) ? [[posix.resolve('/', path)], roots] : [roots];
+  return { kind: 'directories', lists, byName: false };
 }

@@ -1,17 +1,8 @@
 /**
- * The node's own processes, and the time since its boot: from the host's /proc, starting no process.
+ * The node's own processes, from the host's /proc, starting no process.
  */
 import type { Host } from '../host/host.ts';
-import { Problem } from '../host/problem.ts';
 import type { RuntimeProcess } from './runtime.ts';
-
-/** A point in time that a changed clock does not move, and that processes' starts can be compared with. */
-export interface Moment {
-  /** The identity of the boot: what happened in another one is long ago. */
-  readonly boot: string;
-  /** Seconds since that boot. */
-  readonly seconds: number;
-}
 
 export interface FoundProcess extends RuntimeProcess {
   /** The program's name, as /proc/PID/comm has it: cut to 15 bytes. */
@@ -92,18 +83,4 @@ export function findProcesses(host: Host, comms: ReadonlySet<string>): readonly 
 export function isRunning(host: Host, { pid, started }: Pick<RuntimeProcess, 'pid' | 'started'>): boolean {
   const stat = text(host, `/proc/${pid}/stat`);
   return stat !== undefined && startIn(stat) === started;
-}
-
-/**
- * Now, by the host's boot.
- * @throws Problem when the host's /proc is not there
- */
-export function moment(host: Host): Moment {
-  const [boot, uptime] = [text(host, '/proc/sys/kernel/random/boot_id'), text(host, '/proc/uptime')];
-  if (boot === undefined || uptime === undefined) {
-    throw new Problem(
-      `no /proc on the host: mount the whole of the host's / at ${host.root}, what is mounted in it too`,
-    );
-  }
-  return { boot: boot.trim(), seconds: Number.parseFloat(uptime) };
 }

@@ -6,8 +6,9 @@
 import type { Clock } from '../host/clock.ts';
 import type { CommandResult } from '../host/commands.ts';
 import type { Host } from '../host/host.ts';
+import type { Moment } from '../host/moment.ts';
 import { explain } from '../host/problem.ts';
-import { type Moment, isRunning } from './processes.ts';
+import { isRunning } from './processes.ts';
 import type { RuntimeProcess } from './runtime.ts';
 
 /** Seconds. Changes that follow each other within so long make one restart. */

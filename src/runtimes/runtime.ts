@@ -19,11 +19,12 @@ export interface RuntimeProcess {
 
 /**
  * How pulls of a runtime come to see the store.
- * - `directories`: it reads these directories anew at every pull, the first that has a registry's name winning
+ * - `directories`: it reads directories anew at every pull, in one of these lists the first that has a registry's name.
+ *   Where it cannot be known which list it takes, each of them is served
  * - `restart`: only its next start reads the store; `why` says what stands in the way, and what the admin can change
  */
 export type Way =
-  | { readonly kind: 'directories'; readonly roots: readonly string[]; readonly byName: boolean }
+  | { readonly kind: 'directories'; readonly lists: readonly (readonly string[])[]; readonly byName: boolean }
   | { readonly kind: 'restart'; readonly why: string };
 
 /** A runtime as it is on the host. */

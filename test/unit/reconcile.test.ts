@@ -35,6 +35,9 @@ const settingsFor = (hostRoot: string, changed: Partial<PassSettings> = {}): Pas
   policy: { strict: false, removeAll: false },
   dryRun: false,
   lockWaitMs: 10_000,
+  refresh: 'auto',
+  registries: [],
+  probes: [],
   ...changed,
 });
 
@@ -70,21 +73,24 @@ const ledgerOf = (
   JSON.parse(fs.readFileSync(host.path(ledgerPath), 'utf8')) as ReturnType<typeof ledgerOf>;
 
 const always = [
-  'converged',
-  'instance',
-  'digest',
-  'anchors',
   'added',
-  'repaired',
-  'removed',
-  'heldBack',
-  'stillTrusted',
-  'findings',
-  'refreshed',
-  'notes',
-  'reasons',
+  'anchors',
+  'converged',
+  'digest',
   'dryRun',
+  'edits',
+  'findings',
+  'heldBack',
+  'instance',
   'milliseconds',
+  'notes',
+  'probes',
+  'reasons',
+  'refreshed',
+  'removed',
+  'repaired',
+  'runtimes',
+  'stillTrusted',
 ].sort();
 
 describe('a pass that cannot look at the host', () => {

@@ -53,6 +53,7 @@ async function start(
     allowEmpty: false,
     maxCertificates: 100,
     strict: false,
+    runtimeRefresh: 'auto',
     resyncMs: 600_000,
     listen: { host: '127.0.0.1', port: 0 },
     logLevel: 'info',

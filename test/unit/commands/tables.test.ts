@@ -163,6 +163,50 @@ describe('a pass', () => {
   });
 });
 
+describe('the container runtimes of a pass', () => {
+  const runtime = {
+    name: 'containerd',
+    version: '1.7.24',
+    socket: '/run/containerd/containerd.sock',
+    pid: 90,
+    unit: 'containerd.service',
+    way: 'certs.d',
+    directories: ['/etc/containerd/certs.d'],
+    message: 'pulls see the store',
+  } as const;
+
+  it('have a line each, with what an admin would run', () => {
+    const needed = { ...runtime, state: 'restart-needed', command: 'systemctl restart containerd.service' } as const;
+    const text = reportTable(reportOf({ runtimes: [{ ...runtime, state: 'trusts' }, needed] }), piped);
+    expect(text).toContain('pulls\tcontainerd 1.7.24: trusts: pulls see the store\n');
+    expect(text).toContain(
+      'pulls\tcontainerd 1.7.24: restart-needed: pulls see the store; systemctl restart containerd.service\n',
+    );
+  });
+
+  it('are red where a pull fails, and yellow where a removal is not done', () => {
+    const coloured = (state: 'trusts' | 'incomplete' | 'revoked-after-restart'): string =>
+      reportTable(reportOf({ runtimes: [{ ...runtime, state }] }), terminal());
+    expect(coloured('trusts')).toContain('\u001b[32mtrusts');
+    expect(coloured('incomplete')).toContain('\u001b[31mincomplete');
+    expect(coloured('revoked-after-restart')).toContain('\u001b[33mrevoked-after-restart');
+  });
+
+  it('come with what was edited for them, and with each probe', () => {
+    const probes = [
+      { address: 'a.example:443', verified: true, message: '' },
+      { address: 'b.example:443', verified: false, message: 'self-signed certificate' },
+    ];
+    const text = reportTable(
+      reportOf({ edits: ['/etc/containerd/certs.d/_default/node-ca-trust.crt'], probes }),
+      piped,
+    );
+    expect(text).toContain('edit\t/etc/containerd/certs.d/_default/node-ca-trust.crt\n');
+    expect(text).toContain('probe\ta.example:443: verified\n');
+    expect(text).toContain('probe\tb.example:443: not verified: self-signed certificate\n');
+  });
+});
+
 describe('control characters', () => {
   const evil = fc.string({
     unit: fc.constantFrom('a', '\u001b', '\r', '\u0007', '\u0000', '\u009b', '\u202e'),
@@ -178,6 +222,21 @@ describe('control characters', () => {
           notes: [text],
           reasons: [text, text],
           stillTrusted: [{ fingerprint: 'ff', file: text }],
+          edits: [text],
+          probes: [{ address: 'a:1', verified: false, message: text }],
+          runtimes: [
+            {
+              name: 'docker',
+              version: text,
+              socket: text,
+              pid: 1,
+              way: 'restart',
+              directories: [],
+              state: 'restart-needed',
+              message: text,
+              command: text,
+            },
+          ],
         });
         expect(stripOwn(reportTable(report, new Capture(isTTY)))).not.toMatch(controls);
       }),

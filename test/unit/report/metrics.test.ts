@@ -57,6 +57,18 @@ describe('metrics', () => {
     expect([...(await samples(metrics)).keys()].filter((name) => name.startsWith(findings))).toEqual([]);
   });
 
+  it('shows the state that each container runtime is in now, and what was last verified', async () => {
+    const metrics = openMetrics();
+    const runtime = { name: 'containerd', socket: '/s', pid: 1, way: 'certs.d', directories: [], message: '' } as const;
+    const probes = [{ address: 'a.example:443', verified: false, message: 'no' }];
+    record(metrics, passOf({ runtimes: [{ ...runtime, state: 'restart-needed' }], probes }));
+    record(metrics, passOf({ runtimes: [{ ...runtime, state: 'trusts' }], probes }));
+    const found = await samples(metrics);
+    const states = [...found.keys()].filter((name) => name.startsWith('node_ca_trust_runtime_state'));
+    expect(states).toEqual(['node_ca_trust_runtime_state{runtime="containerd",state="trusts"}']);
+    expect(found.get('node_ca_trust_probe_verified{address="a.example:443"}')).toBe(0);
+  });
+
   it('says when each anchor expires, and forgets those that are gone', async () => {
     const metrics = openMetrics();
     record(metrics, passOf({ anchors: [anchorOf('old')] }));

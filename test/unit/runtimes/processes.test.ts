@@ -1,10 +1,11 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openHost } from '../../../src/host/host.ts';
-import { findProcesses, isRunning, moment } from '../../../src/runtimes/processes.ts';
+import { readMoment } from '../../../src/host/moment.ts';
+import { findProcesses, isRunning } from '../../../src/runtimes/processes.ts';
 import { emptyHost } from '../support/directories.ts';
-import { type FakeProcess, putProcess } from './proc-tree.ts';
+import { type FakeProcess, putProcess } from '../support/proc-tree.ts';
 
 const comms = new Set(['containerd', 'dockerd']);
 
@@ -76,7 +77,7 @@ describe('the processes of the node', () => {
     const self = found.find(({ pid }) => pid === process.pid);
     // Node.js counts its own time from a little after the process's start.
     expect(self?.started).toBeGreaterThan(0);
-    expect(self?.started).toBeLessThan(moment(openHost('/')).seconds - process.uptime() + 0.02);
+    expect(self?.started).toBeLessThan((readMoment(openHost('/'))?.seconds ?? 0) - process.uptime() + 0.02);
   });
 });
 
@@ -121,19 +122,5 @@ describe('whether a process still runs', () => {
     expect(isRunning(host, { pid: 9, started: 12.34 })).toBe(true);
     expect(isRunning(host, { pid: 9, started: 11 })).toBe(false);
     expect(isRunning(host, { pid: 10, started: 12.34 })).toBe(false);
-  });
-});
-
-describe('a moment', () => {
-  it('is the boot and the seconds since', () => {
-    const host = hostWith();
-    mkdirSync(join(host.root, 'proc/sys/kernel/random'), { recursive: true });
-    writeFileSync(join(host.root, 'proc/sys/kernel/random/boot_id'), 'e36cd8ca-0f4e-4a83-bd5c-0f7bd4d0e35f\n');
-    writeFileSync(join(host.root, 'proc/uptime'), '4242.17 8000.01\n');
-    expect(moment(host)).toEqual({ boot: 'e36cd8ca-0f4e-4a83-bd5c-0f7bd4d0e35f', seconds: 4242.17 });
-  });
-
-  it('is not to be had without /proc, which is said with what to do', () => {
-    expect(() => moment(hostWith())).toThrow(/^no \/proc on the host: mount the whole of the host's \/ at /);
   });
 });

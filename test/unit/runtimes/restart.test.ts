@@ -8,7 +8,7 @@ import type { Host } from '../../../src/host/host.ts';
 import { Problem } from '../../../src/host/problem.ts';
 import { type RestartCase, decideRestart, longestJitterMs, restartUnit } from '../../../src/runtimes/restart.ts';
 import { emptyHost } from '../support/directories.ts';
-import { putProcess } from './proc-tree.ts';
+import { putProcess } from '../support/proc-tree.ts';
 
 const at = (seconds: number, boot = 'this'): { boot: string; seconds: number } => ({ boot, seconds });
 

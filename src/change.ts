@@ -1,0 +1,153 @@
+/**
+ * What a pass sees of the host's trust store, and the change that it makes of it under the lock: from the intent in the
+ * ledger to the proof.
+ */
+import type { Bundle } from './bundle/types.ts';
+import type { Host } from './host/host.ts';
+import { type Ledger, readLedger, removeLedger, writeLedger } from './host/ledger.ts';
+import type { Lock } from './host/lock.ts';
+import { readMoment } from './host/moment.ts';
+import { type Plan, type Policy, decide, isIdle } from './plan.ts';
+import { type Proof, prove } from './proof.ts';
+import type { StoreState, TrustStore } from './stores/store.ts';
+
+/** Other writers of the store can undo a change while it is proven; so often it is made again within one pass. */
+const maxRounds = 4;
+
+/** What a pass decides about. */
+export interface StoreScene {
+  readonly host: Host;
+  readonly store: TrustStore;
+  readonly instance: string;
+  readonly policy: Policy;
+  readonly bundle: Bundle;
+}
+
+/** What a pass has to tell of the host. */
+export interface Outcome {
+  readonly plan: Plan;
+  readonly proof: Proof;
+  readonly added: readonly string[];
+  readonly repaired: readonly string[];
+  readonly removed: readonly string[];
+  readonly refreshed: readonly string[];
+  readonly notes: readonly string[];
+  /** The ledger after it. */
+  readonly ledger: Ledger;
+}
+
+export interface Survey {
+  readonly state: StoreState;
+  readonly plan: Plan;
+  readonly ledger: Ledger;
+}
+
+/** What is on the host and what follows from it. */
+export function survey({ host, store, instance, policy, bundle }: StoreScene): Survey {
+  const ledger = readLedger(host, instance, store.family);
+  const state = store.observe(policy.removeAll ? [] : bundle.anchors);
+  const plan = decide({ bundle, ledger, state, policy, nameOf: (print) => store.nameOf(print) });
+  return { state, plan, ledger: ledger.ledger };
+}
+
+/** Every file that may be on the host while the change is under way, or whose removal is not proven before its end. */
+function intended(store: TrustStore, ledger: Ledger, { required, remove, heldBack }: Plan): Ledger {
+  const files = new Map(ledger.files.map(({ name, fingerprint }) => [name, fingerprint]));
+  for (const { name, fingerprint } of [...remove, ...heldBack]) files.set(name, fingerprint ?? files.get(name) ?? '');
+  for (const fingerprint of required) files.set(store.nameOf(fingerprint), fingerprint);
+  return { ...ledger, files: [...files].map(([name, fingerprint]) => ({ name, fingerprint })) };
+}
+
+/** The ledger after a change: what is there, and as long as the host is not proven, what may be. */
+function recorded(intent: Ledger, plan: Plan, made: readonly string[], proven: boolean): Ledger {
+  const kept = new Set([...plan.present, ...plan.heldBack.map(({ name }) => name)]);
+  const files = proven ? intent.files.filter(({ name }) => kept.has(name)) : intent.files;
+  return { ...intent, files, announced: [...plan.present], made: [...new Set([...intent.made, ...made])].sort() };
+}
+
+/** When the host came to trust something, and ceased to: what a program that read the store before does not know. */
+function dated(ledger: Ledger, host: Host, seen: Survey): Ledger {
+  const now = readMoment(host);
+  if (now === undefined) return ledger;
+  // Where the ledger was lost nobody knows since when.
+  const adds = lackingAnchors(seen).length > 0 || ledger.added === undefined;
+  return { ...ledger, ...(adds ? { added: now } : {}), ...(seen.plan.remove.length > 0 ? { removed: now } : {}) };
+}
+
+/** One change of the host, from the intent in the ledger to the proof. */
+async function change(
+  scene: StoreScene,
+  lock: Lock,
+  seen: Survey,
+): Promise<Pick<Outcome, 'proof' | 'notes' | 'ledger'>> {
+  const { host, store, instance } = scene;
+  const { ledger, plan } = seen;
+  const intent = intended(store, ledger, plan);
+  writeLedger(host, instance, intent);
+  const request = {
+    add: plan.add,
+    remove: plan.remove.map(({ name }) => name),
+    clean: plan.clean,
+    relink: plan.relink,
+    refresh: plan.refresh.length > 0,
+    required: new Set(plan.required),
+    announced: ledger.announced,
+    present: plan.present,
+  };
+  const { made, notes } = await store.change(request, lock);
+  const proof = prove(store, plan, store.observe(plan.wanted));
+  const proven = proof.hostReasons.length === 0;
+  const record = dated(recorded(intent, plan, made, proven), host, seen);
+  // Only what an anchor directory can need was ever made, whatever the ledger says.
+  const above = record.made.filter((directory) => `${store.anchorDirectory}/`.startsWith(`${directory}/`));
+  if (plan.forget && proven) removeLedger(host, instance, { ...record, made: above });
+  else writeLedger(host, instance, record);
+  return { proof, notes, ledger: record };
+}
+
+/** Those of the wanted anchors that the host does not trust as it should. */
+function lackingAnchors({ state, plan }: Survey): readonly string[] {
+  const adding = new Set(plan.add);
+  const lacking = plan.wanted.filter(
+    (anchor) => adding.has(anchor) || !state.trusted.has(anchor.fingerprint) || state.unlinked.has(anchor.fingerprint),
+  );
+  return lacking.map(({ fingerprint }) => fingerprint);
+}
+
+/** What the first look at the host says of this pass, for the report. */
+export function account(seen: Survey, store: TrustStore): Pick<Outcome, 'added' | 'repaired' | 'removed'> {
+  const heard = new Set(seen.ledger.announced);
+  const prints = lackingAnchors(seen);
+  return {
+    added: prints.filter((fingerprint) => !heard.has(store.nameOf(fingerprint))),
+    repaired: prints.filter((fingerprint) => heard.has(store.nameOf(fingerprint))),
+    removed: seen.plan.remove.map(({ fingerprint, name }) => fingerprint ?? name),
+  };
+}
+
+/** Changes the host until it is proven. What another writer undoes meanwhile is done again. */
+export async function changeUntilProven(scene: StoreScene, lock: Lock): Promise<Outcome> {
+  const first = survey(scene);
+  const refreshed = new Set<string>();
+  const notes = new Set<string>();
+  for (let round = 1, seen = first; ; round += 1, seen = survey(scene)) {
+    const { plan, state } = seen;
+    for (const reason of plan.refresh) refreshed.add(reason);
+    const idle = isIdle(plan);
+    const done = idle
+      ? { proof: prove(scene.store, plan, state), notes: [], ledger: seen.ledger }
+      : await change(scene, lock, seen);
+    for (const note of done.notes) notes.add(note);
+    if (done.proof.hostReasons.length === 0 || idle || round === maxRounds) {
+      const told = account(first, scene.store);
+      return {
+        plan,
+        proof: done.proof,
+        ledger: done.ledger,
+        ...told,
+        refreshed: [...refreshed],
+        notes: [...notes, ...plan.strangers, ...state.notes],
+      };
+    }
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * Files of this process's view, read and written whole: what is below the host's root is for host.ts to say.
+ */
+import * as fs from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { posix } from 'node:path';
+import { Problem } from './problem.ts';
+
+export interface Rights {
+  readonly mode: number;
+  readonly user: number;
+  readonly group: number;
+}
+
+export interface WriteOptions {
+  /** Wait until the content is on the disk before it takes its place. Not needed where content proves itself. */
+  readonly durable?: boolean;
+  /** Root's own, readable by all, unless told otherwise. */
+  readonly rights?: Rights;
+  /** What the temporary file's name begins with, so that it is known as ours; the target's name unless told otherwise. */
+  readonly temporaryName?: string;
+}
+
+/** Larger than any bundle of certificates; what is larger is not read. */
+const readLimit = 64 * 1024 * 1024;
+
+/** Reads a regular file of this process's view. A FIFO or a device planted there must not block or flood us. */
+export function readRegular(path: string): Buffer {
+  const descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  try {
+    const stats = fs.fstatSync(descriptor);
+    if (!stats.isFile()) throw new Problem(`${path} is not a regular file; remove it`);
+    if (stats.size > readLimit) throw new Problem(`${path} is larger than ${readLimit} bytes; remove it`);
+    return fs.readFileSync(descriptor);
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+export function syncPath(path: string): void {
+  const descriptor = fs.openSync(path, fs.constants.O_RDONLY);
+  try {
+    fs.fsyncSync(descriptor);
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+/** A name that no reader of the directory takes for a certificate. */
+function temporaryBeside(path: string, name = posix.basename(path)): string {
+  return posix.join(posix.dirname(path), `.${name}.${randomBytes(4).toString('hex')}.tmp`);
+}
+
+/** The link under another name first: a reader finds the old one or the new one, never none. */
+export function linkWhole(path: string, target: string): void {
+  const temporary = temporaryBeside(path);
+  fs.symlinkSync(target, temporary);
+  try {
+    fs.renameSync(temporary, path);
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+/**
+ * Writes a file whole.
+ *
+ * 1. a new file beside the target
+ * 2. the content, and its rights whatever the umask
+ * 3. the content onto the disk, when asked for
+ * 4. over the target in one step
+ * When a step fails the new file is removed, and the target is as it was.
+ */
+export function writeWhole(path: string, content: string | Buffer, options: WriteOptions): void {
+  const temporary = temporaryBeside(path, options.temporaryName);
+  try {
+    const descriptor = fs.openSync(temporary, 'wx', 0o600); // (1)
+    try {
+      fs.writeFileSync(descriptor, content); // (2)
+      fs.fchmodSync(descriptor, options.rights?.mode ?? 0o644);
+      if (options.rights !== undefined) fs.fchownSync(descriptor, options.rights.user, options.rights.group);
+      if (options.durable === true) fs.fsyncSync(descriptor); // (3)
+    } finally {
+      fs.closeSync(descriptor);
+    }
+    fs.renameSync(temporary, path); // (4)
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    throw error;
+  }
+}

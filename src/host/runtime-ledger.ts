@@ -1,0 +1,66 @@
+/**
+ * The record of what is done for container runtimes. Their directories belong to the host, not to an instance: instances
+ * are counted here, and the last one to go undoes everything. Like the ledger of the store it is a help: names and marks
+ * say what is ours where it is lost.
+ */
+import * as z from 'zod/mini';
+import type { Host } from './host.ts';
+import { instancesOn, stateDirectory } from './ledger.ts';
+import { momentShape } from './moment.ts';
+
+/** The name of every link of ours. Files that end so are CAs to containerd, CRI-O and dockerd alike. */
+export const linkName = 'node-ca-trust.crt';
+
+/** No instance has a name with an underscore. */
+export const runtimeLedgerPath = `${stateDirectory}/_runtimes.json`;
+
+const shape = z.object({
+  version: z.literal(1),
+  /** The instances for which pulls trust the store. */
+  instances: z.array(z.string()),
+  /** Each link of ours that may be on the host. */
+  links: z.array(z.string().check(z.endsWith(`/${linkName}`))),
+  /** Each file of another that may have lines of ours. */
+  edited: z.array(z.string().check(z.endsWith('/hosts.toml'))),
+  /** Directories that were not there before us. */
+  made: z.array(z.string()),
+  /** The last restart of a runtime that was made here. */
+  restarted: z.optional(momentShape),
+  /** Units that did not come back from one. */
+  failed: z.array(z.string()),
+});
+
+export type RuntimeLedger = z.infer<typeof shape>;
+
+/**
+ * Reads the record. An instance that is gone without a word does not count. Where the record is lost or broken each one
+ * that is there counts: what one of them still needs must not be undone.
+ */
+export function readRuntimeLedger(host: Host): RuntimeLedger {
+  const instances = instancesOn(host);
+  const lost: RuntimeLedger = { version: 1, instances, links: [], edited: [], made: [], failed: [] };
+  const bytes = host.read(runtimeLedgerPath);
+  if (bytes === undefined) return lost;
+  try {
+    const ledger = shape.parse(JSON.parse(bytes.toString('utf8')));
+    return { ...ledger, instances: ledger.instances.filter((instance) => instances.includes(instance)) };
+  } catch {
+    return lost;
+  }
+}
+
+/** Writes the record, on the disk when it returns. @throws Problem when the host's disk is full or read-only */
+export function writeRuntimeLedger(host: Host, ledger: RuntimeLedger): void {
+  host.makeDirectory(stateDirectory);
+  host.write(runtimeLedgerPath, `${JSON.stringify(ledger, undefined, 2)}\n`, { durable: true });
+}
+
+/** Removes the record, and what a killed write of it left. */
+export function removeRuntimeLedger(host: Host): void {
+  host.remove(runtimeLedgerPath);
+  const leftovers = (host.list(stateDirectory) ?? []).filter((name) =>
+    /^\._runtimes\.json\.[0-9a-f]{8}\.tmp$/.test(name),
+  );
+  for (const name of leftovers) host.remove(`${stateDirectory}/${name}`);
+  host.removeDirectory(stateDirectory);
+}

@@ -1,0 +1,186 @@
+/**
+ * What is to be said of the container runtimes: whether their pulls trust what the host trusts, and if not, why and what
+ * an admin would do.
+ */
+import { posix } from 'node:path';
+import type { Host } from './host/host.ts';
+import { type Moment, readMoment } from './host/moment.ts';
+import type { RuntimeState } from './report/report.ts';
+import { decideRestart } from './runtimes/restart.ts';
+import type { Runtime } from './runtimes/runtime.ts';
+import type { Found, RuntimeRefresh, RuntimesState } from './runtimes/runtimes.ts';
+import type { WatchedDirectory } from './stores/store.ts';
+
+/** When the host last came to trust something, and when it last ceased to. */
+export interface Changes {
+  readonly added?: Moment | undefined;
+  readonly removed?: Moment | undefined;
+}
+
+/** Whether the process was started before a moment, and so may have read the store as it was then. */
+function isOlder({ process }: Runtime, moment: Moment | undefined, now: Moment | undefined): boolean {
+  return moment !== undefined && moment.boot === now?.boot && process.started <= moment.seconds;
+}
+
+/** What an admin runs to restart it. */
+function restartCommand({ name, process }: Runtime): string {
+  return process.unit === undefined ? `restart ${name} (process ${process.pid})` : `systemctl restart ${process.unit}`;
+}
+
+/** Why an edit could not be made or taken back, by its path. */
+export type Failures = ReadonlyMap<string, string>;
+
+export const noFailures: Failures = new Map();
+
+type Said = Pick<RuntimeState, 'state' | 'message' | 'command'>;
+
+function restartNeeded(runtime: Runtime, why: string): Said {
+  const message = `pulls see the store after a restart of ${runtime.name} only: ${why}`;
+  return { state: 'restart-needed', message, command: restartCommand(runtime) };
+}
+
+function incomplete(reasons: readonly string[]): Said {
+  const more = reasons.length > 1 ? ` (and ${reasons.length - 1} more)` : '';
+  return {
+    state: 'incomplete',
+    message: `pulls from some registries do not see the store: ${reasons[0] ?? ''}${more}`,
+  };
+}
+
+/** What is said of one that reads directories at every pull. */
+function saidOfDirectories({ runtime, survey }: Found, isStale: boolean, failures: Failures): Said {
+  const lacking = survey.edits.filter(({ kind }) => kind !== 'clean').map(({ path }) => path);
+  const reasons = [
+    ...survey.problems,
+    ...lacking.map((path) => failures.get(path) ?? `${path} on the host is not made yet`),
+  ];
+  if (reasons.length > 0) return incomplete(reasons);
+  const places = survey.links.length + survey.edited.length;
+  if (places === 0 && isStale) {
+    return restartNeeded(runtime, 'it reads one directory for each registry; name yours by --registry');
+  }
+  return { state: 'trusts', message: `pulls see the store; it is in ${places} of its directories` };
+}
+
+function saidOf(found: Found, isStale: boolean, failures: Failures): Said {
+  const { way } = found.runtime;
+  if (way.kind === 'directories') return saidOfDirectories(found, isStale, failures);
+  if (isStale) return restartNeeded(found.runtime, way.why);
+  return { state: 'trusts', message: 'pulls see the store; it read it when it was started' };
+}
+
+/** A unit that did not come back is left to the admin. */
+function restartFailed(unit: string): Said {
+  const message = `${unit} did not come back from a restart, and is not restarted again; see journalctl -u ${unit}`;
+  return { state: 'restart-failed', message, command: `systemctl restart ${unit}` };
+}
+
+function revoked(runtime: Runtime): Said {
+  const message = 'pulls see the store; what was removed from it may be trusted by this process until it is restarted';
+  return { state: 'revoked-after-restart', message, command: restartCommand(runtime) };
+}
+
+/** What a runtime is judged by, beside what was found of it. */
+export interface Circumstances {
+  readonly changes: Changes;
+  readonly now: Moment | undefined;
+  /** Units that did not come back from a restart. */
+  readonly failed: readonly string[];
+  readonly failures: Failures;
+}
+
+/** What is said of a runtime. What was removed, and its process may not know of, is said when all else is well. */
+export function judge(found: Found, { changes, now, failed, failures }: Circumstances): RuntimeState {
+  const { runtime } = found;
+  const { name, process, socket, version, way } = runtime;
+  const { pid, unit } = process;
+  const directories = way.kind === 'directories' ? [...new Set(way.lists.flat())] : [];
+  const by = way.kind === 'directories' ? 'certs.d' : 'restart';
+  const about = { name, version, socket, pid, unit, way: by, directories } as const;
+  if (unit !== undefined && failed.includes(unit)) return { ...about, ...restartFailed(unit) };
+  const said = saidOf(found, isOlder(runtime, changes.added, now), failures);
+  const isRevoked = said.state === 'trusts' && isOlder(runtime, changes.removed, now);
+  return { ...about, ...(isRevoked ? revoked(runtime) : said) };
+}
+
+/** What a pass has to tell of the container runtimes. */
+export interface Pulls {
+  readonly runtimes: readonly RuntimeState[];
+  readonly edits: readonly string[];
+  /** What keeps the host from being converged. */
+  readonly reasons: readonly string[];
+  readonly notes: readonly string[];
+  /** The directories in which a change can mean drift, and where a runtime that is started anew shows. */
+  readonly watched: readonly WatchedDirectory[];
+  /** The restart that is due now, and in how many milliseconds one may be. */
+  readonly restart?: { readonly runtime: Runtime; readonly unit: string; readonly now: Moment } | undefined;
+  readonly dueMs?: number | undefined;
+}
+
+/** When restarts may be made. */
+export interface Pace {
+  /** In seconds since the boot; undefined for a command that a person waits for. */
+  readonly agentStarted: number | undefined;
+  readonly jitterMs: number;
+}
+
+/** A pass, as far as the runtimes go. */
+export interface PullsPass {
+  readonly before: RuntimesState;
+  readonly after: RuntimesState;
+  readonly failures: Failures;
+  readonly changes: Changes;
+  readonly refresh: RuntimeRefresh;
+  readonly pace: Pace;
+}
+
+/** The restarts that the admin has permitted and a runtime needs: one that is due, and when the next one is. */
+function restartsOf(
+  { after, changes, refresh, pace }: PullsPass,
+  states: readonly RuntimeState[],
+  now: Moment | undefined,
+): Pick<Pulls, 'restart' | 'dueMs'> {
+  if (now === undefined || refresh !== 'restart') return {};
+  const { restarted, failed } = after.ledger;
+  const decided = after.found.flatMap(({ runtime }, index) => {
+    const { unit, started } = runtime.process;
+    if (states[index]?.state !== 'restart-needed' || unit === undefined) return [];
+    const record = { failed: failed.includes(unit), ...(restarted === undefined ? {} : { last: restarted }) };
+    const decision = decideRestart({ permitted: true, started, changed: changes.added, ...pace, record, now });
+    return [{ runtime, unit, now, decision }];
+  });
+  const waits = decided.flatMap(({ decision }) => (typeof decision === 'object' ? [decision.wait] : []));
+  return {
+    restart: decided.find(({ decision }) => decision === 'now'),
+    dueMs: waits.length === 0 ? undefined : Math.min(...waits),
+  };
+}
+
+function watchedOf({ runtime, survey }: Found): readonly WatchedDirectory[] {
+  const socket = posix.basename(runtime.socket);
+  const places = survey.watched.map((path) => ({ path, concerns: (name: string) => !name.startsWith('.') }));
+  return [...places, { path: posix.dirname(runtime.socket), concerns: (name) => name === socket }];
+}
+
+/** An admin who named a way wants it to work; by `auto` the store alone decides, and the rest is told. */
+function reasonsOf(runtimes: readonly RuntimeState[], refresh: RuntimeRefresh): readonly string[] {
+  if (refresh === 'auto') return [];
+  const good: readonly RuntimeState['state'][] = ['trusts', 'revoked-after-restart'];
+  return runtimes.filter(({ state }) => !good.includes(state)).map(({ name, message }) => `${name}: ${message}`);
+}
+
+/** Tells what a pass found and did. */
+export function tellPulls(host: Host, pass: PullsPass): Pulls {
+  const { before, after, failures, changes, refresh } = pass;
+  const now = readMoment(host);
+  const runtimes = after.found.map((found) => judge(found, { changes, now, failed: after.ledger.failed, failures }));
+  const problems = after.problem === undefined ? [] : [`container runtimes: ${after.problem}`];
+  return {
+    runtimes,
+    edits: before.edits,
+    reasons: [...reasonsOf(runtimes, refresh), ...(before.todo === 'release' ? failures.values() : [])],
+    notes: [...problems, ...after.found.flatMap(({ runtime, survey }) => [...runtime.notes, ...survey.notes])],
+    watched: after.found.flatMap(watchedOf),
+    ...restartsOf(pass, runtimes, now),
+  };
+}

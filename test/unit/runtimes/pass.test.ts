@@ -1,0 +1,294 @@
+// The container runtimes' part of a pass, on a host whose containerd is a few files and a socket.
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Reading } from '../../../src/bundle/types.ts';
+import { type PassSettings, openReconciler } from '../../../src/reconcile.ts';
+import type { Report } from '../../../src/report/report.ts';
+import { type Fixture, north, south } from '../support/fixtures.ts';
+import { type LittleHost, bundlePath, littleHost } from '../support/little-host.ts';
+import { answerVersion, endProcess, setUptime, showProcess } from '../support/runtime.ts';
+
+const certs = '/etc/containerd/certs.d';
+const link = `${certs}/_default/node-ca-trust.crt`;
+const socket = '/run/containerd/containerd.sock';
+
+let host: LittleHost;
+
+const clock = { now: () => 1_800_000_000_000, sleep: () => Promise.resolve() };
+
+function put(path: string, text: string, mode = 0o644): void {
+  fs.mkdirSync(join(host.path(path), '..'), { recursive: true });
+  fs.writeFileSync(host.path(path), text, { mode });
+}
+
+function text(path: string): string {
+  return fs.readFileSync(host.path(path), 'utf8');
+}
+
+const readings = (...certificates: readonly Fixture[]): readonly Reading[] => [
+  { files: certificates.map(({ pem }, index) => ({ source: `${index}.crt`, bytes: Buffer.from(pem) })), findings: [] },
+];
+
+function settings(changed: Partial<PassSettings>): PassSettings {
+  return {
+    hostRoot: host.root,
+    instance: 'default',
+    rules: { allowLeaf: false, allowEmpty: false, maxCertificates: 100 },
+    policy: { strict: false, removeAll: false },
+    dryRun: false,
+    lockWaitMs: 10_000,
+    refresh: 'auto',
+    registries: [],
+    probes: [],
+    ...changed,
+  };
+}
+
+async function pass(certificates: readonly Fixture[], changed: Partial<PassSettings> = {}): Promise<Report> {
+  const { report } = await openReconciler(settings(changed), () => readings(...certificates), clock).pass();
+  return report;
+}
+
+const removeAll = { policy: { strict: false, removeAll: true } };
+
+/** The state and the message of the only runtime. */
+function saidIn({ runtimes }: Report): readonly [string, string] {
+  expect(runtimes).toHaveLength(1);
+  return [runtimes[0]?.state ?? '', runtimes[0]?.message ?? ''];
+}
+
+function configure(lines: string): void {
+  put('/etc/containerd/config.toml', `version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\n${lines}\n`);
+}
+
+beforeEach(async () => {
+  host = littleHost();
+  setUptime(host.root, 100);
+  showProcess(host.root);
+  configure(`config_path = "${certs}"`);
+  await answerVersion(host.root, socket, '1.7.24~ds1');
+});
+
+describe.skipIf(process.getuid?.() !== 0)('a pass', () => {
+  it('links the directory for all registries to the store, and says so', async () => {
+    const report = await pass([north]);
+    expect(fs.readlinkSync(host.path(link))).toBe(bundlePath);
+    expect(report).toMatchObject({
+      converged: true,
+      edits: [link],
+      runtimes: [
+        {
+          name: 'containerd',
+          version: '1.7.24~ds1',
+          socket,
+          pid: 90,
+          unit: 'containerd.service',
+          way: 'certs.d',
+          directories: [certs],
+          state: 'trusts',
+        },
+      ],
+    });
+  });
+
+  it('has nothing to do afterwards, and writes nothing', async () => {
+    await pass([north]);
+    const before = host.snapshot();
+    const ledger = fs.statSync(host.path('/var/lib/node-ca-trust/_runtimes.json'), { bigint: true });
+    expect(await pass([north])).toMatchObject({ converged: true, edits: [], refreshed: [] });
+    expect(host.snapshot()).toEqual(before);
+    expect(fs.statSync(host.path('/var/lib/node-ca-trust/_runtimes.json'), { bigint: true }).ctimeNs).toBe(
+      ledger.ctimeNs,
+    );
+  });
+
+  it('puts back what somebody undid', async () => {
+    await pass([north]);
+    fs.rmSync(host.path(link));
+    expect(await pass([north])).toMatchObject({ converged: true, edits: [link], refreshed: [] });
+    expect(fs.readlinkSync(host.path(link))).toBe(bundlePath);
+  });
+
+  it('gives every registry that has a directory the same trust, and takes it back byte for byte', async () => {
+    const mine = '# mine\nserver = "https://a.example"\n\n[host."https://mirror.example"]\n  capabilities = ["pull"]';
+    put(`${certs}/a.example/hosts.toml`, mine, 0o640);
+    fs.chownSync(host.path(`${certs}/a.example/hosts.toml`), 12, 34);
+    fs.mkdirSync(host.path(`${certs}/b.example:5000`));
+    const before = host.snapshot();
+    expect(saidIn(await pass([north]))[0]).toBe('trusts');
+    const stats = fs.statSync(host.path(`${certs}/a.example/hosts.toml`));
+    expect([stats.uid, stats.gid, stats.mode & 0o777]).toEqual([12, 34, 0o640]);
+    expect(text(`${certs}/a.example/hosts.toml`).split(bundlePath)).toHaveLength(3);
+    expect(fs.readlinkSync(host.path(`${certs}/b.example:5000/node-ca-trust.crt`))).toBe(bundlePath);
+    expect(await pass([], removeAll)).toMatchObject({ converged: true });
+    expect([...host.snapshot()].filter(([name]) => name.startsWith('etc/containerd'))).toEqual(
+      [...before].filter(([name]) => name.startsWith('etc/containerd')),
+    );
+    expect(fs.existsSync(host.path('/var/lib/node-ca-trust'))).toBe(false);
+  });
+
+  it('undoes everything when its record is lost', async () => {
+    put(`${certs}/a.example/hosts.toml`, 'server = "https://a.example"\n');
+    await pass([north]);
+    fs.rmSync(host.path('/var/lib/node-ca-trust/_runtimes.json'));
+    expect(await pass([], removeAll)).toMatchObject({ converged: true });
+    expect(text(`${certs}/a.example/hosts.toml`)).toBe('server = "https://a.example"\n');
+    expect(fs.existsSync(host.path(link))).toBe(false);
+  });
+
+  it('leaves all that another instance needs, until that one goes', async () => {
+    await pass([north]);
+    await pass([south], { instance: 'lab' });
+    expect(await pass([], removeAll)).toMatchObject({ converged: true });
+    expect(fs.existsSync(host.path(link))).toBe(true);
+    await pass([], { ...removeAll, instance: 'lab' });
+    expect(fs.existsSync(host.path(certs))).toBe(false);
+  });
+
+  it('says that removed trust lives on in the running process', async () => {
+    await pass([north, south]);
+    const [state, message] = saidIn(await pass([north]));
+    expect([state, message]).toEqual(['revoked-after-restart', expect.stringContaining('until it is restarted')]);
+    endProcess(host.root);
+    showProcess(host.root, { pid: 91, ticks: 15_000 });
+    setUptime(host.root, 200);
+    expect(saidIn(await pass([north]))[0]).toBe('trusts');
+  });
+
+  it('changes nothing when told to leave the runtimes alone, and undoes what was done before', async () => {
+    expect(await pass([north], { refresh: 'off' })).toMatchObject({ converged: true, runtimes: [], edits: [] });
+    expect(fs.existsSync(host.path(link))).toBe(false);
+    await pass([north]);
+    expect(await pass([north], { refresh: 'off' })).toMatchObject({ converged: true, runtimes: [], edits: [link] });
+    expect(fs.existsSync(host.path(link))).toBe(false);
+  });
+
+  it('only says what it would do in a dry run', async () => {
+    const before = host.snapshot();
+    expect(await pass([north], { dryRun: true })).toMatchObject({ edits: [link], runtimes: [{ state: 'incomplete' }] });
+    expect(host.snapshot()).toEqual(before);
+  });
+
+  it('trusts a bundle without a word about runtimes where none runs', async () => {
+    endProcess(host.root);
+    expect(await pass([north])).toMatchObject({ converged: true, runtimes: [], edits: [] });
+    expect(fs.existsSync(host.path('/etc/containerd/certs.d'))).toBe(false);
+  });
+
+  it('passes over a containerd of a container', async () => {
+    endProcess(host.root);
+    showProcess(host.root, { numbers: [90, 7] });
+    expect((await pass([north])).runtimes).toEqual([]);
+  });
+});
+
+describe.skipIf(process.getuid?.() !== 0)('a runtime that reads no directory', () => {
+  beforeEach(() => {
+    configure('');
+  });
+
+  it('needs a restart, with the command, and by default keeps nobody from being converged', async () => {
+    const report = await pass([north]);
+    expect(report).toMatchObject({
+      converged: true,
+      runtimes: [{ way: 'restart', state: 'restart-needed', command: 'systemctl restart containerd.service' }],
+    });
+    expect(report.runtimes[0]?.message).toContain('config_path');
+  });
+
+  it('is a failure where the admin asked for directories', async () => {
+    const report = await pass([north], { refresh: 'certs.d' });
+    expect(report).toMatchObject({ converged: false, reasons: [expect.stringMatching(/^containerd: .*config_path/)] });
+  });
+
+  it('trusts once it was started anew, and needs one again after the next addition', async () => {
+    await pass([north]);
+    endProcess(host.root);
+    showProcess(host.root, { pid: 91, ticks: 15_000 });
+    setUptime(host.root, 200);
+    expect(saidIn(await pass([north]))[0]).toBe('trusts');
+    expect(saidIn(await pass([north, south]))[0]).toBe('restart-needed');
+  });
+
+  it('trusts after a reboot', async () => {
+    await pass([north]);
+    setUptime(host.root, 50, 'the-next-boot');
+    expect(saidIn(await pass([north]))[0]).toBe('trusts');
+  });
+});
+
+describe.skipIf(process.getuid?.() !== 0)('bad input', () => {
+  it('a configuration that does not parse is named, and the store is right all the same', async () => {
+    put('/etc/containerd/config.toml', 'version = 2\n[plugins\n');
+    const report = await pass([north]);
+    expect(report).toMatchObject({ converged: true, runtimes: [{ state: 'restart-needed' }] });
+    expect(report.runtimes[0]?.message).toMatch(/\/etc\/containerd\/config\.toml/);
+    expect(host.trusts(north)).toBe(true);
+  });
+
+  it('a hosts.toml that does not parse is left alone and named; its registry is served as containerd then does', async () => {
+    put(`${certs}/a.example/hosts.toml`, 'server = "https://a.exam');
+    const [state, message] = saidIn(await pass([north]));
+    expect([state, message]).toEqual(['incomplete', expect.stringContaining(`${certs}/a.example/hosts.toml`)]);
+    expect(text(`${certs}/a.example/hosts.toml`)).toBe('server = "https://a.exam');
+    expect(fs.readlinkSync(host.path(`${certs}/a.example/node-ca-trust.crt`))).toBe(bundlePath);
+  });
+
+  it('a file that bears our name and is not ours stays, and is named', async () => {
+    put(link, 'of somebody else');
+    const [state, message] = saidIn(await pass([north]));
+    expect([state, message]).toEqual(['incomplete', expect.stringMatching(/not ours.*move it away/)]);
+    await pass([], removeAll);
+    expect(text(link)).toBe('of somebody else');
+  });
+
+  it('a directory with a name that no registry has is named, and left alone', async () => {
+    fs.mkdirSync(host.path(`${certs}/no\u001b registry`), { recursive: true });
+    const { notes } = await pass([north]);
+    expect(notes.join('\n')).toMatch(/certs\.d\/no\S* registry on the host is no registry's name/);
+    expect(fs.readdirSync(host.path(`${certs}/no\u001b registry`))).toEqual([]);
+  });
+
+  it('a directory of registries that is a link is followed inside the host', async () => {
+    fs.mkdirSync(host.path('/srv/registries'), { recursive: true });
+    fs.symlinkSync('/srv/registries', host.path(certs));
+    expect(saidIn(await pass([north]))[0]).toBe('trusts');
+    expect(fs.existsSync(host.path('/srv/registries/_default/node-ca-trust.crt'))).toBe(true);
+  });
+
+  it('leaves nothing of an edit that was killed', async () => {
+    put(`${certs}/_default/.node-ca-trust.crt.0123abcd.tmp`, '');
+    put(`${certs}/_default/.node-ca-trust.toml.0123abcd.tmp`, '');
+    await pass([north]);
+    expect(fs.readdirSync(host.path(`${certs}/_default`))).toEqual(['node-ca-trust.crt']);
+  });
+});
+
+describe.skipIf(process.getuid?.() !== 0)('dockerd and CRI-O', () => {
+  beforeEach(() => {
+    endProcess(host.root);
+  });
+
+  it.each([
+    ['dockerd', 'docker', '/etc/docker/certs.d'],
+    ['crio', 'cri-o', '/etc/containers/certs.d'],
+  ])('%s has a directory for each registry that was named or is there', async (comm, name, root) => {
+    showProcess(host.root, { comm, argv: [`/usr/bin/${comm}`], groups: `0::/system.slice/${comm}.service\n` });
+    fs.mkdirSync(host.path(`${root}/there.example`), { recursive: true });
+    const report = await pass([north], { registries: ['named.example:5000'] });
+    expect(report.runtimes).toMatchObject([{ name, state: 'trusts', directories: [root] }]);
+    for (const registry of ['there.example', 'named.example:5000']) {
+      expect(fs.readlinkSync(host.path(`${root}/${registry}/node-ca-trust.crt`))).toBe(bundlePath);
+    }
+    expect(fs.existsSync(host.path(`${root}/_default`))).toBe(false);
+    await pass([], removeAll);
+    expect(fs.readdirSync(host.path(root))).toEqual(['there.example']);
+  });
+
+  it('need names: without any they need a restart, and say which option helps', async () => {
+    showProcess(host.root, { comm: 'crio', argv: ['/usr/bin/crio'], groups: '0::/system.slice/crio.service\n' });
+    const [state, message] = saidIn(await pass([north]));
+    expect([state, message]).toEqual(['restart-needed', expect.stringContaining('--registry')]);
+  });
+});
