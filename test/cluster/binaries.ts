@@ -1,4 +1,4 @@
-// The programs of a cluster, built from their Go modules at the versions that binaries/*/go.mod pin. Each is built once
+// The programs of a cluster, and a container runtime that no Debian has, built from their Go modules at the versions that binaries/*/go.mod pin. Each is built once
 // for everything that it is made of, and kept in the user's cache.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
@@ -24,6 +24,11 @@ const modules: Readonly<Record<string, Module>> = {
     packages: { crictl: 'sigs.k8s.io/cri-tools/cmd/crictl' },
     pinned: 'sigs.k8s.io/cri-tools',
     stamp: (version) => ({ 'sigs.k8s.io/cri-tools/pkg/version.Version': version }),
+  },
+  containerd: {
+    packages: { containerd: 'github.com/containerd/containerd/v2/cmd/containerd' },
+    pinned: 'github.com/containerd/containerd/v2',
+    stamp: (version) => ({ 'github.com/containerd/containerd/v2/version.Version': version }),
   },
   helm: {
     packages: { helm: 'helm.sh/helm/v3/cmd/helm' },
@@ -60,8 +65,11 @@ const flags = ['-mod=readonly', '-trimpath', '-buildvcs=false'];
 const sources = join(import.meta.dirname, 'binaries');
 const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'node-ca-trust', 'cluster');
 
-/** Builds the programs that the cache lacks: all of them take a quarter of an hour on two cores. */
-export async function ensureBinaries(isWanted: (program: string) => boolean = () => true): Promise<void> {
+/** The nodes of a cluster run Debian's containerd: the one that is built here is for tests of runtimes. */
+const ofTheCluster = (program: string): boolean => program !== 'containerd';
+
+/** Builds the programs that the cache lacks: all of a cluster's take a quarter of an hour on two cores. */
+export async function ensureBinaries(isWanted: (program: string) => boolean = ofTheCluster): Promise<void> {
   for (const [name, module] of Object.entries(modules)) {
     const programs = Object.keys(module.packages).filter(isWanted);
     const missing = programs.filter((program) => !existsSync(join(directoryOf(name), program)));
@@ -91,7 +99,7 @@ export function binary(program: string): string {
 
 /** For PATH: kubectl, helm and the others. */
 export function binaryDirectories(): string[] {
-  return Object.keys(modules).map(directoryOf);
+  return Object.keys(modules).filter(ofTheCluster).map(directoryOf);
 }
 
 /** As the API server names it: v1.34.9. */
@@ -122,7 +130,7 @@ async function build(module: string, program: string): Promise<void> {
 
 async function requireGo(): Promise<void> {
   const { code } = await attempt('sh', ['-c', 'command -v go'], { env: compilerEnvironment() });
-  if (code !== 0) throw new Error('the programs of the cluster are built from their sources: install Go 1.26 or later');
+  if (code !== 0) throw new Error('these programs are built from their sources: install Go 1.26 or later');
 }
 
 /** With the user's own proxy and caches. */

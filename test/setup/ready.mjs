@@ -22,6 +22,8 @@ const packages = {
   chroot: 'coreutils',
   flock: 'util-linux',
   unshare: 'util-linux',
+  setpriv: 'util-linux',
+  findmnt: 'util-linux',
   mount: 'mount',
   'update-ca-certificates': 'ca-certificates',
   buildah: 'buildah',
@@ -30,6 +32,8 @@ const packages = {
   runc: 'runc',
   iptables: 'iptables',
   ip: 'iproute2',
+  'apt-get': 'apt',
+  dpkg: 'dpkg',
   '/usr/lib/cni/bridge': 'containernetworking-plugins',
 };
 

@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/runtimes/**/*.test.ts'],
+    globalSetup: 'test/runtimes/setup.ts',
+    // Each file has machines of its own; two of them keep two cores busy.
+    maxWorkers: 2,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
+  },
+});
