@@ -1,0 +1,26 @@
+// What a node with systemd is made of: Debian by debootstrap, with systemd, the bus, containerd and runc. Nothing of it
+// is installed or started on the machine.
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { ownEnvironment, run } from '../cluster/process.ts';
+
+const packages = ['systemd', 'dbus', 'containerd', 'runc'];
+const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
+/** It can be removed at any time: the next run makes it again. */
+const directory = join(cache, 'node-ca-trust', 'systemd', 'bookworm');
+
+/** Makes the root unless it is there. @returns the directory that holds it; nobody may write to it */
+export async function ensureSystemdRoot(): Promise<string> {
+  if (existsSync(directory)) return directory;
+  mkdirSync(dirname(directory), { recursive: true });
+  const made = mkdtempSync(`${directory}.`);
+  try {
+    const words = ['--variant=minbase', `--include=${packages.join(',')}`, 'bookworm', join(made, 'root')];
+    await run('debootstrap', words, { env: ownEnvironment() });
+    renameSync(join(made, 'root'), directory);
+  } finally {
+    rmSync(made, { recursive: true, force: true });
+  }
+  return directory;
+}
