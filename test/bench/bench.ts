@@ -1,6 +1,6 @@
 // The bench: one command, one table. What each figure means and how it is taken stands at the top of its row's file.
 //
-//   npm run bench [-- --json FILE] [--rows adding,idle,parallel,rest,swap]
+//   npm run bench [-- --json FILE] [--rows adding,idle,parallel,registries,rest,swap]
 //
 // Exit code 1 when a bound is not met that says something about the program whatever the machine.
 import { writeFileSync } from 'node:fs';
@@ -15,6 +15,7 @@ import { buildProduction } from './production.ts';
 import { measureAdding } from './row-adding.ts';
 import { measureIdle } from './row-idle.ts';
 import { measureParallel } from './row-parallel.ts';
+import { measureRegistries } from './row-registries.ts';
 import { measureRest } from './row-rest.ts';
 import { measureSwap } from './row-swap.ts';
 import type { Bench } from './scene.ts';
@@ -25,6 +26,7 @@ const rows = {
   adding: measureAdding,
   idle: measureIdle,
   parallel: measureParallel,
+  registries: measureRegistries,
   rest: measureRest,
   swap: measureSwap,
 };

@@ -7,7 +7,8 @@
 import { readFileSync } from 'node:fs';
 import { systemClock } from '../../src/commands/clock.ts';
 import { openHost } from '../../src/host/host.ts';
-import { type FoundProcess, findProcesses, moment } from '../../src/runtimes/processes.ts';
+import { type Moment, readMoment } from '../../src/host/moment.ts';
+import { type FoundProcess, findProcesses } from '../../src/runtimes/processes.ts';
 import {
   type RestartDecision,
   type RestartRecord,
@@ -35,7 +36,13 @@ export interface AgentOutcome {
 
 const [limit = '', outcomeFile = ''] = process.argv.slice(2);
 const host = openHost('/host');
-const changed = moment(host);
+function nowOnHost(): Moment {
+  const now = readMoment(host);
+  if (now === undefined) throw new Error('the host has no /proc');
+  return now;
+}
+
+const changed = nowOnHost();
 
 /** The host's ctr stands in for a call of the CRI, which the same process serves on the same socket. */
 async function answers(): Promise<boolean> {
@@ -53,7 +60,7 @@ async function pass(record: RestartRecord): Promise<Pass> {
     agentStarted: undefined,
     record,
     jitterMs: 0,
-    now: moment(host),
+    now: nowOnHost(),
   });
   const proof = { process: runtime, answers, clock: systemClock, limitMs: Number(limit) };
   const due = decision === 'now' && runtime.unit !== undefined;

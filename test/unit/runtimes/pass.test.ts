@@ -7,6 +7,7 @@ import { type PassSettings, openReconciler } from '../../../src/reconcile.ts';
 import type { Report } from '../../../src/report/report.ts';
 import { type Fixture, north, south } from '../support/fixtures.ts';
 import { type LittleHost, bundlePath, littleHost } from '../support/little-host.ts';
+import type { FakeProcess } from '../support/proc-tree.ts';
 import { answerVersion, endProcess, setUptime, showProcess } from '../support/runtime.ts';
 
 const certs = '/etc/containerd/certs.d';
@@ -215,6 +216,82 @@ describe.skipIf(process.getuid?.() !== 0)('a runtime that reads no directory', (
     await pass([north]);
     setUptime(host.root, 50, 'the-next-boot');
     expect(saidIn(await pass([north]))[0]).toBe('trusts');
+  });
+});
+
+/** A systemd that the bus leads to: told to restart, it starts `next` in the place of the process that runs. */
+function installBus(next: Partial<FakeProcess> | undefined): void {
+  if (next !== undefined) showProcess(host.path('/next'), next);
+  const start = next === undefined ? '' : `ln -s /next/proc/${next.pid ?? 0} /proc/${next.pid ?? 0}`;
+  const state = next === undefined ? 'failed' : 'active';
+  put(
+    '/usr/bin/busctl',
+    `#!/bin/sh
+case "$*" in
+  *RestartUnit*) echo "$*" >> /restarts; rm -r /proc/9?; ${start} ;;
+  *ActiveState*) echo 's "${state}"' ;;
+  *Result*) echo 's "exit-code"' ;;
+esac
+`,
+    0o755,
+  );
+}
+
+const restarts = (): number =>
+  fs.existsSync(host.path('/restarts')) ? text('/restarts').trim().split('\n').length : 0;
+
+describe.skipIf(process.getuid?.() !== 0)('a restart that is permitted', () => {
+  beforeEach(() => {
+    configure('');
+  });
+
+  it('is made once, proven, and on record for whoever comes next', async () => {
+    installBus({ pid: 91, ticks: 10_500 });
+    const report = await pass([north], { refresh: 'restart' });
+    expect(report).toMatchObject({ converged: true, runtimes: [{ pid: 91, state: 'trusts' }] });
+    expect(text('/restarts')).toContain('RestartUnit ss containerd.service replace');
+    setUptime(host.root, 110);
+    const next = await pass([north, south], { refresh: 'restart' });
+    expect(next).toMatchObject({ converged: false, runtimes: [{ state: 'restart-needed' }] });
+    expect(restarts()).toBe(1);
+    setUptime(host.root, 701);
+    installBus({ pid: 92, ticks: 70_200 });
+    await pass([north, south], { refresh: 'restart' });
+    expect(restarts()).toBe(2);
+    await pass([], removeAll);
+    expect(fs.existsSync(host.path('/var/lib/node-ca-trust'))).toBe(false);
+  });
+
+  it('is not made where directories are read, nor for a removal', async () => {
+    configure(`config_path = "${certs}"`);
+    installBus({ pid: 91, ticks: 10_500 });
+    await pass([north, south], { refresh: 'restart' });
+    expect(saidIn(await pass([north], { refresh: 'restart' }))[0]).toBe('revoked-after-restart');
+    expect(restarts()).toBe(0);
+  });
+
+  it('of which the runtime does not come back is told, and never made again', async () => {
+    installBus(undefined);
+    const report = await pass([north], { refresh: 'restart' });
+    expect(report).toMatchObject({ converged: false, reasons: [expect.stringMatching(/containerd\.service is down/)] });
+    expect(host.trusts(north)).toBe(true);
+    showProcess(host.root, { ticks: 9_000 });
+    setUptime(host.root, 5_000);
+    const later = await pass([north, south], { refresh: 'restart' });
+    expect(later).toMatchObject({ converged: false, runtimes: [{ state: 'restart-failed' }] });
+    expect(restarts()).toBe(1);
+  });
+
+  it('waits in a daemon, and the next pass is due then', async () => {
+    installBus({ pid: 91, ticks: 10_500 });
+    const reconciler = openReconciler(settings({ refresh: 'restart', jitterMs: 5_000 }), () => readings(north), clock);
+    expect((await reconciler.pass()).dueMs).toBe(65_000);
+    setUptime(host.root, 164);
+    expect((await reconciler.pass()).dueMs).toBe(1_000);
+    expect(restarts()).toBe(0);
+    setUptime(host.root, 165);
+    expect(await reconciler.pass()).toMatchObject({ report: { converged: true }, dueMs: undefined });
+    expect(restarts()).toBe(1);
   });
 });
 
