@@ -67,23 +67,38 @@ export function readLedger(host: Host, instance: string, family: string): Ledger
   return ledger === undefined ? { state: 'broken', ledger: empty } : { state: 'kept', ledger };
 }
 
+/** Removes what writes of a record that were killed have left beside it. */
+function removeLeftovers(host: Host, path: string): void {
+  const prefix = `.${path.slice(stateDirectory.length + 1)}.`;
+  const leftovers = (host.list(stateDirectory) ?? []).filter((name) => name.startsWith(prefix));
+  for (const name of leftovers) host.remove(`${stateDirectory}/${name}`);
+}
+
 /**
- * Writes an instance's ledger, on the disk when it returns. What it already says is not written again.
+ * Writes a record in the state directory, on the disk when it returns. What it already says is not written again.
  * @throws Problem when the host's disk is full or read-only
  */
-export function writeLedger(host: Host, instance: string, ledger: Ledger): void {
+export function writeRecord(host: Host, path: string, record: unknown): void {
   host.makeDirectory(stateDirectory);
-  const text = `${JSON.stringify(ledger, undefined, 2)}\n`;
-  if (host.read(ledgerPath(instance))?.toString('utf8') !== text) {
-    host.write(ledgerPath(instance), text, { durable: true });
-  }
+  removeLeftovers(host, path);
+  const text = `${JSON.stringify(record, undefined, 2)}\n`;
+  if (host.read(path)?.toString('utf8') !== text) host.write(path, text, { durable: true });
+}
+
+/** Removes a record, and what writes of it have left. */
+export function removeRecord(host: Host, path: string): void {
+  host.remove(path);
+  removeLeftovers(host, path);
+}
+
+/** @throws Problem when the host's disk is full or read-only */
+export function writeLedger(host: Host, instance: string, ledger: Ledger): void {
+  writeRecord(host, ledgerPath(instance), ledger);
 }
 
 /** Removes an instance's ledger, and the directories made by us that are empty now. */
 export function removeLedger(host: Host, instance: string, ledger: Ledger): void {
-  host.remove(ledgerPath(instance));
-  const leftovers = (host.list(stateDirectory) ?? []).filter((name) => name.startsWith(`.${instance}.json.`));
-  for (const name of leftovers) host.remove(`${stateDirectory}/${name}`);
+  removeRecord(host, ledgerPath(instance));
   // The state directory may have been made by another instance, which is gone too when it is empty.
   for (const directory of [stateDirectory, ...[...ledger.made].reverse()]) host.removeDirectory(directory);
 }

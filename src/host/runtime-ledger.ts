@@ -5,7 +5,7 @@
  */
 import * as z from 'zod/mini';
 import type { Host } from './host.ts';
-import { instancesOn, stateDirectory } from './ledger.ts';
+import { instancesOn, removeRecord, stateDirectory, writeRecord } from './ledger.ts';
 import { momentShape } from './moment.ts';
 
 /** The name of every link of ours. Files that end so are CAs to containerd, CRI-O and dockerd alike. */
@@ -49,18 +49,13 @@ export function readRuntimeLedger(host: Host): RuntimeLedger {
   }
 }
 
-/** Writes the record, on the disk when it returns. @throws Problem when the host's disk is full or read-only */
+/** @throws Problem when the host's disk is full or read-only */
 export function writeRuntimeLedger(host: Host, ledger: RuntimeLedger): void {
-  host.makeDirectory(stateDirectory);
-  host.write(runtimeLedgerPath, `${JSON.stringify(ledger, undefined, 2)}\n`, { durable: true });
+  writeRecord(host, runtimeLedgerPath, ledger);
 }
 
-/** Removes the record, and what a killed write of it left. */
+/** Removes the record, and the directory that it was the last in. */
 export function removeRuntimeLedger(host: Host): void {
-  host.remove(runtimeLedgerPath);
-  const leftovers = (host.list(stateDirectory) ?? []).filter((name) =>
-    /^\._runtimes\.json\.[0-9a-f]{8}\.tmp$/.test(name),
-  );
-  for (const name of leftovers) host.remove(`${stateDirectory}/${name}`);
+  removeRecord(host, runtimeLedgerPath);
   host.removeDirectory(stateDirectory);
 }

@@ -259,9 +259,10 @@ describe('it touches only what it wrote', () => {
 
     await lose(world);
     expect(await apply(secret.directory)).toMatchObject({ code: 0 });
-    expect(JSON.parse(await readFile(world.path(ledger), 'utf8'))).toEqual(
-      expect.objectContaining(JSON.parse(kept.replace(/"made": \[[^\]]*\]/, '"version": 1')) as object),
-    );
+    // Nobody knows any more since when it is trusted, and which directories were made.
+    const { added, made, ...known } = JSON.parse(kept) as Record<string, unknown>;
+    expect([added, made]).toEqual([expect.anything(), expect.anything()]);
+    expect(JSON.parse(await readFile(world.path(ledger), 'utf8'))).toMatchObject(known);
 
     await lose(world);
     await secret.swap({ 'a.crt': one.pem });

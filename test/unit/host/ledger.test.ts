@@ -109,6 +109,15 @@ describe('removeLedger', () => {
     expect(host.list('/')).toEqual(['etc', 'usr']);
   });
 
+  it('is written over what a killed write left beside it', () => {
+    const host = emptyHost();
+    mkdirSync(join(host.root, 'var/lib'), { recursive: true });
+    writeLedger(host, 'default', ledger);
+    host.write(`${stateDirectory}/.default.json.0123abcd.tmp`, '{');
+    writeLedger(host, 'default', ledger);
+    expect(host.list(stateDirectory)).toEqual(['default.json']);
+  });
+
   it('takes off what a killed write left beside it', () => {
     const host = emptyHost();
     mkdirSync(join(host.root, 'var/lib'), { recursive: true });
