@@ -82,11 +82,22 @@ export async function makeAuthority(): Promise<Authority> {
 const serverName = 'registry.example';
 const judgeDirectory = '/var/tmp/judge';
 
-/** What a node's trust store is made of, one line for each path: kind, mode, owner, link target, SHA-256. */
+const javaStore = '/etc/ssl/certs/java/cacerts';
+
+/**
+ * What a node's trust store is made of, one line for each path: kind, mode, owner, link target, SHA-256. Of Java's key
+ * store how many entries it has, and the name, kind and fingerprint of each: its bytes are those of a hash table, whose
+ * chains turn round whenever it is written, and hold the time at which each entry came.
+ */
 const listing = `
 set -- /etc/ssl /etc/ca-certificates /etc/ca-certificates.conf /usr/local/share /usr/share/ca-certificates /var/lib/node-ca-trust
 find "$@" -printf '%y %m %U:%G %p %l\\n' 2>/dev/null | sort
-find "$@" -type f -exec sha256sum {} + 2>/dev/null | sort -k 2
+find "$@" -type f ! -path ${javaStore} -exec sha256sum {} + 2>/dev/null | sort -k 2
+if [ -e ${javaStore} ]; then
+  entries=$(keytool -list -keystore ${javaStore} -storepass changeit 2>/dev/null |
+    sed -n '/ contains /p; /Entry, *$/{N;s/, [^:]*, \\([A-Za-z]*Entry\\), *\\n.*: / \\1 /;p}' | sort)
+  [ -n "$entries" ] && echo "$entries" || sha256sum ${javaStore}
+fi
 `;
 
 /** A server that shows a certificate on the node's loopback until it is ended; its process outlives the command. */
