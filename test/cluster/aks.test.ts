@@ -1,20 +1,8 @@
 // deploy/overlays/aks: what users of AKS's own feature had, unchanged.
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { project } from '../image/machine.ts';
-import {
-  type AgentNames,
-  type Authority,
-  type Scene,
-  defaultAgent,
-  enabledLabel,
-  endServers,
-  makeAuthority,
-  openScene,
-  serveOn,
-  storeOf,
-  trusts,
-} from './scene.ts';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type AgentNames, base, defaultAgent, enabledLabel, overlays, useScene } from './scene.ts';
+import { makeAuthority, serveOn, storeOf, trusts } from './witness.ts';
 
 const aks: AgentNames = {
   ...defaultAgent,
@@ -22,33 +10,22 @@ const aks: AgentNames = {
   secret: 'custom-ca-trust-secret',
   label: 'kubernetes.azure.com/custom-ca-trust-enabled',
 };
-const overlay = join(project, 'deploy/overlays/aks');
+const overlay = join(overlays, 'aks');
 
-let scene: Scene;
-let [one, two]: Authority[] = [];
+const scene = await useScene(clear);
+const [one, two] = [await makeAuthority(), await makeAuthority()];
 
 async function clear(): Promise<void> {
-  for (const node of scene.cluster.nodes) {
-    await scene.unlabel(node, aks.label);
-    await scene.unlabel(node);
-  }
+  await scene.kubectl('label', 'node', '--all', `${aks.label}-`, `${enabledLabel}-`);
   await scene.gone(aks);
   await scene.kubectl('-n', aks.namespace, 'delete', 'secret', aks.secret, '--ignore-not-found');
 }
 
 beforeAll(async () => {
-  scene = await openScene();
-  [one, two] = [await makeAuthority(), await makeAuthority()];
   await scene.reset();
   // The overlay stands in the place of the base.
-  await scene.kubectl('delete', '-k', join(project, 'deploy/base'));
+  await scene.kubectl('delete', '-k', base);
   await scene.kubectl('apply', '-k', overlay);
-});
-
-beforeEach(clear);
-
-afterEach(async () => {
-  for (const node of scene.cluster.nodes) await endServers(node);
 });
 
 afterAll(async () => {
@@ -57,7 +34,6 @@ afterAll(async () => {
 });
 
 test('serves nodes by the label of AKS and by our own, and keeps a CA while a node bears either', async () => {
-  if (one === undefined || two === undefined) throw new Error('no CA was made');
   const before = await storeOf(scene.node);
   const [here, second, there] = [
     await serveOn(scene.node, one),

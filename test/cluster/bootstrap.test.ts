@@ -1,26 +1,9 @@
 // A node that has just joined: not ready, without a network plugin, with every taint. The agent comes first.
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import {
-  type Authority,
-  type Scene,
-  endServers,
-  eventually,
-  makeAuthority,
-  onNode,
-  openScene,
-  serveOn,
-  trusts,
-} from './scene.ts';
+import { expect, test } from 'vitest';
+import { eventually, useScene } from './scene.ts';
+import { makeAuthority, onNode, serveOn, trusts } from './witness.ts';
 
-let scene: Scene;
-let authority: Authority;
-
-beforeAll(async () => {
-  scene = await openScene();
-  authority = await makeAuthority();
-});
-
-beforeEach(() => scene.reset());
+const scene = await useScene();
 
 /** The node joins anew as it does when it is made: nothing is known of it, and its network is not there yet. */
 async function leaveCluster(): Promise<void> {
@@ -42,11 +25,8 @@ async function rejoin(): Promise<void> {
   await scene.kubectl('wait', '--for=condition=Ready', `node/${scene.node.name}`, '--timeout=120s');
 }
 
-afterAll(async () => {
-  await endServers(scene.node);
-});
-
 test('trusts before it is ready', async () => {
+  const authority = await makeAuthority();
   const port = await serveOn(scene.node, authority);
   await scene.putSecret({ 'company-ca.crt': authority.ca.pem });
   await leaveCluster();

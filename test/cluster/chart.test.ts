@@ -1,43 +1,16 @@
 // The Helm chart on a real API server: what it renders is accepted, what it installs does what the manifests do.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { project } from '../image/machine.ts';
-import {
-  type AgentNames,
-  type Authority,
-  type Scene,
-  chart,
-  defaultAgent,
-  endServers,
-  makeAuthority,
-  openScene,
-  serveOn,
-  storeOf,
-  trusts,
-} from './scene.ts';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { type AgentNames, base, chart, defaultAgent, overlays, useScene } from './scene.ts';
+import { makeAuthority, serveOn, storeOf, trusts } from './witness.ts';
 
 const agent: AgentNames = { ...defaultAgent, namespace: 'helm-test' };
 
-let scene: Scene;
-let authority: Authority;
+const authority = await makeAuthority();
+const scene = await useScene(() => Promise.resolve());
 
-beforeAll(async () => {
-  scene = await openScene();
-  authority = await makeAuthority();
-});
-
-beforeEach(async () => {
-  await scene.reset();
-  await scene.kubectl('delete', '-k', join(project, 'deploy/base'));
-});
-
-afterEach(async () => {
-  await endServers(scene.node);
-  await scene.unlabel(scene.node);
-  await scene.helm('uninstall', 'trust', '-n', agent.namespace, '--ignore-not-found');
-  await scene.kubectl('delete', 'namespace', agent.namespace, '--ignore-not-found');
-});
+beforeAll(() => scene.reset());
 
 afterAll(() => scene.reset());
 
@@ -45,31 +18,43 @@ describe('the API server accepts', () => {
   const strict = ['apply', '--dry-run=server', '--validate=strict'];
 
   test('each Kustomize directory', async () => {
-    await scene.kubectl('apply', '-k', join(project, 'deploy/base'));
-    for (const name of readdirSync(join(project, 'deploy/overlays'))) {
-      await scene.kubectl(...strict, '-k', join(project, 'deploy/overlays', name));
+    for (const directory of [base, ...readdirSync(overlays).map((name) => join(overlays, name))]) {
+      await scene.kubectl(...strict, '-k', directory);
     }
   });
 
   test('the chart, with each of its files of values', async () => {
-    await scene.makeNamespace(agent);
     const files = readdirSync(chart).filter((name) => /^values.*\.yaml$/.test(name));
     expect(files).toContain('values.yaml');
     for (const file of files) {
-      const rendered = await scene.helm('template', 'trust', chart, '-n', agent.namespace, '-f', join(chart, file));
-      const { code, stderr } = await scene.cluster.kubectl([...strict, '-n', agent.namespace, '-f', '-'], {
-        input: rendered,
-      });
+      const input = await scene.helm('template', 'trust', chart, '-n', 'default', '-f', join(chart, file));
+      const { code, stderr } = await scene.cluster.kubectl([...strict, '-n', 'default', '-f', '-'], { input });
       expect([file, code, stderr]).toEqual([file, 0, '']);
     }
   });
 });
 
 describe('the chart', () => {
+  beforeAll(async () => {
+    // It stands in the place of the base.
+    await scene.kubectl('delete', '-k', base);
+    await scene.makeNamespace(agent);
+  });
+
+  afterEach(async () => {
+    await scene.unlabel(scene.node);
+    await scene.gone(agent);
+    await scene.helm('uninstall', 'trust', '-n', agent.namespace, '--ignore-not-found');
+    await scene.kubectl('-n', agent.namespace, 'delete', 'secret', agent.secret, '--ignore-not-found');
+  });
+
+  afterAll(async () => {
+    await scene.kubectl('delete', 'namespace', agent.namespace, '--wait=false');
+  });
+
   test('installs, tests, keeps the trust when it is deleted, and takes it off when the node is unlabelled', async () => {
     const before = await storeOf(scene.node);
     const port = await serveOn(scene.node, authority);
-    await scene.makeNamespace(agent);
     await scene.helm('install', 'trust', chart, '-n', agent.namespace);
     await scene.putSecret({ 'company-ca.crt': authority.ca.pem }, agent);
     await scene.label(scene.node);
@@ -88,7 +73,6 @@ describe('the chart', () => {
   });
 
   test('fails its test with a Secret that is no bundle', async () => {
-    await scene.makeNamespace(agent);
     await scene.helm('install', 'trust', chart, '-n', agent.namespace);
     await scene.putSecret({ 'company-ca.crt': authority.ca.key }, agent);
     await expect(scene.helm('test', 'trust', '-n', agent.namespace, '--logs')).rejects.toThrow(/private-key/);

@@ -1,19 +1,8 @@
 // Two agents on one node: pools with CAs of their own.
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { project } from '../image/machine.ts';
-import {
-  type AgentNames,
-  type Authority,
-  type Scene,
-  defaultAgent,
-  endServers,
-  makeAuthority,
-  openScene,
-  serveOn,
-  storeOf,
-  trusts,
-} from './scene.ts';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type AgentNames, defaultAgent, overlays, useScene } from './scene.ts';
+import { makeAuthority, serveOn, storeOf, trusts } from './witness.ts';
 
 const lab: AgentNames = {
   ...defaultAgent,
@@ -23,11 +12,12 @@ const lab: AgentNames = {
   label: 'node-ca-trust.io/lab',
   port: 9642,
 };
-const overlay = join(project, 'deploy/overlays/pool-example');
+const overlay = join(overlays, 'pool-example');
 
-let scene: Scene;
-let both: Authority;
-let ofLab: Authority;
+const scene = await useScene(async (all) => {
+  await Promise.all([all.reset(), clear()]);
+});
+const [both, ofLab] = [await makeAuthority(), await makeAuthority()];
 
 async function clear(): Promise<void> {
   await scene.unlabel(scene.node, lab.label);
@@ -36,22 +26,14 @@ async function clear(): Promise<void> {
 }
 
 beforeAll(async () => {
-  scene = await openScene();
-  [both, ofLab] = [await makeAuthority(), await makeAuthority()];
-});
-
-beforeEach(async () => {
   await scene.reset();
   await scene.kubectl('apply', '-k', overlay);
-  await clear();
 });
 
-afterEach(async () => {
+afterAll(async () => {
   await clear();
-  await endServers(scene.node);
+  await scene.kubectl('delete', '-k', overlay);
 });
-
-afterAll(() => scene.kubectl('delete', '-k', overlay, '--ignore-not-found'));
 
 async function installLab(): Promise<void> {
   await scene.putSecret({ 'both.crt': both.ca.pem, 'lab.crt': ofLab.ca.pem }, lab);
@@ -62,8 +44,7 @@ async function installLab(): Promise<void> {
 test('each adds and removes its own only; a CA that both hold goes when the last one lets it go', async () => {
   const before = await storeOf(scene.node);
   const [shared, own] = [await serveOn(scene.node, both), await serveOn(scene.node, ofLab)];
-  await scene.install({ 'both.crt': both.ca.pem });
-  await installLab();
+  await Promise.all([scene.install({ 'both.crt': both.ca.pem }), installLab()]);
   expect([await trusts(scene.node, shared), await trusts(scene.node, own)]).toEqual([true, true]);
   await scene.unlabel(scene.node);
   await scene.gone();

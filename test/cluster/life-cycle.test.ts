@@ -3,44 +3,19 @@ import { execa } from 'execa';
 import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { project } from '../image/machine.ts';
 import { cleanEnvironment } from '../sandbox/harness/environment.ts';
-import {
-  type AgentNames,
-  type Authority,
-  type Scene,
-  chart,
-  defaultAgent,
-  endServers,
-  eventually,
-  expectNoFailure,
-  keepAsking,
-  makeAuthority,
-  namespace,
-  openScene,
-  secondsSince,
-  serveOn,
-  storeOf,
-  trusts,
-} from './scene.ts';
+import { type AgentNames, base, chart, eventually, namespace, secondsSince, useScene } from './scene.ts';
+import { expectNoFailure, keepAsking, makeAuthority, serveOn, storeOf, trusts } from './witness.ts';
 
-let scene: Scene;
-let old: Authority;
-let next: Authority;
+const scene = await useScene();
+const [old, next] = [await makeAuthority(), await makeAuthority()];
 let pace: Promise<number>;
 
-beforeAll(async () => {
-  scene = await openScene();
-  [old, next] = [await makeAuthority(), await makeAuthority()];
+beforeAll(() => {
   pace = measurePace();
   pace.catch(() => undefined);
-});
-
-beforeEach(() => scene.reset());
-
-afterEach(async () => {
-  for (const node of scene.cluster.nodes) await endServers(node);
 });
 
 /** The commands of a fenced block below a heading of the README, one by line. */
@@ -53,7 +28,7 @@ async function commandsOf(heading: string): Promise<readonly string[]> {
 
 describe('the three commands of the README', () => {
   test('make the labelled node trust the CA, and no other node', async () => {
-    await scene.kubectl('delete', '-k', join(project, 'deploy/base'));
+    await scene.kubectl('delete', '-k', base);
     const [here, there] = [await serveOn(scene.node, old), await serveOn(scene.other, old)];
     expect([await trusts(scene.node, here), await trusts(scene.other, there)]).toEqual([false, false]);
     const directory = await mkdtemp(join(tmpdir(), 'quick-start-'));
@@ -82,7 +57,7 @@ describe('a rollout', () => {
     await scene.label(scene.node);
     const waiting = ['-n', namespace, 'rollout', 'status', 'daemonset/node-ca-trust'];
     await eventually('the pod runs', async () => (await scene.pod(scene.node))?.status.phase === 'Running');
-    const early = await scene.cluster.kubectl([...waiting, '--timeout=5s']);
+    const early = await scene.cluster.kubectl([...waiting, '--timeout=3s']);
     expect([early.code, await trusts(scene.node, port)]).toEqual([1, false]);
     expect((await scene.readiness(scene.node)).text).toMatch(/^empty: /);
     const done = scene.kubectl(...waiting, '--timeout=180s').then(() => trusts(scene.node, port));
@@ -138,7 +113,7 @@ describe('unlabelling', () => {
     expect([(await storeOf(scene.node)) === before, await trusts(scene.node, port)]).toEqual([false, true]);
     await scene.unlabel(scene.node);
     await scene.gone();
-    expect(await scene.pod(scene.node, defaultAgent)).toBeUndefined();
+    expect(await scene.pod(scene.node)).toBeUndefined();
     expect(await trusts(scene.node, port)).toBe(false);
     expect(await storeOf(scene.node)).toBe(before);
   });

@@ -1,14 +1,9 @@
 // What an admin reads when something is missing: one line, in `kubectl describe` or `kubectl logs`.
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { type Scene, eventually, makeAuthority, namespace, onNode, openScene } from './scene.ts';
+import { afterAll, expect, test } from 'vitest';
+import { eventually, namespace, useScene } from './scene.ts';
+import { makeAuthority, onNode } from './witness.ts';
 
-let scene: Scene;
-
-beforeAll(async () => {
-  scene = await openScene();
-});
-
-beforeEach(() => scene.reset());
+const scene = await useScene();
 
 afterAll(() => scene.reset());
 

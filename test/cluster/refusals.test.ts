@@ -1,31 +1,14 @@
 // A Secret that is not what it should be: trust stays, the agent says why it is not ready, and heals with the Secret.
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import {
-  type Authority,
-  type Scene,
-  endServers,
-  makeAuthority,
-  namespace,
-  openScene,
-  serveOn,
-  trusts,
-} from './scene.ts';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { namespace, useScene } from './scene.ts';
+import { makeAuthority, serveOn, trusts } from './witness.ts';
 
-let scene: Scene;
-let authority: Authority;
+const authority = await makeAuthority();
+const files = { 'company-ca.crt': authority.ca.pem };
+// Each test ends healed: the next one goes on with the same agent.
+const scene = await useScene((all) => all.install(files));
 
-beforeAll(async () => {
-  scene = await openScene();
-  authority = await makeAuthority();
-});
-
-beforeEach(() => scene.reset());
-
-afterEach(async () => {
-  await endServers(scene.node);
-});
-
-const files = (): Readonly<Record<string, string>> => ({ 'company-ca.crt': authority.ca.pem });
+beforeAll(() => scene.reset());
 
 const spoil = {
   deleted: () => scene.kubectl('-n', namespace, 'delete', 'secret', 'node-ca-trust'),
@@ -44,7 +27,6 @@ const reasons: Readonly<Record<keyof typeof spoil, RegExp>> = {
 describe('a Secret that is', () => {
   test.each(Object.keys(spoil) as (keyof typeof spoil)[])('%s leaves the trust, and heals', async (how) => {
     const port = await serveOn(scene.node, authority);
-    await scene.install(files());
     await spoil[how]();
     await scene.nudged('the agent is not ready', scene.node, async () => !(await scene.readiness(scene.node)).ready);
     expect((await scene.readiness(scene.node)).text).toMatch(reasons[how]);
@@ -53,13 +35,14 @@ describe('a Secret that is', () => {
     expect(line).toMatchObject({ level: 'error', removed: [], heldBack: [authority.ca.fingerprint] });
     expect(line.msg).toMatch(/^not converged: /);
     expect(await trusts(scene.node, port)).toBe(true);
-    await scene.putSecret(files());
+    await scene.putSecret(files);
     await scene.nudged('the agent is ready', scene.node, async () => (await scene.readiness(scene.node)).ready);
     expect(await trusts(scene.node, port)).toBe(true);
     await scene.rollout();
   });
 
   test('in another namespace is none', async () => {
+    await scene.reset();
     const secret = ['secret', 'generic', 'node-ca-trust', `--from-literal=company-ca.crt=${authority.ca.pem}`];
     await scene.kubectl('-n', 'default', 'create', ...secret);
     try {

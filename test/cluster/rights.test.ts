@@ -1,18 +1,7 @@
 // What the manifests permit is used, and what is taken away is said and survived.
-import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { project } from '../image/machine.ts';
-import {
-  type Authority,
-  type Scene,
-  endServers,
-  eventually,
-  makeAuthority,
-  namespace,
-  openScene,
-  serveOn,
-  trusts,
-} from './scene.ts';
+import { afterAll, describe, expect, test } from 'vitest';
+import { base, eventually, namespace, useScene } from './scene.ts';
+import { makeAuthority, serveOn, trusts } from './witness.ts';
 
 interface Rule {
   readonly apiGroups: readonly string[];
@@ -20,19 +9,7 @@ interface Rule {
   readonly verbs: readonly string[];
 }
 
-let scene: Scene;
-let authority: Authority;
-
-beforeAll(async () => {
-  scene = await openScene();
-  authority = await makeAuthority();
-});
-
-beforeEach(() => scene.reset());
-
-afterEach(async () => {
-  await endServers(scene.node);
-});
+const scene = await useScene();
 
 afterAll(() => scene.reset());
 
@@ -60,6 +37,7 @@ describe('the service account', () => {
 
 describe('without the permission to read Nodes', () => {
   test('all works but the removal at the end: the CAs stay, and the log says why, once', async () => {
+    const authority = await makeAuthority();
     const port = await serveOn(scene.node, authority);
     await scene.kubectl('delete', 'clusterrolebinding', 'node-ca-trust');
     await scene.install({ 'company-ca.crt': authority.ca.pem });
@@ -70,7 +48,7 @@ describe('without the permission to read Nodes', () => {
     const said = (await log).stdout.split('\n').filter((line) => line.includes('answered 403'));
     expect(said.length).toBe(1);
     expect(await trusts(scene.node, port)).toBe(true);
-    await scene.kubectl('apply', '-k', join(project, 'deploy/base'));
+    await scene.kubectl('apply', '-k', base);
     await scene.label(scene.node);
     await eventually('it is ready again', async () => (await scene.readiness(scene.node)).ready);
     await scene.unlabel(scene.node);

@@ -1,44 +1,18 @@
 // The end of it: as documented every host is as it was; in any other way trust stays, and can be taken off later.
-import { join } from 'node:path';
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { project } from '../image/machine.ts';
-import {
-  type Authority,
-  type Scene,
-  endServers,
-  eventually,
-  makeAuthority,
-  namespace,
-  openScene,
-  serveOn,
-  storeOf,
-  trusts,
-} from './scene.ts';
+import { describe, expect, test } from 'vitest';
+import { base, eventually, namespace, useScene } from './scene.ts';
+import { makeAuthority, serveOn, storeOf, trusts } from './witness.ts';
 
-const base = join(project, 'deploy/base');
-
-let scene: Scene;
-let authority: Authority;
-
-beforeAll(async () => {
-  scene = await openScene();
-  authority = await makeAuthority();
-});
-
-beforeEach(() => scene.reset());
-
-afterEach(async () => {
-  for (const node of scene.cluster.nodes) await endServers(node);
-});
-
+const scene = await useScene();
+const authority = await makeAuthority();
+const files = { 'company-ca.crt': authority.ca.pem };
 const stores = (): Promise<readonly string[]> => Promise.all(scene.cluster.nodes.map(storeOf));
 const isGone = (): Promise<string> => scene.kubectl('get', 'namespace', namespace, '--ignore-not-found');
-const asIs = (): Readonly<Record<string, string>> => ({ 'company-ca.crt': authority.ca.pem });
 
 describe('uninstalling', () => {
   test('as documented leaves every host as it was', async () => {
     const before = await stores();
-    await scene.install(asIs(), scene.cluster.nodes);
+    await scene.install(files, scene.cluster.nodes);
     await scene.kubectl('label', 'node', '--all', 'node-ca-trust.io/enabled-');
     const selector = ['-l', 'app.kubernetes.io/name=node-ca-trust'];
     await scene.kubectl('-n', namespace, 'wait', '--for=delete', 'pod', ...selector, '--timeout=150s');
@@ -50,7 +24,7 @@ describe('uninstalling', () => {
   test('without unlabelling keeps the trust; applied again and unlabelled, it goes', async () => {
     const before = await stores();
     const port = await serveOn(scene.node, authority);
-    await scene.install(asIs());
+    await scene.install(files);
     await scene.kubectl('delete', '-k', base);
     await eventually('the namespace is gone', async () => (await isGone()) === '');
     expect(await trusts(scene.node, port)).toBe(true);

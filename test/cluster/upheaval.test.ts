@@ -1,36 +1,13 @@
 // What happens to nodes and pods in a cluster's life: trust stays, without a gap.
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import {
-  type Asking,
-  type Authority,
-  type Scene,
-  endServers,
-  eventually,
-  expectNoFailure,
-  keepAsking,
-  makeAuthority,
-  namespace,
-  onNode,
-  openScene,
-  serveOn,
-  trusts,
-} from './scene.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { eventually, namespace, useScene } from './scene.ts';
+import { type Asking, expectNoFailure, keepAsking, makeAuthority, onNode, serveOn, trusts } from './witness.ts';
 
-let scene: Scene;
-let authority: Authority;
-
-beforeAll(async () => {
-  scene = await openScene();
-  authority = await makeAuthority();
-  await scene.reset();
-});
-
+const authority = await makeAuthority();
 // Every test finds the node trusting and leaves it so: that is what each is about.
-beforeEach(() => scene.install({ 'company-ca.crt': authority.ca.pem }));
+const scene = await useScene((all) => all.install({ 'company-ca.crt': authority.ca.pem }));
 
-afterEach(async () => {
-  for (const node of scene.cluster.nodes) await endServers(node);
-});
+beforeAll(() => scene.reset());
 
 const isReady = async (): Promise<boolean> => (await scene.readiness(scene.node)).ready;
 const podName = async (): Promise<string> => (await scene.pod(scene.node))?.metadata.name ?? '';
@@ -121,6 +98,9 @@ describe('a node that loses power', () => {
 
 describe('without the API server', () => {
   const outageMs = 60_000;
+
+  // After so long an outage a kubelet looks for changes up to a minute later; one that starts looks at once.
+  afterAll(() => Promise.all(scene.cluster.nodes.map((node) => node.restartKubelet())));
 
   test('a killed agent installs from the mounted volume, repairs, is ready, and removes nothing', async () => {
     const port = await serveOn(scene.node, authority);
