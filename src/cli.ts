@@ -68,7 +68,7 @@ const daemon = (): readonly Option[] => [
   new Option('--resync <duration>', 'look at everything again after this time')
     .argParser(parseDuration)
     .default(600_000, '10m'),
-  new Option('--listen <address>', 'where /healthz, /readyz and /metrics answer')
+  new Option('--listen <address>', 'where /healthz, /livez, /readyz and /metrics answer')
     .argParser(parseListen)
     .default({ host: '127.0.0.1', port: 9641 }, '127.0.0.1:9641'),
   new Option(

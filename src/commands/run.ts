@@ -101,6 +101,7 @@ function openAgent({ config, log, clock, random }: Daemon, loop: Loop): Agent {
   return {
     answers: {
       '/healthz': () => health.live(clock.now()),
+      '/livez': () => health.liveWithReason(clock.now()),
       '/readyz': () => health.ready(),
       '/metrics': async () => ({ status: 200, ...(await scrape.answer()) }),
     },

@@ -10,6 +10,13 @@ export interface Health {
   /** It has ended like this. */
   readonly end: (result: PassResult) => void;
   live(now: number): Answer;
+  /**
+   * The same for the kubelet's liveness probe, which shows what it was answered in an event of the pod only with a
+   * redirect's status. That counts as alive, so while the host is not proven, the reason is answered with one that leads
+   * nowhere.
+   * (https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/#http-probes)
+   */
+  liveWithReason(now: number): Answer;
   ready(): Answer;
 }
 
@@ -20,7 +27,12 @@ const longestPassMs = 600_000;
 export function openHealth(): Health {
   let begun: number | undefined;
   let last: PassResult | undefined;
+  const live = (now: number): Answer => {
+    const hangs = begun !== undefined && now - begun > longestPassMs;
+    return hangs ? { status: 503, text: 'a pass hangs\n' } : { status: 200, text: 'alive\n' };
+  };
   return {
+    live,
     begin(now) {
       begun = now;
     },
@@ -28,9 +40,10 @@ export function openHealth(): Health {
       begun = undefined;
       last = result;
     },
-    live(now) {
-      const hangs = begun !== undefined && now - begun > longestPassMs;
-      return hangs ? { status: 503, text: 'a pass hangs\n' } : { status: 200, text: 'alive\n' };
+    liveWithReason(now) {
+      const answer = live(now);
+      const [reason] = last?.reasons ?? [];
+      return answer.status !== 200 || reason === undefined ? answer : { status: 300, text: reason };
     },
     ready() {
       if (last === undefined) return { status: 503, text: 'the first pass has not ended yet\n' };

@@ -1,6 +1,6 @@
 /**
- * What answers on --listen: /healthz for liveness, /readyz for readiness, /metrics for Prometheus. It tells, and takes
- * nothing in: no request can change what the agent does.
+ * What answers on --listen: /healthz and /livez for liveness, /readyz for readiness, /metrics for Prometheus. It tells,
+ * and takes nothing in: no request can change what the agent does.
  */
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
 import { UsageProblem, explain } from '../host/problem.ts';

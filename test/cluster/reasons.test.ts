@@ -1,6 +1,6 @@
 // What an admin reads when something is missing: one line, in `kubectl describe` or `kubectl logs`.
 import { afterAll, expect, test } from 'vitest';
-import { eventually, namespace, useScene } from './scene.ts';
+import { eventually, namespace, shows, useScene } from './scene.ts';
 import { makeAuthority, onNode } from './witness.ts';
 
 const scene = await useScene();
@@ -8,18 +8,10 @@ const scene = await useScene();
 afterAll(() => scene.reset());
 
 const workload = ['-n', namespace, 'daemonset/node-ca-trust'] as const;
-const describePods = (): Promise<string> =>
-  scene.kubectl('-n', namespace, 'describe', 'pods', '-l', 'app.kubernetes.io/name=node-ca-trust');
-
-/** Waits until what a command prints has the line. */
-function shows(line: RegExp, print: () => Promise<string>): Promise<void> {
-  return eventually(String(line), async () => line.test(await print()), { why: print });
-}
-
 test('an image that cannot be pulled', async () => {
   await scene.kubectl('set', 'image', ...workload, 'node-ca-trust=registry.example:5000/node-ca-trust:none');
   await scene.label(scene.node);
-  await shows(/Failed to pull image "registry\.example:5000\/node-ca-trust:none"/, describePods);
+  await shows(/Failed to pull image "registry\.example:5000\/node-ca-trust:none"/, scene.describePods);
 });
 
 test('a namespace that forbids privileged pods', async () => {
@@ -51,7 +43,7 @@ test('a second agent with the same port', async () => {
   await scene.rollout();
   await scene.apply({ ...twin, metadata: { name, namespace, labels: { 'app.kubernetes.io/instance': 'twin' } } });
   try {
-    await shows(/didn't have free ports for the requested pod ports/, describePods);
+    await shows(/didn't have free ports for the requested pod ports/, scene.describePods);
   } finally {
     await scene.kubectl('-n', namespace, 'delete', 'daemonset', name);
   }
@@ -80,5 +72,5 @@ test('a host root that is not mounted where it should be', async () => {
   ];
   await scene.kubectl('patch', ...workload, '--type=json', '-p', JSON.stringify(patch));
   await scene.label(scene.node);
-  await shows(/hostPath type check failed: \/no\/such is not a directory/, describePods);
+  await shows(/hostPath type check failed: \/no\/such is not a directory/, scene.describePods);
 });

@@ -1,6 +1,6 @@
 // A Secret that is not what it should be: trust stays, the agent says why it is not ready, and heals with the Secret.
 import { beforeAll, describe, expect, test } from 'vitest';
-import { namespace, useScene } from './scene.ts';
+import { namespace, shows, useScene } from './scene.ts';
 import { makeAuthority, serveOn, trusts } from './witness.ts';
 
 const authority = await makeAuthority();
@@ -35,6 +35,9 @@ describe('a Secret that is', () => {
     expect(line).toMatchObject({ level: 'error', removed: [], heldBack: [authority.ca.fingerprint] });
     expect(line.msg).toMatch(/^not converged: /);
     expect(await trusts(scene.node, port)).toBe(true);
+    if (how === 'replaced by rubbish') {
+      await shows(/ProbeWarning .*Liveness probe warning: .*not-a-certificate: .*company-ca\.crt/, scene.describePods);
+    }
     await scene.putSecret(files);
     await scene.nudged('the agent is ready', scene.node, async () => (await scene.readiness(scene.node)).ready);
     expect(await trusts(scene.node, port)).toBe(true);
@@ -49,7 +52,7 @@ describe('a Secret that is', () => {
       await scene.label(scene.node);
       const says = async (): Promise<boolean> => (await scene.readiness(scene.node)).text.startsWith('empty: ');
       await scene.nudged('the agent says that the bundle is empty', scene.node, says);
-      expect(await scene.logs(scene.node)).toMatch(/not converged: empty: /);
+      await shows(/not converged: empty: /, () => scene.logs(scene.node));
     } finally {
       await scene.kubectl('-n', 'default', 'delete', 'secret', 'node-ca-trust');
     }

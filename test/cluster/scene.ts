@@ -71,6 +71,11 @@ export async function eventually(
   }
 }
 
+/** Waits until what a command prints has the line. */
+export function shows(line: RegExp, print: () => Promise<string>): Promise<void> {
+  return eventually(String(line), async () => line.test(await print()), { why: print });
+}
+
 export interface Scene {
   readonly cluster: Cluster;
   /** The node that the tests label, and the one that they leave alone. */
@@ -95,6 +100,8 @@ export interface Scene {
   /** Waits until no pod of the agent is left on any node. */
   gone(agent?: AgentNames): Promise<void>;
   logs(node: ClusterNode, agent?: AgentNames): Promise<string>;
+  /** What an admin is shown of the pods in the namespace of `deploy/base`, with their events. */
+  readonly describePods: () => Promise<string>;
   /** What the agent on the node answers to its readiness probe. */
   readiness(node: ClusterNode, agent?: AgentNames): Promise<{ readonly ready: boolean; readonly text: string }>;
   /**
@@ -188,6 +195,7 @@ function sceneOf(cluster: Cluster): Scene {
       // A container that is being made has none yet.
       return (await cluster.kubectl(['-n', agent.namespace, 'logs', pod.metadata.name])).stdout;
     },
+    describePods: () => kubectl(['-n', namespace, 'describe', 'pods', '-l', 'app.kubernetes.io/name=node-ca-trust']),
     readiness: async (on, agent = defaultAgent) => {
       const url = `http://127.0.0.1:${agent.port}/readyz`;
       const { code, stdout } = await on.exec('curl', [

@@ -76,7 +76,7 @@ describe('deploy/base', () => {
   test('is probed where it listens: on loopback', () => {
     const where = { host: '127.0.0.1', port: 'status' };
     expect(agent.startupProbe.httpGet).toEqual({ ...where, path: '/healthz' });
-    expect(agent.livenessProbe.httpGet).toEqual({ ...where, path: '/healthz' });
+    expect(agent.livenessProbe.httpGet).toEqual({ ...where, path: '/livez' });
     expect(agent.readinessProbe.httpGet).toEqual({ ...where, path: '/readyz' });
   });
 });

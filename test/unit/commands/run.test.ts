@@ -167,6 +167,10 @@ describe.skipIf(process.getuid?.() !== 0)('run', () => {
     fs.writeFileSync(join(bundle, 'broken.crt'), 'no certificate');
     await agent.refuses(/^not-a-certificate: .*broken\.crt/);
     expect((await agent.ask('/healthz')).status).toBe(200);
+    expect(await agent.ask('/livez')).toMatchObject({
+      status: 300,
+      text: expect.stringMatching(/^not-a-c/) as unknown,
+    });
     fs.rmSync(join(bundle, 'broken.crt'));
     await agent.trusts(north);
   });

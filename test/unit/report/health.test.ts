@@ -31,6 +31,18 @@ describe('health', () => {
     expect(health.live(hour).status).toBe(200);
   });
 
+  it('tells the kubelet the first reason with the one kind of status that it shows and takes for alive', () => {
+    const health = openHealth();
+    health.begin(0);
+    expect(health.liveWithReason(1_000)).toEqual({ status: 200, text: 'alive\n' });
+    health.end(passOf({ converged: false, reasons: ['one', 'two'] }));
+    expect(health.liveWithReason(hour)).toEqual({ status: 300, text: 'one' });
+    health.begin(hour);
+    expect(health.liveWithReason(2 * hour).status).toBe(503);
+    health.end(passOf());
+    expect(health.liveWithReason(2 * hour)).toEqual({ status: 200, text: 'alive\n' });
+  });
+
   it('is not alive while a pass hangs', () => {
     const health = openHealth();
     health.begin(0);
