@@ -188,8 +188,10 @@ function errorLine(message: string): string {
 function usageLine(text: string): string {
   const words = text
     .replace(/^error: /, '')
+    .trim()
     .replace('is invalid. ', 'is invalid: expected ')
-    .trim();
+    .replace('expected Allowed choices are', 'expected one of')
+    .replace(/\.$/, '');
   return errorLine(`${words.split(/\s*\n\s*/).join(' ')}; see --help`);
 }
 

@@ -112,6 +112,12 @@ describe('a bad value', () => {
     expectRefusal(ended, new RegExp(`--${name}`));
   });
 
+  it('of --output is answered with what there is to choose', async () => {
+    const { err } = await cli(['check', '-', '--output', 'yaml']);
+    const said = "option '--output <format>' argument 'yaml' is invalid: expected one of table, json; see --help";
+    expect(err).toBe(`node-ca-trust: ${said}\n`);
+  });
+
   it.each(bad)('of the variable of --%s: %j', async (name, value, command) => {
     const ended = await cli([command, ...(operands[command] ?? [])], { [variableOf(name)]: value });
     expectRefusal(ended, new RegExp(`${variableOf(name)}=.*expected`));
