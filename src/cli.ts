@@ -126,9 +126,13 @@ function define(program: Command, name: string, description: string, options: re
 type Choose = (task: Task) => void;
 
 function defineRun(program: Command, stop: AbortSignal, choose: Choose): void {
-  const options = [bundleOption(), ...host(), ...rules(), strictOption(), ...pulls(), ...daemon()];
+  // Known to be refused: who sets its variable for all commands must not find the host changed.
+  const refused = dryRunOption().hideHelp();
+  const options = [bundleOption(), ...host(), ...rules(), strictOption(), ...pulls(), ...daemon(), refused];
   define(program, 'run', 'the daemon: a pass on every change, until SIGTERM', options).action(
-    (chosen: Omit<Asked, 'resyncMs'> & { readonly resync: number }) => {
+    (chosen: Omit<Asked, 'resyncMs'> & { readonly resync: number; readonly dryRun: boolean }) => {
+      if (chosen.dryRun)
+        throw new UsageProblem('--dry-run: run always changes the host; ask apply what it would change');
       choose(runTask({ ...chosen, resyncMs: chosen.resync }, stop));
     },
   );

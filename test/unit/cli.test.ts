@@ -214,6 +214,13 @@ describe('an option and its variable', () => {
     expect(json(ended)).toMatchObject({ dryRun: true });
   });
 
+  it('--dry-run, which the daemon refuses', async () => {
+    const rest = ['run', '--bundle', '/bundle', '--host-root', '/no/such', '--listen', '127.0.0.1:0'];
+    const refusal = /--dry-run: run always changes the host/;
+    expectRefusal(await cli([...rest, '--dry-run']), refusal);
+    expectRefusal(await cli(rest, { NODE_CA_TRUST_DRY_RUN: 'true' }), refusal);
+  });
+
   it('--bundle, more than once, and separated by colons in the environment', async () => {
     const { root } = littleHost();
     const [one, two] = [fileWith(north.pem), fileWith(south.pem)];
