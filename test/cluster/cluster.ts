@@ -49,6 +49,8 @@ export interface Cluster extends AsyncDisposable {
   /** With these, kubectl and helm work on this cluster, and leave nothing in the user's home. */
   readonly environment: Readonly<Record<string, string>>;
   readonly nodes: readonly [ClusterNode, ClusterNode];
+  /** The machine's own address, as the nodes reach it. */
+  outside(): Promise<string>;
   node(name: NodeName): ClusterNode;
   /** An exit code other than 0 is no exception. */
   kubectl(args: readonly string[], options?: CommandOptions): Promise<Result>;

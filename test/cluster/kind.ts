@@ -48,6 +48,10 @@ const cluster: Cluster = {
   nodes: [clusterNode('node1'), clusterNode('node2')],
   node: clusterNode,
   kubectl: (args, options = {}) => command('kubectl', ['--kubeconfig', kubeconfig, ...args], options),
+  async outside() {
+    const [, gateway = ''] = /^default via (\S+)/m.exec(await order('node1', 'ip', 'route')) ?? [];
+    return gateway;
+  },
   async importImage(archive) {
     await tool('kind', ['load', 'image-archive', archive, '--name', name]);
   },

@@ -9,7 +9,7 @@ import { attempt, type Result } from '../process.ts';
 import { removeControlGroups } from './control-groups.ts';
 import { startApiServer, startControlPlane, stopApiServer } from './control-plane.ts';
 import { closeDoor } from './door.ts';
-import { home, kubeconfig, pauseArchive, pauseImage, room } from './layout.ts';
+import { home, kubeconfig, network, pauseArchive, pauseImage, room } from './layout.ts';
 import { alone } from './lock.ts';
 import { requireMachine } from './machine.ts';
 import { clusterNode, installNode, startNode } from './node.ts';
@@ -48,6 +48,7 @@ const cluster: Cluster = {
   environment: { KUBECONFIG: kubeconfig, KUBECACHEDIR: join(home, 'kubectl'), HELM_CACHE_HOME: join(home, 'helm') },
   nodes: [clusterNode('node1'), clusterNode('node2')],
   node: clusterNode,
+  outside: () => Promise.resolve(network.machine),
   kubectl,
   async importImage(archive) {
     await Promise.all(cluster.nodes.map((node) => node.importImage(archive)));

@@ -34,7 +34,7 @@ export async function ensurePackages<Name extends PackageName>(names: readonly N
   for (const [name, archive] of found) {
     if (!existsSync(directoryOf(archive))) await fetchPackage(name, archive);
   }
-  forgetOthers([...found.values()].map(directoryOf));
+  forgetOthers([...found.values()]);
   return Object.fromEntries([...found].map(([name, archive]) => [name, directoryOf(archive)])) as Record<Name, string>;
 }
 
@@ -76,12 +76,12 @@ function directoryOf(archive: string): string {
   return join(cache, archive.replace(/\.deb$/, ''));
 }
 
-/** A container runtime is a hundred megabytes, and sid has a new one every month. */
-function forgetOthers(kept: readonly string[]): void {
-  const others = readdirSync(cache).map((name) => join(cache, name));
-  for (const directory of others.filter((path) => path !== state && !kept.includes(path))) {
-    if (!directory.includes('.fetch-')) rmSync(directory, { recursive: true });
-  }
+/** A container runtime is a hundred megabytes, and sid has a new one every month: of these packages no other stays. */
+function forgetOthers(archives: readonly string[]): void {
+  const packageOf = (name: string): string => name.split('_', 1)[0] ?? '';
+  const kept = archives.map((archive) => archive.replace(/\.deb$/, ''));
+  const others = readdirSync(cache).filter((name) => kept.map(packageOf).includes(packageOf(name)));
+  for (const name of others.filter((other) => !kept.includes(other))) rmSync(join(cache, name), { recursive: true });
 }
 
 /** One at a time, with the machine's proxy and nothing else of its settings. */
