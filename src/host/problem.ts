@@ -27,7 +27,7 @@ const advice: Readonly<Record<string, string>> = {
   EXDEV: 'source and target are on different mounts; mount their common directory as one',
   ENOENT: 'no such file or directory',
   ENOTDIR: 'a part of the path is not a directory',
-  EISDIR: 'it is a directory',
+  EISDIR: 'it is a directory; move it away',
   ELOOP: 'too many symbolic links',
   ESTALE: 'stale file handle; mount it again',
 };

@@ -32,6 +32,13 @@ function ownFileAt(instance: string, path: string, file: CertificateFile | undef
     : { name, content: 'altered' };
 }
 
+/** What stands under a name of ours in the anchor directory and is no file: a directory, a FIFO, a link to nowhere. */
+function squatters({ host, instance }: DebianContext): readonly OwnFile[] {
+  const names = (host.list(debian.anchors) ?? []).filter((name) => prefixIn(instance, name, '.crt') !== undefined);
+  const strange = names.filter((name) => host.target(`${debian.anchors}/${name}`)?.kind !== 'file');
+  return strange.map((name) => ({ name, content: 'altered' }));
+}
+
 interface Sources {
   readonly own: readonly OwnFile[];
   readonly carriers: ReadonlyMap<string, string>;
@@ -39,8 +46,9 @@ interface Sources {
 }
 
 /** All that the refresh command would put together: ours, and everyone else's. */
-function observeSources({ host, files, instance }: DebianContext): Sources {
-  const own: OwnFile[] = [];
+function observeSources(context: DebianContext): Sources {
+  const { host, files, instance } = context;
+  const own = [...squatters(context)];
   const carriers = new Map<string, string>();
   const notes: string[] = [];
   for (const path of [...selectedPaths(host), ...certificatePaths(host, debian.anchors)]) {

@@ -1,7 +1,7 @@
 // The rules of the design, on a real store: what may be added, what may be removed, what is ours, what costs nothing.
 import { execa } from 'execa';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { appendFile, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, rm, rmdir, symlink, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { agent, digestOf } from './harness/agent.ts';
 import { makeCert, makeThree, type Cert } from './harness/certs.ts';
@@ -225,6 +225,46 @@ describe('it touches only what it wrote', () => {
     expect(await readFile(world.path(fileOf(one)), 'utf8')).toBe(two.pem);
     expect(await trust(world, two)).toEqual(everywhere);
     expect(await trust(world, three)).toEqual(nowhere);
+  });
+
+  test.each(['mkdir', 'mkfifo', 'ln -s /no/such'])(
+    'what `%s` made under our name is left alone and named, and the others are installed',
+    async (make) => {
+      await using world = await smallWorld();
+      await world.exec('sh', ['-c', `${make} ${fileOf(one)}`]);
+      const kind = async (): Promise<string> => (await world.exec('stat', ['-c', '%i %F', fileOf(one)])).stdout;
+      const before = await kind();
+      await using secret = await mountSecret({ 'a.crt': one.pem, 'b.crt': three.pem });
+      const { apply } = agent(world);
+      for (const pass of ['first', 'second']) {
+        const { code, report } = await apply(secret.directory);
+        expect({ pass, code }).toEqual({ pass, code: 1 });
+        expect(report.reasons).toEqual([
+          `${nameOf(one)} on the host is not ours, though it bears our name; move it away`,
+        ]);
+        expect(await kind()).toBe(before);
+        expect(await trust(world, three)).toEqual(everywhere);
+      }
+      await world.exec('rm', ['-r', fileOf(one)]);
+      expect((await apply(secret.directory)).code).toBe(0);
+      expect(await trust(world, one)).toEqual(everywhere);
+    },
+  );
+
+  test('a directory in the place of a file of ours is left alone, and named', async () => {
+    await using world = await smallWorld();
+    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { apply } = agent(world);
+    expect((await apply(secret.directory)).code).toBe(0);
+    await rm(world.path(fileOf(one)));
+    await mkdir(world.path(fileOf(one)));
+    const { code, report } = await apply(secret.directory);
+    expect([code, report.reasons]).toEqual([
+      1,
+      [`cannot write ${fileOf(one)} on the host: it is a directory; move it away (EISDIR)`],
+    ]);
+    await rmdir(world.path(fileOf(one)));
+    expect((await apply(secret.directory)).code).toBe(0);
   });
 
   test('a stranger under our name that nobody asks for is left alone, and named', async () => {

@@ -221,7 +221,7 @@ describe('write', () => {
     fs.mkdirSync(join(host.root, 'etc/file/full'), { recursive: true });
     expect(() => {
       host.write('/etc/file', 'x');
-    }).toThrow(/^cannot write \/etc\/file on the host: it is a directory \(EISDIR\)$/);
+    }).toThrow(/^cannot write \/etc\/file on the host: it is a directory; move it away \(EISDIR\)$/);
     expect(host.list('/etc')).toEqual(['file']);
     expect(host.list('/etc/file')).toEqual(['full']);
   });
