@@ -21,8 +21,8 @@ export interface WriteOptions {
   readonly temporaryName?: string;
 }
 
-/** Larger than any bundle of certificates; what is larger is not read. */
-const readLimit = 64 * 1024 * 1024;
+/** Larger than any bundle of certificates, in bytes; what is larger is not read. */
+export const readLimit = 16 * 1024 * 1024;
 
 /** Reads a regular file of this process's view. A FIFO or a device planted there must not block or flood us. */
 export function readRegular(path: string): Buffer {

@@ -4,6 +4,7 @@
  */
 import { X509Certificate, createHash } from 'node:crypto';
 import { type PemBlock, pemBlocks, toPem } from '../bundle/pem.ts';
+import { readLimit } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 
 export interface CertificateFile {
@@ -95,6 +96,8 @@ export function openCertificateFiles(host: Host): CertificateFiles {
     read(path) {
       const entry = host.target(path);
       if (entry?.kind !== 'file') return undefined;
+      if (entry.size > readLimit)
+        return { fingerprints: [], problems: [`it has ${entry.size} bytes, too many for certificates`] };
       const before = byPath.get(path);
       if (before?.version === entry.version) return before.file;
       const bytes = host.read(path);

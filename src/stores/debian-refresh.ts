@@ -88,7 +88,7 @@ function withoutBroken({ host, files }: DebianContext): string {
   const paths = [...selectedPaths(host), ...certificatePaths(host, debian.anchors)];
   const texts = paths.map((path) => {
     const file = files.read(path);
-    if (file === undefined) return '';
+    if (file === undefined || file.fingerprints.length === 0) return '';
     const text = host.read(path)?.toString('latin1') ?? '';
     return file.problems.length === 0 ? text : goodBlocks(text);
   });

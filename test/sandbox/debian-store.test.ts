@@ -127,6 +127,7 @@ describe("somebody else's file in the anchor directory", () => {
     'a certificate with its private key': () => three.key + three.pem,
     DER: () => three.der,
     nothing: () => '',
+    'larger than any file of certificates': () => `${'#'.repeat(17 * 2 ** 20)}\n${three.pem}`,
   };
 
   test.each(Object.entries(broken))(
