@@ -157,6 +157,7 @@ function restartsOf(
 }
 
 function watchedOf({ runtime, survey }: Found): readonly WatchedDirectory[] {
+  if (runtime.socket === '') return [];
   const socket = posix.basename(runtime.socket);
   const places = survey.watched.map((path) => ({ path, concerns: (name: string) => !name.startsWith('.') }));
   return [...places, { path: posix.dirname(runtime.socket), concerns: (name) => name === socket }];

@@ -8,6 +8,7 @@ import type { Labels, ReadLabels } from '../../../src/sources/node-label.ts';
 import { temporaryDirectory } from '../support/directories.ts';
 import { type Fixture, north, south } from '../support/fixtures.ts';
 import { type LittleHost, anchorDirectory, littleHost } from '../support/little-host.ts';
+import { setUptime, showProcess } from '../support/runtime.ts';
 import { capturedStreams } from '../support/streams.ts';
 
 interface Answer {
@@ -158,6 +159,28 @@ describe.skipIf(process.getuid?.() !== 0)('run', () => {
     await agent.rests();
     fs.rmSync(host.path(`${anchorDirectory}/${name}`));
     await seen(() => host.anchors().includes(name));
+  });
+
+  it('serves the registries of a container runtime again after another tool has moved them away', async () => {
+    const host = littleHost();
+    const certs = host.path('/etc/containerd/certs.d');
+    setUptime(host.root, 100);
+    showProcess(host.root);
+    fs.mkdirSync(join(certs, 'a.example'), { recursive: true });
+    fs.writeFileSync(
+      host.path('/etc/containerd/config.toml'),
+      'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "/etc/containerd/certs.d"\n',
+    );
+    const agent = await start(host, [bundleWith(north)]);
+    await agent.trusts(north);
+    const links = ['_default', 'a.example'].map((name) => join(certs, name, 'node-ca-trust.crt'));
+    await seen(() => links.every((link) => fs.existsSync(host.path(fs.readlinkSync(link)))));
+    await agent.rests();
+    fs.mkdirSync(join(certs, '_backup'));
+    for (const name of ['_default', 'a.example']) fs.renameSync(join(certs, name), join(certs, '_backup', name));
+    fs.mkdirSync(join(certs, '_default'));
+    fs.writeFileSync(join(certs, '_default/hosts.toml'), '[host."https://mirror.example"]\n');
+    await seen(() => fs.readFileSync(join(certs, '_default/hosts.toml'), 'utf8').includes('ca-certificates.crt'));
   });
 
   it('is alive and not ready while the bundle is broken, and says why', async () => {
