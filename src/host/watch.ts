@@ -25,20 +25,26 @@ export interface Watch {
 }
 
 interface Place {
-  /** The real directory at a path. */
+  /** The real directory at a path; where there is none, the nearest one on the way to it. */
   readonly directory: string;
+  /** What the way lacks in that directory. */
+  readonly missing: string | undefined;
   /** What tells it from another one at the same path. */
   readonly identity: string;
 }
 
-function placeAt(path: string): Place | undefined {
+function placeAt(path: string, missing?: string): Place | undefined {
   try {
     const directory = realpathSync(path);
-    const { dev, ino, birthtimeMs } = statSync(directory);
-    return { directory, identity: [directory, dev, ino, birthtimeMs].join(':') };
+    const stats = statSync(directory);
+    if (stats.isDirectory()) {
+      const identity = [directory, stats.dev, stats.ino, stats.birthtimeMs, missing].join(':');
+      return { directory, missing, identity };
+    }
   } catch {
-    return undefined;
+    // Not there, or not to be seen: what is above it tells when that changes.
   }
+  return dirname(path) === path ? undefined : placeAt(dirname(path), basename(path));
 }
 
 interface Followed {
@@ -66,10 +72,11 @@ async function start(
 ): Promise<Followed> {
   const place = placeAt(target.path);
   if (place === undefined) return { identity: undefined, problem: told, close: () => Promise.resolve() };
-  const { directory, identity } = place;
+  const { directory, missing, identity } = place;
   // The directory above tells when another one takes the place of this one.
   const above = dirname(directory);
-  const isInside = (path: string): boolean => dirname(path) === directory && target.concerns(basename(path));
+  const concerns = missing === undefined ? target.concerns : (name: string) => name === missing;
+  const isInside = (path: string): boolean => dirname(path) === directory && concerns(basename(path));
   const watcher = chokidarWatch([directory, above], {
     ignoreInitial: true,
     depth: 0,

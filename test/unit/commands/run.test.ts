@@ -151,6 +151,19 @@ describe.skipIf(process.getuid?.() !== 0)('run', () => {
     expect([host.trusts(north), host.trusts(south)]).toEqual([false, true]);
   });
 
+  it('sees at once that a bundle is back, however long it waits between tries', async () => {
+    const bundle = bundleWith(north);
+    const hours = 3_600_000;
+    const slow = { pacing: { ...pacing, retryMs: hours, longestRetryMs: hours } };
+    const agent = await start(littleHost(), [bundle], {}, slow);
+    await agent.trusts(north);
+    fs.renameSync(bundle, `${bundle}.away`);
+    await agent.refuses(/no such file or directory/);
+    await agent.rests();
+    fs.renameSync(`${bundle}.away`, bundle);
+    await agent.trusts(north);
+  });
+
   it('repairs what somebody changed on the host', async () => {
     const host = littleHost();
     const agent = await start(host, [bundleWith(north)]);

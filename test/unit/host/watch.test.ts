@@ -173,14 +173,35 @@ describe('openWatch', () => {
     await seen();
   });
 
-  it('waits for a directory that is not there yet', async () => {
-    const directory = join(temporaryDirectory(), 'later');
-    const { watch, seen } = watching();
-    expect(await watch.follow([all(directory)])).toBe(false);
-    fs.mkdirSync(directory);
+  it('tells of each step on the way to a directory that is not there yet', async () => {
+    const parent = temporaryDirectory();
+    const directory = join(parent, 'much/later');
+    const { watch, seen, count } = watching();
     expect(await watch.follow([all(directory)])).toBe(true);
+    expect(await watch.follow([all(directory)])).toBe(false);
+    fs.mkdirSync(join(parent, 'other'));
+    expect(count()).toBe(0);
+    for (const path of [join(parent, 'much'), directory]) {
+      fs.mkdirSync(path);
+      await seen();
+      expect(await watch.follow([all(directory)])).toBe(true);
+    }
     fs.writeFileSync(join(directory, 'ca.crt'), '');
     await seen();
+  });
+
+  it('tells when its directory goes, and when it is back', async () => {
+    const directory = join(temporaryDirectory(), 'bundle');
+    fs.mkdirSync(directory);
+    const { watch, seen } = watching();
+    await watch.follow([all(directory)]);
+    fs.renameSync(directory, `${directory}.away`);
+    await seen();
+    expect(await watch.follow([all(directory)])).toBe(true);
+    fs.renameSync(`${directory}.away`, directory);
+    await seen();
+    expect(await watch.follow([all(directory)])).toBe(true);
+    expect(await watch.follow([all(directory)])).toBe(false);
   });
 
   it('lets go of what it is to follow no longer', async () => {
