@@ -65,6 +65,9 @@ export interface Host {
 /** ESRCH is said of a file of a process that has ended meanwhile. */
 const absent: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ESRCH']);
 
+/** A directory stays that has something in it, is a mount of its own, or is none. */
+const remaining: ReadonlySet<string> = new Set(['ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR', 'EBUSY']);
+
 /** The result of `action`, or undefined when the path is not there. */
 function ifThere<T>(what: string, action: () => T): T | undefined {
   try {
@@ -180,9 +183,7 @@ function directories(
         fs.rmdirSync(at(path));
         return true;
       } catch (error) {
-        const code = errnoOf(error);
-        // A directory that is a mount of its own stays, too.
-        if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'ENOENT' || code === 'EBUSY') return false;
+        if (remaining.has(errnoOf(error) ?? '')) return false;
         throw problemOf(`cannot remove ${path} on the host`, error);
       }
     },

@@ -334,6 +334,29 @@ describe.skipIf(process.getuid?.() !== 0)('bad input', () => {
     expect(fs.existsSync(host.path('/srv/registries/_default/node-ca-trust.crt'))).toBe(true);
   });
 
+  it('a hosts.toml that is a link is edited where it lies, and the link stays', async () => {
+    const mine = 'server = "https://a.example"\n[host."https://mirror.example"]\n';
+    put('/srv/a.toml', mine);
+    fs.mkdirSync(host.path(`${certs}/a.example`), { recursive: true });
+    fs.symlinkSync('/srv/a.toml', host.path(`${certs}/a.example/hosts.toml`));
+    expect(saidIn(await pass([north]))[0]).toBe('trusts');
+    expect(text('/srv/a.toml')).toContain(bundlePath);
+    expect(fs.readlinkSync(host.path(`${certs}/a.example/hosts.toml`))).toBe('/srv/a.toml');
+    await pass([], removeAll);
+    expect(text('/srv/a.toml')).toBe(mine);
+  });
+
+  it('directories that cannot be written are named, and the store is right all the same', async () => {
+    fs.mkdirSync(host.path('/etc/containerd'), { recursive: true });
+    // In the way, as a read-only file system would be.
+    put(certs, '');
+    const report = await pass([north]);
+    expect(report).toMatchObject({ converged: true, runtimes: [{ state: 'incomplete' }] });
+    expect(report.runtimes[0]?.message).toMatch(/certs\.d\/_default/);
+    expect(host.trusts(north)).toBe(true);
+    expect(await pass([], removeAll)).toMatchObject({ converged: true });
+  });
+
   it('leaves nothing of an edit that was killed', async () => {
     put(`${certs}/_default/.node-ca-trust.crt.0123abcd.tmp`, '');
     put(`${certs}/_default/.node-ca-trust.toml.0123abcd.tmp`, '');
