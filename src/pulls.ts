@@ -8,7 +8,7 @@ import { type Moment, readMoment } from './host/moment.ts';
 import type { RuntimeState } from './report/report.ts';
 import { decideRestart } from './runtimes/restart.ts';
 import type { Runtime } from './runtimes/runtime.ts';
-import type { Found, RuntimeRefresh, RuntimesState } from './runtimes/runtimes.ts';
+import type { Failures, Found, RuntimeRefresh, RuntimesState } from './runtimes/runtimes.ts';
 import type { WatchedDirectory } from './stores/store.ts';
 
 /** When the host last came to trust something, and when it last ceased to. */
@@ -26,9 +26,6 @@ function isOlder({ process }: Runtime, moment: Moment | undefined, now: Moment |
 function restartCommand({ name, process }: Runtime): string {
   return process.unit === undefined ? `restart ${name} (process ${process.pid})` : `systemctl restart ${process.unit}`;
 }
-
-/** Why an edit could not be made or taken back, by its path. */
-export type Failures = ReadonlyMap<string, string>;
 
 export const noFailures: Failures = new Map();
 
@@ -50,10 +47,10 @@ function incomplete(reasons: readonly string[]): Said {
 /** What is said of one that reads directories at every pull. */
 function saidOfDirectories({ runtime, survey }: Found, isStale: boolean, failures: Failures): Said {
   const lacking = survey.edits.filter(({ kind }) => kind !== 'clean').map(({ path }) => path);
-  const reasons = [
-    ...survey.problems,
-    ...lacking.map((path) => failures.get(path) ?? `${path} on the host is not made yet`),
-  ];
+  // Without the record nothing is edited, so its failure is that of all.
+  const [ofAll] = failures.values();
+  const unmade = lacking.map((path) => failures.get(path) ?? ofAll ?? `${path} on the host is not made yet`);
+  const reasons = [...new Set([...survey.problems, ...unmade])];
   if (reasons.length > 0) return incomplete(reasons);
   const places = survey.links.length + survey.edited.length;
   if (places === 0 && isStale) {

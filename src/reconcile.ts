@@ -12,9 +12,15 @@ import { type Lock, lockDirectory } from './host/lock.ts';
 import { explain } from './host/problem.ts';
 import { type Policy, isIdle } from './plan.ts';
 import { bundleReasons, prove } from './proof.ts';
-import { type Changes, type Failures, type Pace, type Pulls, noFailures, tellPulls } from './pulls.ts';
+import { type Changes, type Pace, type Pulls, noFailures, tellPulls } from './pulls.ts';
 import { type Report, hasChanged } from './report/report.ts';
-import { type RuntimeRefresh, type Runtimes, type RuntimesState, openRuntimes } from './runtimes/runtimes.ts';
+import {
+  type Failures,
+  type RuntimeRefresh,
+  type Runtimes,
+  type RuntimesState,
+  openRuntimes,
+} from './runtimes/runtimes.ts';
 import { openStore } from './stores/detect.ts';
 import { type Address, type Probe, probeAll } from './stores/probe.ts';
 import type { TrustStore, WatchedDirectory } from './stores/store.ts';

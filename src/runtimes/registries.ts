@@ -36,7 +36,8 @@ export interface SurveyOptions {
   readonly registries: readonly string[];
 }
 
-const nothing: Survey = { edits: [], links: [], edited: [], problems: [], notes: [], watched: [] };
+/** Of a runtime that reads no directories. */
+export const nothing: Survey = { edits: [], links: [], edited: [], problems: [], notes: [], watched: [] };
 
 function merge(surveys: readonly Survey[]): Survey {
   const all = <T>(pick: (survey: Survey) => readonly T[]): readonly T[] => [...new Set(surveys.flatMap(pick))];

@@ -24,6 +24,7 @@ import {
   type SurveyOptions,
   makeEdit,
   missingAbove,
+  nothing,
   surveyRegistries,
   undoLines,
   undoLink,
@@ -62,13 +63,16 @@ export interface RuntimesState {
   readonly problem?: string;
 }
 
+/** Why something could not be made or taken back, by its path. */
+export type Failures = ReadonlyMap<string, string>;
+
 export interface Runtimes {
   /** Looks, and changes nothing. @param needed whether this instance has something that pulls should trust */
   observe(needed: boolean): Promise<RuntimesState>;
-  /** Makes the edits that are missing. @returns why some could not be made, by their path */
-  keep(state: RuntimesState): ReadonlyMap<string, string>;
+  /** Makes the edits that are missing. @returns why some could not be made */
+  keep(state: RuntimesState): Failures;
   /** Takes this instance off the record, and every edit off the host when it was the last. @returns what could not be */
-  release(state: RuntimesState): ReadonlyMap<string, string>;
+  release(state: RuntimesState): Failures;
   /** Restarts a runtime by its unit, and puts on record that it did. @returns why it was not restarted, or is not back */
   restart(runtime: Runtime, unit: string, now: Moment): Promise<string | undefined>;
 }
@@ -76,20 +80,18 @@ export interface Runtimes {
 /** As much of the record as a host that cannot be read gives. */
 const unknown: RuntimeLedger = { version: 1, instances: [], links: [], edited: [], made: [], failed: [] };
 
-const noSurvey: Survey = { edits: [], links: [], edited: [], problems: [], notes: [], watched: [] };
-
 type Remember = (process: RuntimeProcess, kind: RuntimeKind) => Promise<Runtime | undefined>;
 
 /** A process's configuration is read once: what is written later counts from its next start on. */
 function openMemory(host: Host): Remember {
-  let known = new Map<string, Runtime | undefined>();
+  const known = new Map<string, Runtime | undefined>();
   return async (process, kind) => {
     const key = `${process.pid}:${process.started}`;
     if (known.has(key)) return known.get(key);
     try {
       const runtime = await kind.look(host, process);
       // One that does not answer yet is asked again.
-      if (runtime === undefined || runtime.version !== undefined) known = new Map([...known, [key, runtime]]);
+      if (runtime === undefined || runtime.version !== undefined) known.set(key, runtime);
       return runtime;
     } catch (error) {
       const way = { kind: 'restart', why: explain(error) } as const;
@@ -98,11 +100,9 @@ function openMemory(host: Host): Remember {
   };
 }
 
-type Failures = Map<string, string>;
-
 /** Does something at each path, and gives what went wrong where it could not be done. */
 function each<T extends { readonly path: string }>(list: readonly T[], action: (item: T) => void): Failures {
-  const failures: Failures = new Map();
+  const failures = new Map<string, string>();
   for (const item of list) {
     try {
       action(item);
@@ -200,7 +200,7 @@ async function find(host: Host, remember: Remember, options: Omit<SurveyOptions,
     if (runtime === undefined) continue;
     const { way } = runtime;
     const isRead = way.kind === 'directories';
-    const survey = isRead ? surveyRegistries(host, way.lists, { ...options, byName: way.byName }) : noSurvey;
+    const survey = isRead ? surveyRegistries(host, way.lists, { ...options, byName: way.byName }) : nothing;
     found.push({ runtime, survey });
   }
   return found;
