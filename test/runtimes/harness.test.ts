@@ -45,6 +45,25 @@ describe.each(programs.containerd)('containerd $version of $origin', (version) =
 });
 
 test.each([
+  { pulls: 'as it does by itself', images: {}, ok: false },
+  { pulls: 'locally', images: { discard_unpacked_layers: true }, ok: true },
+])('a list of directories is read by a new containerd that pulls $pulls: $ok', async ({ images, ok }) => {
+  // The one whose version is pinned: a release of Debian may have the cure tomorrow.
+  const version = programs.containerd.at(-1);
+  if (version === undefined) throw new Error('there is no containerd');
+  const authority = await makeAuthority();
+  await using scene = await openScene(programs, authority);
+  const { machine } = scene;
+  await machine.place(version.program, '/usr/bin/containerd');
+  const configPath = `${certsDirectory}:/etc/docker/certs.d`;
+  await machine.write(configFile, containerdConfig(version, { configPath, images }));
+  await machine.write('/etc/docker/certs.d/_default/own.crt', authority.ca.pem);
+  const { pull } = await startContainerd(machine);
+  // Else it takes the list for the name of one directory (github.com/containerd/containerd/issues/12808).
+  expect(await pull(privateImage)).toMatchObject({ ok });
+});
+
+test.each([
   { name: 'dockerd', start: startDockerd, directory: '/etc/docker/certs.d' },
   { name: "Podman's service as crio", start: startCrio, directory: '/etc/containers/certs.d' },
 ])(
@@ -76,6 +95,17 @@ test('a machine has its own processes, network and settings, and none of the res
   expect((await machine.inside('touch', '/etc/made-inside')).code).toBe(0);
   expect(existsSync(machine.path('/etc/made-inside'))).toBe(true);
   expect(existsSync('/etc/made-inside')).toBe(false);
+});
+
+test('one machine comes and goes, and another one notices nothing', async () => {
+  await using machine = await createMachine([]);
+  await machine.place('/usr/bin/true', '/usr/bin/placed');
+  const mounts = async (): Promise<string> => (await machine.inside('cat', '/proc/self/mountinfo')).stdout;
+  const before = await mounts();
+  await (await createMachine([])).destroy();
+  expect(await mounts()).toBe(before);
+  expect((await machine.inside('/usr/bin/placed')).code).toBe(0);
+  expect(existsSync(machine.path('/proc/1'))).toBe(true);
 });
 
 test('nothing that runs in a machine outlives it', async () => {

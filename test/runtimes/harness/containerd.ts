@@ -21,6 +21,8 @@ export interface Containerd {
   readonly service: Service;
   /** As the kubelet pulls an image, and as if for the first time. */
   readonly pull: (reference: string) => Promise<Pull>;
+  /** The same, but the image stays: the next time only its manifest is asked for. */
+  readonly pullAndKeep: (reference: string) => Promise<Pull>;
 }
 
 export const socket = '/run/containerd/containerd.sock';
@@ -75,12 +77,17 @@ export async function startContainerd(machine: Machine, ...args: readonly string
     const { code, stderr } = await crictl('version');
     if (code !== 0) throw new Error(stderr);
   });
+  const pullAndKeep = async (reference: string): Promise<Pull> => {
+    const { code, stdout, stderr } = await crictl('pull', reference);
+    return { ok: code === 0, text: stdout + stderr };
+  };
   return {
     service,
+    pullAndKeep,
     async pull(reference) {
-      const { code, stdout, stderr } = await crictl('pull', reference);
-      if (code === 0) await crictl('rmi', reference);
-      return { ok: code === 0, text: stdout + stderr };
+      const result = await pullAndKeep(reference);
+      if (result.ok) await crictl('rmi', reference);
+      return result;
     },
   };
 }

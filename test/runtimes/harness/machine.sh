@@ -1,5 +1,5 @@
-# Process 1 of a machine: gives the root that was made for it what a running machine has, and makes it its own. All
-# that is mounted in it, now and later, is seen from outside too, as a node's root is from a pod.
+# Process 1 of a machine: gives the root that was made for it what a running machine has, and makes it its own. What is
+# mounted outside on the root, now and later, is in the machine too; nothing that is mounted in there gets out.
 #
 #   machine.sh ADDRESS PAUSE ROOT
 set -eu
@@ -9,7 +9,9 @@ address=$1 pause=$2 root=$3
 ip link set lo up
 ip address add "$address/32" dev lo
 
+# These the agent sees as well.
 cd "$root"
+umount -l proc
 mount -t proc proc proc
 # Settings belong to the machine that this one runs on.
 mount --bind proc/sys proc/sys
@@ -26,15 +28,17 @@ for directory in containerd docker containers/storage; do
   mkdir -p "var/lib/$directory"
   mount -t tmpfs -o mode=711,size=64m tmpfs "var/lib/$directory"
 done
+mount --make-rshared "$root"
 
-# Where the old root is put for a moment nothing may be shared with the outside.
-mount -t tmpfs tmpfs mnt
-mount --make-private mnt
-mkdir mnt/old
-pivot_root . mnt/old
-cd /
-umount -l /mnt/old
-umount /mnt
-# Nobody in here loads a module into the kernel.
-if [ -e /usr/bin/kmod ]; then mount --bind /usr/bin/true /usr/bin/kmod; fi
-exec "$pause" "$root"
+# Other machines have their roots outside: as a slave this one takes nothing of them along when it leaves.
+exec unshare --mount --propagation slave sh -euc '
+  cd "$2"
+  mkdir -p mnt
+  pivot_root . mnt
+  cd /
+  umount -l /mnt
+  # As systemd makes it.
+  mount --make-rshared /
+  # Nobody in here loads a module into the kernel.
+  if [ -e /usr/bin/kmod ]; then mount --bind /usr/bin/true /usr/bin/kmod; fi
+  exec "$1" "$2"' sh "$pause" "$root"

@@ -22,6 +22,7 @@ export interface Service {
   readonly pid: number;
   /** When it was started, in ticks since the boot: with the number it tells one process from every other. */
   started(): string;
+  /** All that it has said. */
   log(): string;
   signal(signal: 'STOP' | 'CONT'): Promise<void>;
   /** Returns when it has ended. */
@@ -39,6 +40,9 @@ export interface Machine extends World {
 }
 
 type Environment = Readonly<Record<string, string>>;
+
+/** Milliseconds: much longer than anything takes to start. */
+const patience = 60_000;
 
 const script = join(import.meta.dirname, 'machine.sh');
 
@@ -68,13 +72,8 @@ export async function createMachine(names: readonly string[]): Promise<Machine> 
 /** Starts process 1. It ends with this process, however that ends, and everything in the machine with it. */
 async function powerOn(world: World): Promise<{ init: number; end: () => Promise<void> }> {
   const pause = '/usr/local/bin/pause';
-  await shell(
-    'cp "$1" "$2"; umount -l "$3/proc"; mount --make-rshared "$3"',
-    binary('pause'),
-    world.path(pause),
-    world.root,
-  );
-  const own = ['--mount', '--propagation=unchanged', '--pid', '--net', '--ipc', '--uts', '--fork', '--kill-child'];
+  await shell('cp "$1" "$2"', binary('pause'), world.path(pause));
+  const own = ['--pid', '--net', '--ipc', '--uts', '--fork', '--kill-child'];
   const words = ['--pdeathsig', 'KILL', 'unshare', ...own, 'sh', script, address, pause, world.root];
   const child = spawn('setpriv', words, { env: cleanEnvironment, stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
@@ -129,12 +128,20 @@ function furnish(world: World, init: number, end: () => Promise<void>): Machine 
     },
     async start(command, check, env = {}) {
       const service = await launch(path, must, command, env);
-      await eventually(async () => {
-        if (!existsSync(path(`/proc/${service.pid}`)))
-          throw new Error(`${command.join(' ')} has ended:\n${service.log()}`);
-        await check();
-      });
-      return service;
+      const end = performance.now() + patience;
+      for (;;) {
+        try {
+          await check();
+          return service;
+        } catch (cause) {
+          const alive = existsSync(path(`/proc/${service.pid}`));
+          if (alive && performance.now() < end) continue;
+          const what = alive ? 'does not answer' : 'has ended';
+          throw new Error(`${command.join(' ')} ${what}:\n${service.log().slice(-3_000)}`, { cause });
+        } finally {
+          await sleep(20);
+        }
+      }
     },
   };
 }
@@ -156,11 +163,7 @@ async function launch(
     until [ -e "$name.pid" ]; do sleep 0.01; done`;
   await must('sh', '-euc', forking, 'sh', name, 'env', '-i', ...settings, ...command);
   const pid = Number(readFileSync(path(`${name}.pid`), 'utf8'));
-  const log = (): string =>
-    readFileSync(path(`${name}.log`), 'utf8')
-      .split('\n')
-      .slice(-30)
-      .join('\n');
+  const log = (): string => readFileSync(path(`${name}.log`), 'utf8');
   return {
     pid,
     log,
@@ -173,7 +176,8 @@ async function launch(
     async stop(signal = 'TERM') {
       await must('kill', '-s', signal, String(pid));
       await eventually(() => {
-        if (existsSync(path(`/proc/${pid}`))) throw new Error(`${command.join(' ')} does not end:\n${log()}`);
+        if (existsSync(path(`/proc/${pid}`)))
+          throw new Error(`${command.join(' ')} does not end:\n${log().slice(-3_000)}`);
       });
     },
   };

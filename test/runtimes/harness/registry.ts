@@ -9,7 +9,7 @@ export const image = 'library/tiny:1';
 export interface Registry {
   /** Shows this certificate from now on. */
   use(cert: Cert): Promise<void>;
-  /** The paths of the requests that it has had since it was started. */
+  /** The requests that it has had since it was started, one line each. */
   requests(): string;
 }
 
