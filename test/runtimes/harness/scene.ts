@@ -1,6 +1,7 @@
 // What every test of this folder begins with: a machine whose programs are there, and registries that one CA signs for.
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { makeCert, makeServerCert, type Cert } from '../../sandbox/harness/certs.ts';
+import { anchors, plainRun, state } from '../../sandbox/harness/host.ts';
 import type { Programs } from '../setup.ts';
 import { createMachine, type Machine } from './machine.ts';
 import { image, startRegistry, type Registry } from './registry.ts';
@@ -62,6 +63,15 @@ export async function openScene(programs: Programs, authority: Authority): Promi
     await machine.destroy();
     throw error;
   }
+}
+
+/** A machine that the agent has never been on, with empty directories of its own where others were. */
+export async function forget(machine: Machine, ...directories: readonly string[]): Promise<void> {
+  const ours = (await readdir(machine.path(anchors))).filter((name) => name.startsWith('node-ca-trust-'));
+  for (const name of ours) await rm(machine.path(`${anchors}/${name}`));
+  if (ours.length > 0) await plainRun(machine);
+  await rm(machine.path(state), { recursive: true, force: true });
+  for (const directory of directories) await clear(machine, directory);
 }
 
 /** An empty directory, whatever was there before. */
