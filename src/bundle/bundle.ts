@@ -85,7 +85,9 @@ export function bundleDigest(fingerprints: Iterable<string>): string {
 /** An empty bundle needs no second error when what made it empty has been said. */
 function emptiness(anchors: readonly Anchor[], findings: readonly Finding[], rules: BundleRules): readonly Finding[] {
   if (anchors.length > 0 || rules.allowEmpty || findings.some(({ severity }) => severity === 'error')) return [];
-  return [finding('empty', 'bundle', 'no source holds a certificate; put one in, or allow it with --allow-empty')];
+  const message =
+    'no source holds a certificate; put one in (in a cluster: into the Secret, in the namespace of the pod), or allow it with --allow-empty';
+  return [finding('empty', 'bundle', message)];
 }
 
 function readFile({ source, bytes }: SourceFile, rules: BundleRules): readonly (Finding | Occurrence)[] {

@@ -49,18 +49,29 @@ test('a second agent with the same port', async () => {
   }
 });
 
+test('an argument that the image does not know', async () => {
+  const patch = [{ op: 'add', path: '/spec/template/spec/containers/0/args/-', value: '--no-such' }];
+  await scene.kubectl('patch', ...workload, '--type=json', '-p', JSON.stringify(patch));
+  await scene.label(scene.node);
+  await shows(/Message: +node-ca-trust: unknown option '--no-such'; see --help/, scene.describePods);
+});
+
 test('a node whose distribution is not known, or that lacks the refresh tool', async () => {
   await scene.putSecret({ 'company-ca.crt': (await makeAuthority()).ca.pem });
-  await onNode(
-    scene.node,
-    'cp --remove-destination /etc/os-release /var/tmp/os-release; rm /etc/os-release; echo ID=plan9 > /etc/os-release',
-  );
+  const log = (): Promise<string> => scene.logs(scene.node);
+  await onNode(scene.node, 'rm /etc/os-release; echo ID=plan9 > /etc/os-release');
+  await onNode(scene.node, 'mv /usr/sbin/update-ca-certificates /var/tmp');
   try {
     await scene.label(scene.node);
-    await shows(/plan9/, () => scene.logs(scene.node));
+    await shows(/the host runs plan9, whose trust store is not known here; supported: /, log);
     expect((await scene.readiness(scene.node)).text).toMatch(/plan9.*\n503$/);
   } finally {
     await onNode(scene.node, 'rm /etc/os-release; ln -s ../usr/lib/os-release /etc/os-release');
+  }
+  try {
+    await shows(/has no \/usr\/sbin\/update-ca-certificates; install the package ca-certificates on it/, log);
+  } finally {
+    await onNode(scene.node, 'mv /var/tmp/update-ca-certificates /usr/sbin');
   }
   await eventually('it is ready', async () => (await scene.readiness(scene.node)).ready, { seconds: 120 });
 });

@@ -52,7 +52,7 @@ describe('a Secret that is', () => {
       await scene.label(scene.node);
       const says = async (): Promise<boolean> => (await scene.readiness(scene.node)).text.startsWith('empty: ');
       await scene.nudged('the agent says that the bundle is empty', scene.node, says);
-      await shows(/not converged: empty: /, () => scene.logs(scene.node));
+      await shows(/not converged: empty: .*the Secret, in the namespace of the pod/, () => scene.logs(scene.node));
     } finally {
       await scene.kubectl('-n', 'default', 'delete', 'secret', 'node-ca-trust');
     }
