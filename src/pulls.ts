@@ -66,6 +66,8 @@ function saidOf(found: Found, isStale: boolean, failures: Failures): Said {
   return { state: 'trusts', message: 'pulls see the store; it read it when it was started' };
 }
 
+const nothingNeeded: Said = { state: 'trusts', message: 'pulls see the store; nothing of this instance is in it' };
+
 /** A unit that did not come back is left to the admin. */
 function restartFailed(unit: string): Said {
   const message = `${unit} did not come back from a restart, and is not restarted again; see journalctl -u ${unit}`;
@@ -84,10 +86,12 @@ export interface Circumstances {
   /** Units that did not come back from a restart. */
   readonly failed: readonly string[];
   readonly failures: Failures;
+  /** This instance has something that pulls should trust. */
+  readonly needed: boolean;
 }
 
 /** What is said of a runtime. What was removed, and its process may not know of, is said when all else is well. */
-export function judge(found: Found, { changes, now, failed, failures }: Circumstances): RuntimeState {
+export function judge(found: Found, { changes, now, failed, failures, needed }: Circumstances): RuntimeState {
   const { runtime } = found;
   const { name, process, socket, version, way } = runtime;
   const { pid, unit } = process;
@@ -95,7 +99,7 @@ export function judge(found: Found, { changes, now, failed, failures }: Circumst
   const by = way.kind === 'directories' ? 'certs.d' : 'restart';
   const about = { name, version, socket, pid, unit, way: by, directories } as const;
   if (unit !== undefined && failed.includes(unit)) return { ...about, ...restartFailed(unit) };
-  const said = saidOf(found, isOlder(runtime, changes.added, now), failures);
+  const said = needed ? saidOf(found, isOlder(runtime, changes.added, now), failures) : nothingNeeded;
   const isRevoked = said.state === 'trusts' && isOlder(runtime, changes.removed, now);
   return { ...about, ...(isRevoked ? revoked(runtime) : said) };
 }
@@ -126,6 +130,7 @@ export interface PullsPass {
   readonly before: RuntimesState;
   readonly after: RuntimesState;
   readonly failures: Failures;
+  readonly needed: boolean;
   readonly changes: Changes;
   readonly refresh: RuntimeRefresh;
   readonly pace: Pace;
@@ -169,9 +174,11 @@ function reasonsOf(runtimes: readonly RuntimeState[], refresh: RuntimeRefresh): 
 
 /** Tells what a pass found and did. */
 export function tellPulls(host: Host, pass: PullsPass): Pulls {
-  const { before, after, failures, changes, refresh } = pass;
+  const { before, after, failures, needed, changes, refresh } = pass;
   const now = readMoment(host);
-  const runtimes = after.found.map((found) => judge(found, { changes, now, failed: after.ledger.failed, failures }));
+  const runtimes = after.found.map((found) =>
+    judge(found, { changes, now, failed: after.ledger.failed, failures, needed }),
+  );
   const problems = after.problem === undefined ? [] : [`container runtimes: ${after.problem}`];
   return {
     runtimes,

@@ -12,15 +12,9 @@ import { type Lock, lockDirectory } from './host/lock.ts';
 import { explain } from './host/problem.ts';
 import { type Policy, isIdle } from './plan.ts';
 import { bundleReasons, prove } from './proof.ts';
-import { type Changes, type Pace, type Pulls, noFailures, tellPulls } from './pulls.ts';
+import { type Pace, type Pulls, type PullsPass, noFailures, tellPulls } from './pulls.ts';
 import { type Report, hasChanged } from './report/report.ts';
-import {
-  type Failures,
-  type RuntimeRefresh,
-  type Runtimes,
-  type RuntimesState,
-  openRuntimes,
-} from './runtimes/runtimes.ts';
+import { type RuntimeRefresh, type Runtimes, openRuntimes } from './runtimes/runtimes.ts';
 import { openStore } from './stores/detect.ts';
 import { type Address, type Probe, probeAll } from './stores/probe.ts';
 import type { TrustStore, WatchedDirectory } from './stores/store.ts';
@@ -65,14 +59,10 @@ interface Scene extends StoreScene {
 
 /** What there is to tell of the runtimes, before and after this pass. */
 function pullsOf(
-  scene: Scene,
-  before: RuntimesState,
-  after: RuntimesState,
-  changes: Changes,
-  failures: Failures,
+  { host, settings, pace }: Scene,
+  told: Pick<PullsPass, 'before' | 'after' | 'needed' | 'changes' | 'failures'>,
 ): Pulls {
-  const { host, settings, pace } = scene;
-  return tellPulls(host, { before, after, failures, changes, refresh: settings.refresh, pace });
+  return tellPulls(host, { ...told, refresh: settings.refresh, pace });
 }
 
 /** Makes the restart that is due, if one is, and looks again. */
@@ -93,7 +83,7 @@ async function changeAll(scene: Scene, lock: Lock, needed: boolean): Promise<rea
   const isProven = outcome.proof.hostReasons.length === 0;
   const failures = before.todo === 'keep' && isProven ? runtimes.keep(before) : released;
   const tellNow = async (): Promise<Pulls> =>
-    pullsOf(scene, before, await runtimes.observe(needed), outcome.ledger, failures);
+    pullsOf(scene, { before, after: await runtimes.observe(needed), needed, changes: outcome.ledger, failures });
   return [outcome, await restartDue(scene, await tellNow(), tellNow)];
 }
 
@@ -104,7 +94,7 @@ async function converge(scene: Scene): Promise<readonly [Outcome, Pulls]> {
   const { plan, state, ledger } = seen;
   const needed = plan.present.length > 0;
   const found = await runtimes.observe(needed);
-  const pulls = pullsOf(scene, found, found, ledger, noFailures);
+  const pulls = pullsOf(scene, { before: found, after: found, needed, changes: ledger, failures: noFailures });
   if ((isIdle(plan) && found.todo === 'nothing' && pulls.restart === undefined) || settings.dryRun) {
     const proof = prove(store, { ...plan, remove: [] }, state);
     const notes = [...plan.strangers, ...state.notes];

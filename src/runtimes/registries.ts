@@ -54,6 +54,21 @@ function merge(surveys: readonly Survey[]): Survey {
 /** What a write that was killed left: no program but this one gives such names. */
 const leftover = /^\.node-ca-trust\.(crt|toml)\.[0-9a-f]{8}\.tmp$/;
 
+/** The names of what such writes have left in a directory. */
+function leftoversIn(host: Host, directory: string): readonly string[] {
+  return (host.list(directory) ?? []).filter((name) => leftover.test(name));
+}
+
+/** Another's files of CAs that have no certificate, or lead nowhere: with one of them every pull by this directory fails. */
+function brokenFiles(host: Host, directory: string): readonly string[] {
+  const names = (host.list(directory) ?? []).filter((name) => name.endsWith('.crt') && name !== linkName);
+  const broken = names.filter((name) => !(host.read(`${directory}/${name}`)?.includes('-----BEGIN') ?? false));
+  return broken.map(
+    (name) =>
+      `${directory}/${printable(name)} on the host has no certificate, and every pull by this directory fails; mend or remove it`,
+  );
+}
+
 /** The link to the bundle in a directory. */
 function surveyLink(host: Host, directory: string, bundle: string): Survey {
   const path = `${directory}/${linkName}`;
@@ -61,7 +76,8 @@ function surveyLink(host: Host, directory: string, bundle: string): Survey {
   if (kind !== undefined && kind !== 'link') {
     return { ...nothing, problems: [`${path} on the host is not ours, though it bears our name; move it away`] };
   }
-  return { ...nothing, links: [path], edits: host.link(path) === bundle ? [] : [{ kind: 'link', path }] };
+  const edits: readonly Edit[] = host.link(path) === bundle ? [] : [{ kind: 'link', path }];
+  return { ...nothing, links: [path], edits, problems: brokenFiles(host, directory) };
 }
 
 /** A character for each byte, so that every byte of another's file comes out as it went in. */
@@ -93,8 +109,7 @@ function surveyHosts(host: Host, directory: string, bundle: string): Survey {
 /** One directory. What cannot be read is a problem of this directory, and of no other. */
 function surveyDirectory(host: Host, directory: string, { bundle, byName }: SurveyOptions): Survey {
   try {
-    const left = (host.list(directory) ?? []).filter((name) => leftover.test(name));
-    const edits = left.map((name): Edit => ({ kind: 'clean', path: `${directory}/${name}` }));
+    const edits = leftoversIn(host, directory).map((name): Edit => ({ kind: 'clean', path: `${directory}/${name}` }));
     const trust = byName ? surveyLink(host, directory, bundle) : surveyHosts(host, directory, bundle);
     return merge([{ ...nothing, edits, watched: [directory] }, trust]);
   } catch (error) {
@@ -105,12 +120,23 @@ function surveyDirectory(host: Host, directory: string, { bundle, byName }: Surv
 /** Names that a runtime looks for: HOST, HOST:PORT, HOST_PORT_, and an address in brackets. */
 const registryName = /^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:\d{1,5}|_\d{1,5}_)?$/;
 
+/** What is at a path as a directory: a link that runs in a circle is none. */
+function isDirectory(host: Host, path: string): boolean {
+  try {
+    return host.target(path)?.kind === 'directory';
+  } catch {
+    return false;
+  }
+}
+
+interface Registries {
+  readonly names: readonly string[];
+  readonly notes: readonly string[];
+}
+
 /** The directories of registries below a root; what else is there is passed over, with a word where it seems meant. */
-function registriesIn(
-  host: Host,
-  root: string,
-): { readonly names: readonly string[]; readonly notes: readonly string[] } {
-  const names = (host.list(root) ?? []).filter((name) => host.target(`${root}/${name}`)?.kind === 'directory');
+function registriesIn(host: Host, root: string): Registries {
+  const names = (host.list(root) ?? []).filter((name) => isDirectory(host, `${root}/${name}`));
   const known = names.filter((name) => registryName.test(name));
   const strange = names.filter((name) => !known.includes(name) && !/^[._]/.test(name));
   return {
@@ -123,15 +149,15 @@ function registriesIn(
 
 /** The root whose `_default` serves the registries that have no directory: the first that has one, else the last. */
 function defaultRoot(host: Host, roots: readonly string[]): string | undefined {
-  return roots.find((root) => host.target(`${root}/_default`)?.kind === 'directory') ?? roots.at(-1);
+  return roots.find((root) => isDirectory(host, `${root}/_default`)) ?? roots.at(-1);
 }
 
 /** Looks at the directories of one list, in the order in which a runtime looks through them. */
 function surveyList(host: Host, roots: readonly string[], options: SurveyOptions): Survey {
   const first = defaultRoot(host, roots);
+  const wanted = options.byName ? options.registries : ['_default'];
   const surveys = roots.map((root): Survey => {
     const { names, notes } = registriesIn(host, root);
-    const wanted = options.byName ? options.registries : ['_default'];
     const all = new Set(root === first ? [...wanted, ...names] : names);
     const directories = [...all].map((name) => surveyDirectory(host, `${root}/${name}`, options));
     return merge([{ ...nothing, notes, watched: [root] }, ...directories]);
@@ -169,6 +195,12 @@ export function makeEdit(host: Host, edit: Edit, bundle: string): void {
     host.makeDirectory(posix.dirname(edit.path));
     host.makeLink(edit.path, bundle);
   }
+}
+
+/** Takes what killed writes have left out of the directory of an edit. */
+export function cleanBeside(host: Host, path: string): void {
+  const directory = posix.dirname(path);
+  for (const name of leftoversIn(host, directory)) host.remove(`${directory}/${name}`);
 }
 
 /** Takes a link off, if it is one. */

@@ -22,6 +22,7 @@ import { findProcesses } from './processes.ts';
 import {
   type Survey,
   type SurveyOptions,
+  cleanBeside,
   makeEdit,
   missingAbove,
   nothing,
@@ -184,6 +185,7 @@ function undo(host: Host, found: readonly Found[], ledger: RuntimeLedger): Failu
   const places = [...links, ...edited].map((path) => ({ path }));
   const failures = each(places, ({ path }) => {
     (path.endsWith(linkName) ? undoLink : undoLines)(host, path);
+    cleanBeside(host, path);
   });
   if (failures.size > 0) return failures;
   for (const directory of [...ledger.made].reverse()) host.removeDirectory(directory);

@@ -157,6 +157,14 @@ describe.skipIf(process.getuid?.() !== 0)('a pass', () => {
     expect(saidIn(await pass([north]))[0]).toBe('trusts');
   });
 
+  it('says so of a removal too, and nothing else', async () => {
+    showProcess(host.root, { ticks: 9_000 });
+    setUptime(host.root, 80);
+    await pass([north]);
+    setUptime(host.root, 200);
+    expect(saidIn(await pass([], removeAll))[0]).toBe('revoked-after-restart');
+  });
+
   it('changes nothing when told to leave the runtimes alone, and undoes what was done before', async () => {
     expect(await pass([north], { refresh: 'off' })).toMatchObject({ converged: true, runtimes: [], edits: [] });
     expect(fs.existsSync(host.path(link))).toBe(false);
@@ -355,6 +363,41 @@ describe.skipIf(process.getuid?.() !== 0)('bad input', () => {
     expect(report.runtimes[0]?.message).toMatch(/certs\.d\/_default/);
     expect(host.trusts(north)).toBe(true);
     expect(await pass([], removeAll)).toMatchObject({ converged: true });
+  });
+
+  it('a link that runs in a circle costs nobody else anything', async () => {
+    fs.mkdirSync(host.path(certs), { recursive: true });
+    fs.symlinkSync('circle.example', host.path(`${certs}/circle.example`));
+    expect(saidIn(await pass([north]))[0]).toBe('trusts');
+    expect(fs.readlinkSync(host.path(link))).toBe(bundlePath);
+  });
+
+  it.each([
+    [
+      'leads nowhere',
+      (path: string) => {
+        fs.symlinkSync('/no/where', path);
+      },
+    ],
+    [
+      'has no certificate',
+      (path: string) => {
+        fs.writeFileSync(path, 'nothing');
+      },
+    ],
+  ])("another's file of CAs that %s is named: every pull by its directory fails", async (_, make) => {
+    fs.mkdirSync(host.path(`${certs}/_default`), { recursive: true });
+    make(host.path(`${certs}/_default/theirs.crt`));
+    const [state, message] = saidIn(await pass([north]));
+    expect([state, message]).toEqual(['incomplete', expect.stringContaining(`${certs}/_default/theirs.crt`)]);
+  });
+
+  it('leaves nothing of a removal that was killed', async () => {
+    put(`${certs}/a.example/hosts.toml`, 'server = "https://a.example"\n');
+    await pass([north]);
+    put(`${certs}/a.example/.node-ca-trust.toml.0123abcd.tmp`, 'half');
+    await pass([], removeAll);
+    expect(fs.readdirSync(host.path(`${certs}/a.example`))).toEqual(['hosts.toml']);
   });
 
   it('leaves nothing of an edit that was killed', async () => {
