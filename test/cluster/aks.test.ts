@@ -43,7 +43,7 @@ test('serves nodes by the label of AKS and by our own, and keeps a CA while a no
   await scene.putSecret({ 'ca1.crt': one.ca.pem, 'ca2.crt': two.ca.pem }, aks);
   await scene.label(scene.node, aks.label);
   await scene.label(scene.other, enabledLabel);
-  await scene.rollout(aks);
+  await scene.rollout(aks, 2);
   expect(await Promise.all([trusts(scene.node, here), trusts(scene.node, second), trusts(scene.other, there)])).toEqual(
     [true, true, true],
   );

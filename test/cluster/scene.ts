@@ -93,8 +93,8 @@ export interface Scene {
   putSecret(files: Files, agent?: AgentNames): Promise<void>;
   label(node: ClusterNode, key?: string, value?: string): Promise<void>;
   unlabel(node: ClusterNode, key?: string): Promise<void>;
-  /** What an admin waits for after an install or an upgrade. */
-  rollout(agent?: AgentNames): Promise<void>;
+  /** What an admin's script waits for after an install on so many nodes, or an upgrade. */
+  rollout(agent?: AgentNames, nodes?: number): Promise<void>;
   /** The pod of an agent on a node, or nothing. */
   pod(node: ClusterNode, agent?: AgentNames): Promise<Pod | undefined>;
   /** Waits until no pod of the agent is left on any node. */
@@ -178,8 +178,11 @@ function sceneOf(cluster: Cluster): Scene {
     unlabel: async ({ name }, key = enabledLabel) => {
       await kubectl(['label', 'node', name, `${key}-`]);
     },
-    rollout: async (agent = defaultAgent) => {
-      await kubectl(['-n', agent.namespace, 'rollout', 'status', `daemonset/${agent.daemonSet}`, '--timeout=180s']);
+    rollout: async (agent = defaultAgent, nodes = 1) => {
+      const daemonSet = ['-n', agent.namespace, `daemonset/${agent.daemonSet}`];
+      // A label that it has not seen yet is nothing to wait for.
+      await kubectl(['wait', ...daemonSet, `--for=jsonpath={.status.desiredNumberScheduled}=${nodes}`]);
+      await kubectl(['rollout', 'status', ...daemonSet, '--timeout=180s']);
     },
     pod: async (on, agent = defaultAgent) => {
       const found = await kubectl(['get', 'pods', ...podsOn(on, agent), '-o', 'json']);
@@ -222,7 +225,7 @@ function sceneOf(cluster: Cluster): Scene {
     install: async (files, nodes = [node]) => {
       await scene.putSecret(files);
       await kubectl(['label', 'node', ...nodes.map(({ name }) => name), '--overwrite', `${enabledLabel}=true`]);
-      await scene.rollout();
+      await scene.rollout(defaultAgent, nodes.length);
     },
     reset: async () => {
       await Promise.all([
