@@ -13,6 +13,7 @@ const floors = [
   ['proof.ts'],
   ['plan.ts'],
   ['sources', 'stores', 'runtimes', 'report'],
+  ['api'],
   ['bundle'],
   ['host'],
 ];

@@ -17,6 +17,7 @@ import {
   parseInstance,
   parseListen,
   parseNodeName,
+  parseSecret,
 } from './commands/values.ts';
 import { Problem, UsageProblem } from './host/problem.ts';
 
@@ -65,6 +66,10 @@ const dryRunOption = (): Option => new Option('--dry-run', 'change nothing, prin
 const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
 const daemon = (): readonly Option[] => [
+  new Option(
+    '--secret <namespace/name>',
+    'the Secret that --bundle mounts: followed through the API server, a change arrives in a second',
+  ).argParser(parseSecret),
   new Option('--resync <duration>', 'look at everything again after this time')
     .argParser(parseDuration)
     .default(600_000, '10m'),
@@ -114,6 +119,8 @@ const enabled = [{ key: 'node-ca-trust.io/enabled', value: 'true' }];
 
 function runTask(options: Asked, stop: AbortSignal): Task {
   const config = { ...options, bundle: requireBundle(options.bundle), nodeLabel: options.nodeLabel ?? enabled };
+  if (config.secret !== undefined && config.bundle.length > 1)
+    throw new UsageProblem('--secret reads what --bundle mounts: name that one --bundle, and no other');
   return async (streams) => (await import('./commands/run.ts')).run(config, streams, stop);
 }
 

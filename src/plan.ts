@@ -26,7 +26,7 @@ export interface Plan {
   readonly required: readonly string[];
   readonly add: readonly Anchor[];
   readonly remove: readonly Removal[];
-  /** What would be removed, were the bundle valid. */
+  /** What would be removed, were the bundle valid and known to be the last word. */
   readonly heldBack: readonly Removal[];
   readonly clean: readonly string[];
   /** Files of ours whose links have to be made again. */
@@ -104,9 +104,9 @@ function unwanted(input: PlanInput, wanted: readonly Anchor[]): readonly Removal
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** Rule 1: removing trust needs a valid bundle. */
+/** Rule 1: removing trust needs a valid bundle, and one that cannot be older than what is installed. */
 function mayRemove({ bundle, policy }: PlanInput): boolean {
-  return policy.removeAll || !hasErrors(bundle);
+  return policy.removeAll || (!hasErrors(bundle) && bundle.provisional === undefined);
 }
 
 /** Why the refresh command has to run. Its cost is seconds of two cores, so never without a reason. */

@@ -11,7 +11,7 @@ import { readMoment } from './host/moment.ts';
 import { type Lock, lockDirectory } from './host/lock.ts';
 import { explain } from './host/problem.ts';
 import { type Policy, isIdle } from './plan.ts';
-import { bundleReasons, prove } from './proof.ts';
+import { bundleNotes, bundleReasons, prove } from './proof.ts';
 import { type Pace, type Pulls, type PullsPass, noFailures, tellPulls } from './pulls.ts';
 import { type Report, hasChanged } from './report/report.ts';
 import { type RuntimeRefresh, type Runtimes, openRuntimes } from './runtimes/runtimes.ts';
@@ -137,7 +137,7 @@ function tell(
     repaired,
     removed,
     refreshed,
-    notes: [...notes, ...pulls.notes],
+    notes: [...bundleNotes(bundle, plan.heldBack.length), ...notes, ...pulls.notes],
     runtimes: pulls.runtimes,
     edits: pulls.edits,
     converged: reasons.length === 0,

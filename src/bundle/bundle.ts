@@ -42,6 +42,11 @@ const compareFindings = (left: Finding, right: Finding): number =>
  * @returns the anchors, what is wrong, and the digest of the anchors; without anchors when the bundle is refused.
  */
 export function readBundle(readings: readonly Reading[], rules: BundleRules): Bundle {
+  const provisional = readings.find((reading) => reading.provisional !== undefined)?.provisional;
+  return { ...readFiles(readings, rules), ...(provisional !== undefined && { provisional }) };
+}
+
+function readFiles(readings: readonly Reading[], rules: BundleRules): Bundle {
   const files = readings
     .flatMap((reading) => reading.files)
     .sort((left, right) => compare(left.source, right.source) || Buffer.compare(left.bytes, right.bytes));

@@ -65,6 +65,16 @@ export interface SourceFile {
 export interface Reading {
   readonly files: readonly SourceFile[];
   readonly findings: readonly Finding[];
+  /** Set when the files may be out of date. */
+  readonly provisional?: Provisional;
+}
+
+/** What stands in for a source that has not answered yet may be older than what is installed, so it only adds. */
+export interface Provisional {
+  /** One line: which source is waited for, and what that means. */
+  readonly why: string;
+  /** It may still answer soon: nothing is proven meanwhile. */
+  readonly soon: boolean;
 }
 
 /** The anchors and findings read from all sources at one moment. */
@@ -75,6 +85,8 @@ export interface Bundle {
   readonly findings: readonly Finding[];
   /** SHA-256 over the sorted fingerprints, 64 hex digits; order and duplicates of the input do not change it. */
   readonly digest: string;
+  /** Set when a reading of it was provisional: nothing is removed then. */
+  readonly provisional?: Provisional;
 }
 
 export interface BundleRules {

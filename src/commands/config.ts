@@ -3,6 +3,7 @@
  */
 import type { RuntimeRefresh } from '../runtimes/runtimes.ts';
 import type { NodeLabel } from '../sources/node-label.ts';
+import type { SecretName } from '../sources/secret.ts';
 import type { Address } from '../stores/probe.ts';
 
 export type OutputFormat = 'table' | 'json';
@@ -43,6 +44,8 @@ export interface TrustConfig extends HostConfig, BundleConfig {
 export interface ApplyConfig extends TrustConfig, RemoveConfig {}
 
 export interface RunConfig extends TrustConfig {
+  /** The Secret that the bundle mounts, to be read through the API server too. */
+  readonly secret?: SecretName;
   readonly resyncMs: number;
   readonly listen: { readonly host: string; readonly port: number };
   readonly logLevel: string;

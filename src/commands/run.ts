@@ -4,6 +4,7 @@
  */
 import { statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import type { Api } from '../api/api.ts';
 import { type WatchTarget, openWatch } from '../host/watch.ts';
 import { openReconciler } from '../reconcile.ts';
 import { hasChanged } from '../report/report.ts';
@@ -12,8 +13,8 @@ import { openHealth } from '../report/health.ts';
 import { type Logger, openLog, openPassLog } from '../report/log.ts';
 import { openScrape } from '../report/scrape.ts';
 import { type Answers, openServer } from '../report/server.ts';
-import { readSource } from '../sources/directory.ts';
 import { type ReadLabels, readEnabled, readLabels } from '../sources/node-label.ts';
+import { type Sources, openSources } from '../sources/sources.ts';
 import { type Alarm, systemClock } from './clock.ts';
 import { type RunConfig, type Streams, exitCodes } from './config.ts';
 import { type Loop, type Pacing, type PassEnd, openLoop } from './loop.ts';
@@ -25,6 +26,7 @@ export interface Outside {
   readonly random: () => number;
   readonly pacing: Omit<Pacing, 'resyncMs'>;
   readonly readLabels: ReadLabels;
+  readonly openApi: () => Promise<Api>;
 }
 
 export const outside: Outside = {
@@ -32,6 +34,8 @@ export const outside: Outside = {
   random: Math.random,
   pacing: { foldMs: 150, retryMs: 1_000, longestRetryMs: 60_000, recheckMs: 5_000 },
   readLabels,
+  // An agent that asks for nothing does not carry the client.
+  openApi: async () => (await import('../api/api.ts')).openApi(),
 };
 
 /** Within the pod's grace period, with room for the refresh itself. */
@@ -76,6 +80,26 @@ interface Daemon extends Outside {
   readonly log: Logger;
 }
 
+/** Where the bundle comes from, and that it has changed. */
+async function sourcesOf({ config, log, clock, random, openApi }: Daemon, loop: Loop): Promise<Sources> {
+  if (config.secret === undefined) return openSources(config.bundle);
+  const api = await openApi();
+  const { openSecret, secretPacing } = await import('../sources/secret.ts');
+  const now = (): number => clock.now();
+  const sleep = (ms: number, signal: AbortSignal): Promise<void> => clock.sleep(ms, signal);
+  const changed = (): void => {
+    loop.trigger();
+  };
+  const failed = (line: string): void => {
+    log.warn(line);
+  };
+  const recovered = (line: string): void => {
+    log.info(line);
+  };
+  const outside = { api, now, sleep, random, pacing: secretPacing, changed, failed, recovered };
+  return openSources(config.bundle, { secret: openSecret(config.secret, outside), sleep, changed });
+}
+
 interface Agent {
   readonly answers: Answers;
   readonly pass: () => Promise<PassEnd>;
@@ -83,9 +107,9 @@ interface Agent {
 }
 
 /** The pass as the loop calls it: made, told to everyone, and the watches moved to where they are needed now. */
-function openAgent({ config, log, clock, random }: Daemon, loop: Loop): Agent {
+function openAgent({ config, log, clock, random }: Daemon, loop: Loop, sources: Sources): Agent {
   const settings = { ...settingsOf(config), dryRun: false, lockWaitMs, jitterMs: random() * longestJitterMs };
-  const reconciler = openReconciler(settings, () => config.bundle.map(readSource), clock);
+  const reconciler = openReconciler(settings, () => sources.read(), clock);
   const health = openHealth();
   const scrape = openScrape();
   const logPass = openPassLog(log);
@@ -111,7 +135,7 @@ function openAgent({ config, log, clock, random }: Daemon, loop: Loop): Agent {
       const result = { ...report, anchors: bundle.anchors };
       for (const told of [health.end, scrape.record, logPass]) told(result);
       // What changed before the watches stood is found by a pass after they do.
-      const targets = [...bundleTargets(config.bundle), ...reconciler.watched()];
+      const targets = [...bundleTargets(sources.paths()), ...reconciler.watched()];
       if (await watch.follow(targets)) loop.trigger();
       const changed = hasChanged(report);
       tidy(changed);
@@ -164,11 +188,14 @@ export async function run(
   const log = openLog(config.logLevel, config.instance, stdout);
   const daemon: Daemon = { ...from, config, log };
   const loop = openLoop({ ...from.pacing, resyncMs: config.resyncMs }, from.clock, from.random);
-  const agent = openAgent(daemon, loop);
+  const sources = await sourcesOf(daemon, loop);
+  const agent = openAgent(daemon, loop, sources);
   const server = await openServer(config.listen.host, config.listen.port, agent.answers);
   log.info({ bundle: config.bundle, hostRoot: config.hostRoot, listen: server.address }, 'started');
   stop.addEventListener('abort', () => void loop.stop());
+  const following = sources.follow(stop);
+  await sources.settled(stop);
   if (!stop.aborted) await loop.run(agent.pass);
-  await Promise.all([agent.close(), server.close()]);
+  await Promise.all([agent.close(), server.close(), following]);
   return leave(daemon);
 }

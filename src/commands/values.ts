@@ -3,6 +3,7 @@
  */
 import { InvalidArgumentError } from 'commander';
 import type { NodeLabel } from '../sources/node-label.ts';
+import type { SecretName } from '../sources/secret.ts';
 import type { Address } from '../stores/probe.ts';
 
 const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -76,6 +77,16 @@ export function parseNodeName(text: string): string {
     throw new InvalidArgumentError('the name of a Node, as kubectl get nodes prints it.');
   }
   return text;
+}
+
+/** NAMESPACE/NAME: a DNS label and a DNS subdomain (RFC 1123). */
+export function parseSecret(text: string): SecretName {
+  const match = /^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)\/([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)$/.exec(text);
+  const [, namespace, , name] = match ?? [];
+  if (namespace === undefined || name === undefined) {
+    throw new InvalidArgumentError('NAMESPACE/NAME of a Secret, such as node-ca-trust/node-ca-trust.');
+  }
+  return { namespace, name };
 }
 
 /** KEY=VALUE, as kubectl label takes it; repeated ones add up. */

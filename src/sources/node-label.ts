@@ -2,6 +2,7 @@
  * Whether this node is still to trust the bundle: one read of its own Node, asked once, at the end. Only an answer that
  * shows the label absent or different says no; whatever else happens keeps what is installed.
  */
+import * as z from 'zod/mini';
 import { explain } from '../host/problem.ts';
 
 export interface NodeLabel {
@@ -17,20 +18,23 @@ const timeoutMs = 10_000;
 
 export type Labels = Readonly<Record<string, string>>;
 
+const nodeShape = z.object({
+  metadata: z.object({ name: z.string(), labels: z.optional(z.record(z.string(), z.string())) }),
+});
+
 export type ReadLabels = (nodeName: string) => Promise<Labels>;
 
 /** Reads the labels of a Node with the pod's own service account. */
 export async function readLabels(nodeName: string): Promise<Labels> {
   if (process.env['KUBERNETES_SERVICE_HOST'] === undefined)
     throw new Error('no cluster here (KUBERNETES_SERVICE_HOST is not set)');
-  // Loaded at the end only: an agent at rest does not carry the API client.
-  const { CoreV1Api, KubeConfig } = await import('@kubernetes/client-node');
-  const config = new KubeConfig();
-  config.loadFromCluster();
-  const node = await config.makeApiClient(CoreV1Api).readNode({ name: nodeName });
+  // Loaded at the end only: an agent without another use for it does not carry the client.
+  const { openApi } = await import('../api/api.ts');
+  const { success, data } = nodeShape.safeParse(await openApi().ask({ path: `/api/v1/nodes/${nodeName}` }));
   // An answer of something else, a proxy's say, shows no label either, and must not remove anything.
-  if (node.metadata?.name !== nodeName) throw new Error('what answered is not the API server, or not for this Node');
-  return node.metadata.labels ?? {};
+  if (!success || data.metadata.name !== nodeName)
+    throw new Error('what answered is not the API server, or not for this Node');
+  return data.metadata.labels ?? {};
 }
 
 async function withinTime<T>(work: Promise<T>): Promise<T> {

@@ -18,7 +18,7 @@ const spoil = {
 } as const;
 
 const reasons: Readonly<Record<keyof typeof spoil, RegExp>> = {
-  deleted: /^empty: .*no source holds a certificate/,
+  deleted: /^empty: .*the Secret does not exist/,
   emptied: /^empty: .*no source holds a certificate/,
   'replaced by rubbish': /^not-a-certificate: .*company-ca\.crt/,
   'replaced by a private key': /^private-key: .*company-ca\.crt/,
@@ -52,7 +52,9 @@ describe('a Secret that is', () => {
       await scene.label(scene.node);
       const says = async (): Promise<boolean> => (await scene.readiness(scene.node)).text.startsWith('empty: ');
       await scene.nudged('the agent says that the bundle is empty', scene.node, says);
-      await shows(/not converged: empty: .*the Secret, in the namespace of the pod/, () => scene.logs(scene.node));
+      await shows(/not converged: empty: secret node-ca-trust\/node-ca-trust: the Secret does not exist/, () =>
+        scene.logs(scene.node),
+      );
     } finally {
       await scene.kubectl('-n', 'default', 'delete', 'secret', 'node-ca-trust');
     }

@@ -16,7 +16,7 @@ afterAll(() => scene.reset());
 const account = `system:serviceaccount:${namespace}:node-ca-trust`;
 
 describe('the service account', () => {
-  test('may read Nodes, and nothing else of the cluster', async () => {
+  test('may read Nodes and its own Secret, and nothing else of the cluster', async () => {
     const role = JSON.parse(await scene.kubectl('get', 'clusterrole', 'node-ca-trust', '-o', 'json')) as {
       rules: readonly Rule[];
     };
@@ -24,10 +24,13 @@ describe('the service account', () => {
     const may = async (...words: readonly string[]): Promise<string> =>
       (await scene.cluster.kubectl(['auth', 'can-i', ...words, '--as', account])).stdout.trim();
     expect(await may('get', 'nodes')).toBe('yes');
+    expect(await may('watch', 'secrets/node-ca-trust', '-n', namespace)).toBe('yes');
     for (const words of [
       ['list', 'nodes'],
       ['patch', 'nodes'],
       ['get', 'secrets', '-A'],
+      ['list', 'secrets', '-n', namespace],
+      ['watch', 'secrets/another', '-n', namespace],
       ['get', 'pods', '-A'],
     ]) {
       expect([words, await may(...words)]).toEqual([words, 'no']);

@@ -12,7 +12,9 @@ describe('deploy/base', () => {
       'Namespace /node-ca-trust',
       'ResourceQuota node-ca-trust/node-ca-trust',
       'ServiceAccount node-ca-trust/node-ca-trust',
+      'Role node-ca-trust/node-ca-trust',
       'ClusterRole /node-ca-trust',
+      'RoleBinding node-ca-trust/node-ca-trust',
       'ClusterRoleBinding /node-ca-trust',
       'DaemonSet node-ca-trust/node-ca-trust',
     ]);
@@ -21,9 +23,12 @@ describe('deploy/base', () => {
     });
   });
 
-  test('may read Nodes through the API, and nothing else', () => {
+  test('may read Nodes and its one Secret through the API, and nothing else', () => {
     expect(only(resources, 'ClusterRole')).toMatchObject({
       rules: [{ apiGroups: [''], resources: ['nodes'], verbs: ['get'] }],
+    });
+    expect(only(resources, 'Role')).toMatchObject({
+      rules: [{ apiGroups: [''], resources: ['secrets'], resourceNames: ['node-ca-trust'], verbs: ['list', 'watch'] }],
     });
     expect(only(resources, 'ServiceAccount')).toMatchObject({ automountServiceAccountToken: false });
     expect(pod).toMatchObject({ automountServiceAccountToken: true });

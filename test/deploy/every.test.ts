@@ -10,7 +10,8 @@ import {
   optionValues,
   render,
   renderChart,
-  type ClusterRoleBinding,
+  type Binding,
+  type Role,
 } from './manifests.ts';
 
 describe.each([
@@ -21,11 +22,13 @@ describe.each([
 ])('$name', ({ resources }) => {
   const { daemonSet, pod, agent } = agentOf(resources);
 
-  test('runs as the account that may read its Node', () => {
+  test('runs as the account that may do what it does', () => {
     const account = only(resources, 'ServiceAccount').metadata;
-    const { roleRef, subjects } = only(resources, 'ClusterRoleBinding') as ClusterRoleBinding;
-    expect(subjects).toEqual([{ kind: 'ServiceAccount', name: account.name, namespace: account.namespace }]);
-    expect(roleRef).toMatchObject({ kind: 'ClusterRole', name: only(resources, 'ClusterRole').metadata.name });
+    for (const kind of ['ClusterRole', 'Role']) {
+      const { roleRef, subjects } = only(resources, `${kind}Binding`) as Binding;
+      expect(subjects).toEqual([{ kind: 'ServiceAccount', name: account.name, namespace: account.namespace }]);
+      expect(roleRef).toMatchObject({ kind, name: only(resources, kind).metadata.name });
+    }
     expect(pod.serviceAccountName).toBe(account.name);
     expect(daemonSet.metadata.namespace).toBe(account.namespace);
   });
@@ -53,6 +56,14 @@ describe.each([
     const mount = agent.volumeMounts.find(({ mountPath }) => mountPath === optionValues(agent, '--bundle')[0]);
     expect(mount).not.toHaveProperty('subPath');
     expect(pod.volumes.find(({ name }) => name === mount?.name)).toMatchObject({ secret: { optional: true } });
+  });
+
+  test('follows the Secret that it mounts, and may', () => {
+    const secret = pod.volumes.find(({ name }) => name === 'bundle')?.secret?.secretName;
+    const { metadata, rules } = only(resources, 'Role') as Role;
+    expect(optionValues(agent, '--secret')).toEqual([`${daemonSet.metadata.namespace ?? ''}/${secret ?? ''}`]);
+    expect(metadata.namespace).toBe(daemonSet.metadata.namespace);
+    expect(rules.map(({ resourceNames }) => resourceNames)).toEqual([[secret]]);
   });
 
   test('has no field that Kubernetes does not know', () => {

@@ -6,7 +6,11 @@ export interface Resource {
   readonly metadata: { readonly name: string; readonly namespace?: string; readonly labels?: Record<string, string> };
 }
 
-export interface ClusterRoleBinding extends Resource {
+export interface Role extends Resource {
+  readonly rules: readonly { readonly resourceNames?: readonly string[] }[];
+}
+
+export interface Binding extends Resource {
   readonly roleRef: { readonly name: string };
   readonly subjects: readonly { readonly kind: string; readonly name: string; readonly namespace?: string }[];
 }

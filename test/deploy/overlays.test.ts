@@ -18,7 +18,9 @@ describe('deploy/overlays/aks', () => {
   test('is in kube-system, and brings neither a namespace nor a quota', () => {
     expect(namesOf(resources)).toEqual([
       'ServiceAccount kube-system/node-ca-trust',
+      'Role kube-system/node-ca-trust',
       'ClusterRole /node-ca-trust',
+      'RoleBinding kube-system/node-ca-trust',
       'ClusterRoleBinding /node-ca-trust',
       'DaemonSet kube-system/node-ca-trust',
     ]);
@@ -42,7 +44,9 @@ describe('deploy/overlays/pool-example', () => {
   test('is another instance, whose name everything carries', () => {
     expect(namesOf(resources)).toEqual([
       'ServiceAccount node-ca-trust/node-ca-trust-lab',
+      'Role node-ca-trust/node-ca-trust-lab',
       'ClusterRole /node-ca-trust-lab',
+      'RoleBinding node-ca-trust/node-ca-trust-lab',
       'ClusterRoleBinding /node-ca-trust-lab',
       'DaemonSet node-ca-trust/node-ca-trust-lab',
     ]);

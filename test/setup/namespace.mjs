@@ -1,23 +1,31 @@
 // Runs a command in a mount namespace of its own:
 //
-//   node test/setup/namespace.mjs COMMAND ARGS...
+//   node test/setup/namespace.mjs [--network] COMMAND ARGS...
 //
 // Whatever the command mounts is seen by it alone and vanishes with it, however it ends. Root needs no more than
 // that; everybody else gets it through a user namespace. The command finds in NODE_CA_TRUST_SANDBOX an empty
 // directory to mount things in, and in NODE_CA_TRUST_OUTSIDE the namespace that it must not be in.
+//
+// With --network it also gets a network of its own, which is loopback and one more address, and whatever it starts ends
+// with it. That needs root.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, readlinkSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { become, fail } from './run.mjs';
 
-const [command, ...args] = process.argv.slice(2);
-if (command === undefined) fail('usage: namespace.mjs COMMAND ARGS...');
+const words = process.argv.slice(2);
+const isNetworkOwn = words[0] === '--network';
+const [command, ...args] = isNetworkOwn ? words.slice(1) : words;
+if (command === undefined) fail('usage: namespace.mjs [--network] COMMAND ARGS...');
 
-const own = ['--mount', '--propagation', 'private'];
+const network = ['--net', '--pid', '--fork', '--mount-proc', '--kill-child'];
+const own = ['--mount', '--propagation', 'private', ...(isNetworkOwn ? network : [])];
 const flags = process.getuid?.() === 0 ? own : ['--user', '--map-root-user', ...own];
 const directory = mkdtempSync(join(tmpdir(), 'node-ca-trust-'));
-const script = 'mount -t tmpfs -o mode=755 tmpfs "$NODE_CA_TRUST_SANDBOX" && exec "$@"';
+// 198.18.0.0/15 is for tests of networks (RFC 2544): a server that must name an address beyond loopback names this one.
+const raise = isNetworkOwn ? 'ip link set lo up && ip address add 198.18.255.1/32 dev lo && ' : '';
+const script = `${raise}mount -t tmpfs -o mode=755 tmpfs "$NODE_CA_TRUST_SANDBOX" && exec "$@"`;
 const inside = (words) => [...flags, '--', 'sh', '-c', script, 'sh', ...words];
 const env = {
   ...process.env,

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { main, version } from '../../src/cli.ts';
 import { emptyHost, temporaryDirectory } from './support/directories.ts';
 import { leaf, north, south } from './support/fixtures.ts';
@@ -96,6 +96,7 @@ const valued: readonly (readonly [string, string, readonly string[]])[] = [
   ['listen', 'run', ['9641', '127.0.0.1:99999', '']],
   ['node-name', 'run', ['']],
   ['node-label', 'run', ['enabled', 'a b=c', '']],
+  ['secret', 'run', ['name', 'Ns/name', '']],
   ['log-level', 'run', ['loud', '']],
 ];
 const bad = valued.flatMap(([name, command, values]) => values.map((value) => [name, value, command] as const));
@@ -259,6 +260,21 @@ describe('an option and its variable', () => {
     expectRefusal(await cli(rest, { NODE_CA_TRUST_LISTEN: listen }), /--listen 127\.0\.0\.1:\d+: another process/);
   });
 
+  it('--secret, which goes with one --bundle, in a cluster', async () => {
+    vi.stubEnv('KUBERNETES_SERVICE_HOST', undefined);
+    const rest = ['run', '--log-level', 'silent', '--bundle', '/bundle'];
+    expectRefusal(
+      await cli([...rest, '--secret', 'ns/name']),
+      /no cluster here \(KUBERNETES_SERVICE_HOST is not set\)/,
+    );
+    expectRefusal(await cli(rest, { NODE_CA_TRUST_SECRET: 'ns/name' }), /no cluster here/);
+    expectRefusal(
+      await cli([...rest, '--bundle', '/another', '--secret', 'ns/name']),
+      /--secret reads what --bundle mounts: name that one --bundle, and no other/,
+    );
+    vi.unstubAllEnvs();
+  });
+
   it('of another command, and what Kubernetes sets for Services, do not matter', async () => {
     const environment = {
       NODE_CA_TRUST_RESYNC: 'nonsense',
@@ -278,7 +294,8 @@ describe('an option and its variable', () => {
     ['HOSTROOT', 'did you mean NODE_CA_TRUST_HOST_ROOT?'],
     ['LOG_LEVELS', 'did you mean NODE_CA_TRUST_LOG_LEVEL?'],
     ['bundle', 'see --help'],
-    ['SECRET', 'see --help'],
+    ['SECRETS', 'did you mean NODE_CA_TRUST_SECRET?'],
+    ['TOKEN', 'see --help'],
     ['', 'see --help'],
     ['A\u001b[2J\nB', 'see --help'],
   ])('that is none is named on standard error, and is no error: %j', async (name, advice) => {

@@ -337,6 +337,14 @@ describe('decide', () => {
     expect(plan.present).toEqual([nameOf(old.fingerprint), nameOf(fresh.fingerprint)].sort());
   });
 
+  it.each([true, false])('only adds what may be out of date, expected soon: %s', (soon) => {
+    const bundle = { ...bundleOf([fresh]), provisional: { why: 'not read yet', soon } };
+    const plan = decide(inputOf({ bundle, ...trusting(old) }));
+    expect(plan).toMatchObject({ add: [fresh], remove: [], heldBack: [{ name: nameOf(old.fingerprint) }] });
+    const removeAll = { strict: false, removeAll: true };
+    expect(names(decide(inputOf({ bundle, policy: removeAll, ...trusting(old) })).remove)).toHaveLength(1);
+  });
+
   it('refreshes nothing for removals that are held back', () => {
     expect(isIdle(decide(inputOf({ bundle: bundleOf([], [empty]), ...trusting(old) })))).toBe(true);
   });

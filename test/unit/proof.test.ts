@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Plan, Removal } from '../../src/plan.ts';
-import { bundleReasons, prove } from '../../src/proof.ts';
+import { bundleNotes, bundleReasons, prove } from '../../src/proof.ts';
 import type { StoreState, TrustStore } from '../../src/stores/store.ts';
 import { anchorOf, bundleOf, findingOf } from './support/anchors.ts';
 
@@ -135,6 +135,21 @@ describe('bundleReasons', () => {
   it('has none for a bundle without errors', () => {
     const findings = [findingOf('warning', 'expired'), findingOf('info', 'duplicate')];
     expect(bundleReasons(bundleOf([ours], findings), 0)).toEqual([]);
+  });
+
+  it('says what is waited for as long as it may come, and only a note of it afterwards', () => {
+    const bundle = (soon: boolean) => ({ ...bundleOf([ours]), provisional: { why: 'not read yet', soon } });
+    expect([bundleReasons(bundle(true), 2), bundleNotes(bundle(true), 2)]).toEqual([['not read yet'], []]);
+    expect([bundleReasons(bundle(false), 2), bundleNotes(bundle(false), 2)]).toEqual([
+      [],
+      ['not read yet; removals that wait for it: 2'],
+    ]);
+    expect(bundleNotes(bundleOf([ours]), 2)).toEqual([]);
+  });
+
+  it('names an error before what is waited for', () => {
+    const bundle = { ...bundleOf([], [findingOf('error', 'empty')]), provisional: { why: 'not read yet', soon: true } };
+    expect(bundleReasons(bundle, 0)).toEqual([expect.stringMatching(/^empty: /)]);
   });
 
   it('names the first error and where it is', () => {

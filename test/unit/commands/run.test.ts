@@ -5,6 +5,7 @@ import { bundleDigest } from '../../../src/bundle/bundle.ts';
 import type { RunConfig } from '../../../src/commands/config.ts';
 import { type Outside, outside, run } from '../../../src/commands/run.ts';
 import type { Labels, ReadLabels } from '../../../src/sources/node-label.ts';
+import type { Api } from '../../../src/api/api.ts';
 import { temporaryDirectory } from '../support/directories.ts';
 import { type Fixture, north, south } from '../support/fixtures.ts';
 import { type LittleHost, anchorDirectory, littleHost } from '../support/little-host.ts';
@@ -359,5 +360,89 @@ describe.skipIf(process.getuid?.() !== 0)('the end of a daemon that knows its No
     expect(failures).toHaveLength(10);
     expect(failures.at(-1)).toMatchObject({ level: 'error', msg: expect.stringMatching(/flock/) as unknown });
     expect(host.trusts(north)).toBe(true);
+  });
+});
+
+describe.skipIf(process.getuid?.() !== 0)('a daemon that follows the Secret through the API server', () => {
+  const secret = { namespace: 'ns', name: 'bundle' };
+  const objectOf = (...certificates: readonly Fixture[]) => ({
+    metadata: { ...secret, resourceVersion: '1' },
+    data: Object.fromEntries(
+      certificates.map(({ subjectHash, pem }) => [`${subjectHash}.crt`, Buffer.from(pem).toString('base64')]),
+    ),
+  });
+
+  /** An API server with this Secret, or one that is away as long as there is none. */
+  function apiOf(first?: unknown): Pick<Outside, 'openApi'> & { put: (object: unknown) => void } {
+    let now = first;
+    let tell: (event: unknown) => void = () => undefined;
+    const api: Api = {
+      ask: () =>
+        now === undefined
+          ? Promise.reject(new Error('connect ECONNREFUSED'))
+          : Promise.resolve({ kind: 'SecretList', metadata: { resourceVersion: '1' }, items: [now] }),
+      follow: ({ signal }) =>
+        Promise.resolve(
+          (async function* () {
+            for (;;) {
+              yield await new Promise((resolve, reject) => {
+                tell = resolve;
+                signal.addEventListener('abort', reject);
+              });
+            }
+          })(),
+        ),
+    };
+    return {
+      openApi: () => Promise.resolve(api),
+      put: (object) => {
+        now = object;
+        tell({ type: 'MODIFIED', object });
+      },
+    };
+  }
+
+  it('follows the object, and not the mount that lags behind it', async () => {
+    const host = littleHost();
+    const bundle = bundleWith(north);
+    const server = apiOf(objectOf(north, south));
+    const agent = await start(host, [bundle], { secret }, server);
+    await agent.trusts(north, south);
+    server.put(objectOf(south));
+    await agent.trusts(south);
+    await agent.rests();
+    const count = (): Promise<string> => passes((path) => agent.ask(path));
+    const before = await count();
+    put(bundle, north);
+    await agent.rests();
+    expect(await count()).toBe(before);
+    expect([host.trusts(north), host.trusts(south)]).toEqual([false, true]);
+    expect(await agent.stop()).toBe(0);
+  });
+
+  it('without the API server is ready by the mount after a while, adds, and removes nothing', async () => {
+    const host = littleHost();
+    const first = await start(host, [bundleWith(north)]);
+    await first.trusts(north);
+    await first.stop();
+    const clock: Outside['clock'] = {
+      ...outside.clock,
+      // Of the ten seconds that the sources wait one is enough here, after the first pass.
+      sleep: (ms, signal) => outside.clock.sleep(ms === 10_000 ? 2_000 : ms, signal),
+    };
+    const server = apiOf();
+    const agent = await start(host, [bundleWith(south)], { secret }, { ...server, clock });
+    await agent.refuses(
+      /^secret ns\/bundle has not been read through the API server yet: what is mounted is installed/,
+    );
+    await agent.trusts(south);
+    expect([host.trusts(north), host.trusts(south)]).toEqual([true, true]);
+    expect(agent.log().at(-1)).toMatchObject({
+      heldBack: [north.fingerprint],
+      notes: [expect.stringContaining('nothing is removed; removals that wait for it: 1') as unknown],
+    });
+    server.put(objectOf(south));
+    await seen(() => !host.trusts(north));
+    await agent.trusts(south);
   });
 });

@@ -10,6 +10,7 @@ import {
   collectLabels,
   parseListen,
   parseNodeName,
+  parseSecret,
 } from '../../../src/commands/values.ts';
 
 const parsers: readonly ((text: string) => unknown)[] = [
@@ -20,6 +21,7 @@ const parsers: readonly ((text: string) => unknown)[] = [
   parseDirectory,
   (text) => collectLabels(text, undefined),
   parseNodeName,
+  parseSecret,
 ];
 
 describe('any text', () => {
@@ -152,4 +154,21 @@ describe('a list', () => {
   it('holds no empty path', () => {
     expect(() => collect('', undefined)).toThrow(/^a path/);
   });
+});
+
+describe('a Secret', () => {
+  it.each([
+    ['node-ca-trust/node-ca-trust', { namespace: 'node-ca-trust', name: 'node-ca-trust' }],
+    ['a/b.c-1', { namespace: 'a', name: 'b.c-1' }],
+    [`${'n'.repeat(63)}/${'s'.repeat(253)}`, { namespace: 'n'.repeat(63), name: 's'.repeat(253) }],
+  ])('may be %s', (text, secret) => {
+    expect(parseSecret(text)).toEqual(secret);
+  });
+
+  it.each(['name', '/name', 'ns/', 'ns/na/me', 'Ns/name', 'ns/Name', 'n.s/name', 'ns/..', `${'n'.repeat(64)}/a`, ''])(
+    'may not be %j',
+    (text) => {
+      expect(() => parseSecret(text)).toThrow('NAMESPACE/NAME');
+    },
+  );
 });

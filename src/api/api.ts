@@ -1,0 +1,245 @@
+/**
+ * The only door to the API server: requests with the pod's own service account, each with a limit on time and on size.
+ *
+ * client-node says where the server is, which CA it has and which token is ours. The requests are Node's own: client-node's
+ * (undici) cost 7 MiB more at rest, end every watch that is quiet for 30 s, skip what they cannot parse without a word,
+ * and hold as much as an endless answer sends.
+ */
+import { type IncomingMessage } from 'node:http';
+import { type RequestOptions, request as send } from 'node:https';
+import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
+import { printable } from '../bundle/text.ts';
+import { UsageProblem, explain, problemOf } from '../host/problem.ts';
+
+export interface ApiRequest {
+  readonly method?: 'GET' | 'PATCH' | 'POST';
+  /** With its query. */
+  readonly path: string;
+  readonly body?: unknown;
+  /** The body's media type, which says what kind of patch it is. */
+  readonly type?: string;
+  /** Ends the request early. */
+  readonly signal?: AbortSignal;
+}
+
+export interface Watched {
+  readonly path: string;
+  /** A stream that is silent for longer has died. */
+  readonly silenceMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface Api {
+  /**
+   * One request.
+   * @returns the answer's JSON
+   * @throws Refusal when the server says no; Error when no whole answer comes in time
+   */
+  ask(request: ApiRequest): Promise<unknown>;
+  /**
+   * An answer that goes on, of one JSON text a line. Resolves once it has begun.
+   * @throws likewise, also while it is read: when it falls silent, breaks off in a line or holds something else
+   */
+  follow(watched: Watched): Promise<AsyncIterable<unknown>>;
+}
+
+/** The API server answered, and the answer is no. */
+export class Refusal extends Error {
+  override name = 'Refusal';
+  /** The HTTP status. */
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(`the API server answered ${code}${message === '' ? '' : `: ${printable(message)}`}`);
+    this.code = code;
+  }
+}
+
+/** A whole answer to a request, and the beginning of one that goes on, are there within this. */
+const answerMs = 10_000;
+/** etcd holds no object over 1.5 MiB unless told to; as JSON, with its bytes in base64, it is larger. */
+const maxBytes = 4 * 1024 * 1024;
+/** From then on the kernel asks the other end whether it is still there. */
+const keepAliveMs = 30_000;
+
+/** One exchange under way. */
+interface Exchange {
+  readonly response: IncomingMessage;
+  /** Gives it so much time from now on. */
+  allow(ms: number): void;
+  /** Ends it, whatever is left. */
+  end(): void;
+  /** Why it was ended, rather than what Node made of that. */
+  reason(error: unknown): unknown;
+}
+
+/** Where to, as whom: made anew for each request, since the kubelet replaces the token and the CA as they age. */
+async function prepare(root: string, request: ApiRequest): Promise<{ url: URL; options: RequestOptions }> {
+  const config = new KubeConfig();
+  config.loadFromCluster(root);
+  const headers = { accept: 'application/json', 'content-type': request.type ?? 'application/json' };
+  const options: RequestOptions = { method: request.method ?? 'GET', headers };
+  await config.applyToHTTPSOptions(options).catch((error: unknown) => {
+    throw problemOf("the pod's service account cannot be read", error);
+  });
+  return { url: new URL(request.path, config.getCurrentCluster()?.server), options };
+}
+
+async function begin(root: string, request: ApiRequest): Promise<Exchange> {
+  const { url, options } = await prepare(root, request);
+  const ended = new AbortController();
+  const end = (): void => {
+    clearTimeout(timer);
+    request.signal?.removeEventListener('abort', end);
+    ended.abort();
+  };
+  const expire = (): void => {
+    ended.abort(new Error('the API server does not answer in time'));
+    end();
+  };
+  let timer = setTimeout(expire, answerMs);
+  const reason = (error: unknown): unknown => (ended.signal.aborted ? ended.signal.reason : error);
+  request.signal?.addEventListener('abort', end);
+  if (request.signal?.aborted === true) end();
+  const response = new Promise<IncomingMessage>((resolve, reject) => {
+    const sent = send(url, { ...options, signal: ended.signal }, resolve);
+    sent.on('error', reject);
+    sent.on('socket', (socket) => socket.setKeepAlive(true, keepAliveMs));
+    sent.end(request.body === undefined ? undefined : JSON.stringify(request.body));
+  });
+  try {
+    return {
+      response: await response,
+      allow: (ms) => {
+        clearTimeout(timer);
+        timer = setTimeout(expire, ms);
+      },
+      end,
+      reason,
+    };
+  } catch (error) {
+    const why = reason(error);
+    end();
+    throw why;
+  }
+}
+
+/** Octets that come in pieces. The room doubles, so that a million pieces of one octet cost no more than one of a million. */
+interface Pile {
+  /** @throws when there are too many */
+  add(chunk: Buffer): void;
+  /** All of them as text; nothing is left. */
+  take(): string;
+  readonly isEmpty: () => boolean;
+}
+
+function openPile(): Pile {
+  let room = Buffer.alloc(0);
+  let size = 0;
+  return {
+    add(chunk) {
+      if (size + chunk.length > maxBytes) throw new Error(`the API server's answer is over ${maxBytes} bytes`);
+      if (size + chunk.length > room.length) {
+        const wider = Buffer.allocUnsafeSlow(Math.max(room.length * 2, size + chunk.length));
+        room.copy(wider, 0, 0, size);
+        room = wider;
+      }
+      size += chunk.copy(room, size);
+    },
+    take() {
+      const text = room.toString('utf8', 0, size);
+      room = Buffer.alloc(0);
+      size = 0;
+      return text;
+    },
+    isEmpty: () => size === 0,
+  };
+}
+
+async function readWhole({ response }: Exchange): Promise<string> {
+  const pile = openPile();
+  for await (const chunk of response as AsyncIterable<Buffer>) pile.add(chunk);
+  return pile.take();
+}
+
+/** What a Status object says (https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/). */
+function messageOf(text: string): string {
+  try {
+    const { message } = JSON.parse(text) as { message?: unknown };
+    return typeof message === 'string' ? message : '';
+  } catch {
+    return '';
+  }
+}
+
+async function settled(exchange: Exchange): Promise<string> {
+  try {
+    const text = await readWhole(exchange);
+    const status = exchange.response.statusCode ?? 0;
+    if (status < 200 || status > 299) throw new Refusal(status, messageOf(text));
+    return text;
+  } catch (error) {
+    throw exchange.reason(error);
+  } finally {
+    exchange.end();
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Error('the API server answered something else than JSON', { cause: error });
+  }
+}
+
+/** The lines that a chunk completes; its rest waits in the pile. */
+function* completed(pile: Pile, chunk: Buffer): Generator<string> {
+  let start = 0;
+  for (let end = chunk.indexOf('\n'); end >= 0; end = chunk.indexOf('\n', start)) {
+    pile.add(chunk.subarray(start, end));
+    start = end + 1;
+    if (!pile.isEmpty()) yield pile.take();
+  }
+  pile.add(chunk.subarray(start));
+}
+
+async function* linesOf(exchange: Exchange, silenceMs: number): AsyncGenerator {
+  const pile = openPile();
+  try {
+    exchange.allow(silenceMs);
+    for await (const chunk of exchange.response as AsyncIterable<Buffer>) {
+      exchange.allow(silenceMs);
+      for (const line of completed(pile, chunk)) yield parse(line);
+    }
+    if (!pile.isEmpty()) throw new Error("the API server's answer breaks off");
+  } catch (error) {
+    throw exchange.reason(error);
+  } finally {
+    exchange.end();
+  }
+}
+
+/**
+ * Opens the door of the pod that this process runs in.
+ * @param root what stands before /var/run/secrets/kubernetes.io/serviceaccount
+ * @throws UsageProblem when this is no pod
+ */
+export function openApi(root = ''): Api {
+  if (process.env['KUBERNETES_SERVICE_HOST'] === undefined)
+    throw new UsageProblem('no cluster here (KUBERNETES_SERVICE_HOST is not set): --secret needs one; leave it out');
+  return {
+    ask: async (request) => parse(await settled(await begin(root, request))),
+    follow: async ({ path, silenceMs, signal }) => {
+      const exchange = await begin(root, { path, signal });
+      if (exchange.response.statusCode === 200) return linesOf(exchange, silenceMs);
+      await settled(exchange);
+      throw new Error('the API server answered, but not with a watch');
+    },
+  };
+}
+
+/** What an error of a request says in a few words. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Refusal ? error.message : explain(error);
+}

@@ -1,0 +1,7 @@
+// The programs that these tests start have to be there: none of them is a Debian package.
+import { bringOnPath, ensureBinaries } from '../cluster/binaries.ts';
+
+export default async function setup(): Promise<void> {
+  await ensureBinaries((program) => ['etcd', 'kube-apiserver'].includes(program));
+  await bringOnPath('kubectl');
+}
