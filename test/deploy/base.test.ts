@@ -16,6 +16,10 @@ describe('deploy/base', () => {
       'ClusterRole /node-ca-trust',
       'RoleBinding node-ca-trust/node-ca-trust',
       'ClusterRoleBinding /node-ca-trust',
+      'ValidatingAdmissionPolicy /events.node-ca-trust',
+      'ValidatingAdmissionPolicy /node-ca-trust',
+      'ValidatingAdmissionPolicyBinding /events.node-ca-trust',
+      'ValidatingAdmissionPolicyBinding /node-ca-trust',
       'DaemonSet node-ca-trust/node-ca-trust',
     ]);
     expect(only(resources, 'Namespace').metadata.labels).toMatchObject({

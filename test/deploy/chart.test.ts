@@ -33,7 +33,7 @@ function essence(resource: Resource): unknown {
 const inOrder = (resources: readonly Resource[]) =>
   resources
     .filter(({ kind }) => kind !== 'Namespace')
-    .toSorted((left, right) => left.kind.localeCompare(right.kind))
+    .toSorted((left, right) => `${left.kind} ${left.metadata.name}`.localeCompare(`${right.kind} ${right.metadata.name}`))
     .map(essence);
 
 describe('deploy/chart', () => {
@@ -44,6 +44,11 @@ describe('deploy/chart', () => {
   ])('makes with $values what $directory makes', ({ namespace, values, directory }) => {
     const options = values.map((file) => `--values=deploy/chart/${file}`);
     expect(inOrder(renderChart(namespace, ...options))).toEqual(inOrder(render(directory)));
+  });
+
+  test('makes with admissionPolicy.create=false what deploy/overlays/no-admission-policy makes', () => {
+    const made = renderChart('node-ca-trust', '--set=admissionPolicy.create=false');
+    expect(inOrder(made)).toEqual(inOrder(render('deploy/overlays/no-admission-policy')));
   });
 
   test('passes helm lint', () => {

@@ -12,6 +12,7 @@ import {
   renderChart,
   type Binding,
   type Role,
+  type Policy,
 } from './manifests.ts';
 
 describe.each([
@@ -31,6 +32,22 @@ describe.each([
     }
     expect(pod.serviceAccountName).toBe(account.name);
     expect(daemonSet.metadata.namespace).toBe(account.namespace);
+  });
+
+  test('is held to its own Node, by the names of its instance', () => {
+    const { name, namespace = '' } = only(resources, 'ServiceAccount').metadata;
+    const policies = resources.filter(({ kind }) => kind === 'ValidatingAdmissionPolicy') as Policy[];
+    for (const { metadata, spec } of policies) {
+      const account = `['system', 'serviceaccount', '${namespace}', '${name}']`;
+      expect(spec.matchConditions).toMatchObject([{ expression: `request.userInfo.username.split(':') == ${account}` }]);
+      const binding = resources.filter(
+        (resource) => resource.kind === 'ValidatingAdmissionPolicyBinding' && resource.metadata.name === metadata.name,
+      );
+      expect(binding).toMatchObject([{ spec: { policyName: metadata.name, validationActions: ['Deny'] } }]);
+    }
+    expect(policies.map(({ metadata }) => metadata.name).sort()).toEqual([`events.${name}`, name]);
+    const instances = policies.flatMap(({ spec }) => spec.variables).filter((variable) => variable.name === 'instance');
+    expect(instances).toMatchObject([{ expression: `'${optionValues(agent, '--instance')[0] ?? ''}'` }]);
   });
 
   test('selects the pods it makes, by a selector that never has to change', () => {

@@ -15,6 +15,13 @@ export interface Binding extends Resource {
   readonly subjects: readonly { readonly kind: string; readonly name: string; readonly namespace?: string }[];
 }
 
+export interface Policy extends Resource {
+  readonly spec: {
+    readonly matchConditions: unknown;
+    readonly variables: readonly { readonly name: string; readonly expression: string }[];
+  };
+}
+
 export interface Pod extends Resource {
   readonly spec: PodSpec;
 }
@@ -95,7 +102,14 @@ function parse(yaml: string): Resource[] {
   return json
     .split(/(?<=^\}\n)/m)
     .filter((text) => text.trim() !== '')
-    .map((text) => JSON.parse(text) as Resource);
+    .map((text) => asApplied(JSON.parse(text) as Resource));
+}
+
+/** Kustomize takes an admission policy for namespaced (5.7 does), and kubectl leaves that away again when it applies it. */
+function asApplied(resource: Resource): Resource {
+  if (!resource.kind.startsWith('ValidatingAdmissionPolicy')) return resource;
+  const metadata = Object.entries(resource.metadata).filter(([field]) => field !== 'namespace');
+  return { ...resource, metadata: Object.fromEntries(metadata) as unknown as Resource['metadata'] };
 }
 
 /** The one object of a kind. */

@@ -22,6 +22,10 @@ describe('deploy/overlays/aks', () => {
       'ClusterRole /node-ca-trust',
       'RoleBinding kube-system/node-ca-trust',
       'ClusterRoleBinding /node-ca-trust',
+      'ValidatingAdmissionPolicy /events.node-ca-trust',
+      'ValidatingAdmissionPolicy /node-ca-trust',
+      'ValidatingAdmissionPolicyBinding /events.node-ca-trust',
+      'ValidatingAdmissionPolicyBinding /node-ca-trust',
       'DaemonSet kube-system/node-ca-trust',
     ]);
   });
@@ -48,6 +52,10 @@ describe('deploy/overlays/pool-example', () => {
       'ClusterRole /node-ca-trust-lab',
       'RoleBinding node-ca-trust/node-ca-trust-lab',
       'ClusterRoleBinding /node-ca-trust-lab',
+      'ValidatingAdmissionPolicy /events.node-ca-trust-lab',
+      'ValidatingAdmissionPolicy /node-ca-trust-lab',
+      'ValidatingAdmissionPolicyBinding /events.node-ca-trust-lab',
+      'ValidatingAdmissionPolicyBinding /node-ca-trust-lab',
       'DaemonSet node-ca-trust/node-ca-trust-lab',
     ]);
     expect(optionValues(agent, '--instance')).toEqual(['lab']);
@@ -79,11 +87,18 @@ describe('deploy/overlays/pool-example', () => {
         .replaceAll('"node-ca-trust.io/lab"', '"example.com/pool"')
         .replaceAll('["true"]', '["dmz_2"]')
         .replaceAll('node-ca-trust.io/lab=true', 'example.com/pool=dmz_2')
-        .replaceAll('lab"', 'dmz-2"')
+        .replaceAll(/\blab(?=["'])/g, 'dmz-2')
         .replaceAll('9642', '9700');
       expect(JSON.parse(other)).toEqual(JSON.parse(expected));
     } finally {
       await rm(directory, { recursive: true });
     }
+  });
+});
+
+describe('deploy/overlays/no-admission-policy', () => {
+  test('is deploy/base without the kinds that an older API server does not know', () => {
+    const known = render('deploy/base').filter(({ kind }) => !kind.startsWith('ValidatingAdmissionPolicy'));
+    expect(render('deploy/overlays/no-admission-policy')).toEqual(known);
   });
 });
