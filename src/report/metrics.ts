@@ -27,6 +27,7 @@ function gauges(registry: Registry): Pick<Metrics, 'show'> {
     new Gauge({ name: `node_ca_trust_${name}`, help, labelNames, registers });
   const converged = gauge('converged', '1 when the host is proven to trust exactly the bundle, else 0.');
   const anchors = gauge('anchors', 'Trust anchors in the bundle.');
+  const bundle = gauge('bundle_info', '1, with the digest of the bundle as a label.', ['digest']);
   const findings = gauge('findings', 'Findings about the bundle.', ['code', 'severity']);
   const held = gauge('removals_held_back', 'Removals that wait for a valid bundle.');
   const expiry = gauge('anchor_expiry_timestamp_seconds', 'When an anchor expires, Unix time.', [
@@ -48,6 +49,8 @@ function gauges(registry: Registry): Pick<Metrics, 'show'> {
       for (const { address, verified } of result.probes) probes.set({ address }, verified ? 1 : 0);
       converged.set(result.converged ? 1 : 0);
       anchors.set(result.anchors.length);
+      bundle.reset();
+      bundle.set({ digest: result.digest }, 1);
       held.set(result.heldBack.length);
       findings.reset();
       for (const { code, severity } of result.findings) findings.inc({ code, severity });

@@ -39,6 +39,14 @@ describe('metrics', () => {
     expect(found.get('node_ca_trust_pass_duration_seconds_count')).toBe(2);
   });
 
+  it('shows the digest of the bundle, and of that alone', async () => {
+    const metrics = openMetrics();
+    const named = (found: ReadonlyMap<string, number>) => [...found].filter(([name]) => name.includes('bundle_info'));
+    expect(named(await samples(metrics))).toEqual([]);
+    for (const digest of ['a', 'b']) record(metrics, passOf({ digest }));
+    expect(named(await samples(metrics))).toEqual([['node_ca_trust_bundle_info{digest="b"}', 1]]);
+  });
+
   it('says 0 as long as the host is not proven', async () => {
     const metrics = openMetrics();
     record(metrics, passOf({ converged: false }));
