@@ -1,6 +1,7 @@
 /**
  * The values of options: text to what it means, or what was expected.
  */
+import { isIPv6 } from 'node:net';
 import { InvalidArgumentError } from 'commander';
 import type { NodeLabel } from '../sources/node-label.ts';
 import type { SecretName } from '../sources/secret.ts';
@@ -24,12 +25,16 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
-/** HOST:PORT, the host in brackets when it is an IPv6 address; undefined for anything else. */
+/**
+ * HOST:PORT; undefined for anything else. An IPv6 address needs no brackets, since there is always a port: a manifest
+ * that fills in the node's address cannot know its kind.
+ */
 function addressOf(text: string): Address | undefined {
-  const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]\s/]+)):(\d{1,5})$/i.exec(text);
+  const match = /^(?:\[([0-9a-f:.]+)\]|([^[\]\s/]+)):(\d{1,5})$/i.exec(text);
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
-  return host === undefined || !(port <= 65_535) ? undefined : { host, port };
+  if (host === undefined || !(port <= 65_535) || (host.includes(':') && !isIPv6(host))) return undefined;
+  return { host, port };
 }
 
 export function parseListen(text: string): Address {
