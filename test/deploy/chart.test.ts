@@ -51,6 +51,14 @@ describe('deploy/chart', () => {
     expect(inOrder(made)).toEqual(inOrder(render('deploy/overlays/no-admission-policy')));
   });
 
+  test('makes with listenOn=node what deploy/overlays/monitoring makes of the agent', () => {
+    const made = renderChart('node-ca-trust', '--set=listenOn=node');
+    const agents = render('deploy/overlays/monitoring').filter(
+      ({ kind }) => !['PodMonitor', 'PrometheusRule', 'ConfigMap'].includes(kind),
+    );
+    expect(inOrder(made)).toEqual(inOrder(agents));
+  });
+
   test('passes helm lint', () => {
     run('helm', ['lint', '--strict', 'deploy/chart']);
   });
@@ -63,6 +71,7 @@ describe('deploy/chart', () => {
     ['nodeLabels={lab}', "at '/nodeLabels/0': 'lab' does not match pattern"],
     ['resync=often', "at '/resync': 'often' does not match pattern"],
     ['maxCertificates=0', "at '/maxCertificates': minimum: got 0, want 1"],
+    ['listenOn=0.0.0.0', "at '/listenOn': value must be one of 'loopback', 'node'"],
     ['updateStrategy.maxUnavailable=0', "at '/updateStrategy/maxUnavailable': minimum: got 0, want 1"],
   ])('refuses --set %s in one line that says where and why', async (value, said) => {
     const args = ['template', 'any-release', 'deploy/chart', '--set', value];

@@ -8,6 +8,7 @@ import {
   enablingLabels,
   only,
   optionValues,
+  optionVariables,
   render,
   renderChart,
   type Binding,
@@ -19,6 +20,7 @@ describe.each([
   { name: 'deploy/base', resources: render('deploy/base') },
   { name: 'deploy/overlays/aks', resources: render('deploy/overlays/aks') },
   { name: 'deploy/overlays/pool-example', resources: render('deploy/overlays/pool-example') },
+  { name: 'deploy/overlays/monitoring', resources: render('deploy/overlays/monitoring') },
   { name: 'deploy/chart', resources: renderChart('anywhere') },
 ])('$name', ({ resources }) => {
   const { daemonSet, pod, agent } = agentOf(resources);
@@ -64,9 +66,16 @@ describe.each([
   });
 
   test('keeps the port it listens on', () => {
-    const [{ name, containerPort, hostPort }] = agent.ports;
-    expect(optionValues(agent, '--listen')).toEqual([`127.0.0.1:${containerPort}`]);
+    const [{ name, containerPort, hostPort, hostIP = '$(LISTEN_ADDRESS)' }] = agent.ports;
+    expect(optionValues(agent, '--listen')).toEqual([`${hostIP}:${containerPort}`]);
     expect({ name, hostPort }).toEqual({ name: 'status', hostPort: containerPort });
+  });
+
+  test('is probed where it listens', () => {
+    const [{ hostIP }] = agent.ports;
+    for (const { httpGet } of [agent.startupProbe, agent.livenessProbe, agent.readinessProbe]) {
+      expect([httpGet.host, httpGet.port]).toEqual([hostIP, 'status']);
+    }
   });
 
   test('mounts the Secret where it reads it, whole and optional', () => {
@@ -89,7 +98,7 @@ describe.each([
 
   test('has only options and values that the program knows', async () => {
     const { stdout } = await execa('node', ['src/main.ts', ...agent.args, '--help'], { cwd: project });
-    for (const { name } of agent.env) {
+    for (const name of optionVariables(agent)) {
       expect(stdout).toContain(`${name.replace('NODE_CA_TRUST_', '--').toLowerCase().replaceAll('_', '-')} `);
     }
   });

@@ -27,7 +27,7 @@ export interface Pod extends Resource {
 }
 
 interface Probe {
-  readonly httpGet: { readonly host: string; readonly port: string; readonly path: string };
+  readonly httpGet: { readonly host?: string; readonly port: string; readonly path: string };
 }
 
 export interface DaemonSet extends Resource {
@@ -63,11 +63,18 @@ interface Term {
   readonly matchExpressions: readonly { readonly key: string; readonly operator: string; readonly values: string[] }[];
 }
 
+interface Port {
+  readonly name: string;
+  readonly containerPort: number;
+  readonly hostPort: number;
+  readonly hostIP?: string;
+}
+
 export interface Container {
   readonly image: string;
   readonly args: readonly string[];
-  readonly env: readonly { readonly name: string; readonly valueFrom?: unknown }[];
-  readonly ports: readonly [{ readonly name: string; readonly containerPort: number; readonly hostPort: number }];
+  readonly env: readonly { readonly name: string; readonly value?: string; readonly valueFrom?: unknown }[];
+  readonly ports: readonly [Port];
   readonly startupProbe: Probe;
   readonly livenessProbe: Probe;
   readonly readinessProbe: Probe;
@@ -119,10 +126,19 @@ export function only(resources: readonly Resource[], kind: string): Resource {
   return found;
 }
 
+/** The agent, with its arguments as the kubelet gives them: $(NAME) filled in, as far as the manifest says with what. */
 export function agentOf(resources: readonly Resource[]): { daemonSet: DaemonSet; pod: PodSpec; agent: Container } {
   const daemonSet = only(resources, 'DaemonSet') as DaemonSet;
   const pod = daemonSet.spec.template.spec;
-  return { daemonSet, pod, agent: pod.containers[0] };
+  const [agent] = pod.containers;
+  const values = new Map(agent.env.map(({ name, value }) => [name, value]));
+  const filled = (arg: string): string => arg.replace(/\$\((\w+)\)/g, (text, name: string) => values.get(name) ?? text);
+  return { daemonSet, pod, agent: { ...agent, args: agent.args.map(filled) } };
+}
+
+/** The names of its variables that are options. */
+export function optionVariables({ env }: Container): string[] {
+  return env.map(({ name }) => name).filter((name) => name !== 'LISTEN_ADDRESS');
 }
 
 /** The values of an option, in their order. */

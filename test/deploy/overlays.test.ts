@@ -1,5 +1,5 @@
 // What a cluster admin relies on in each overlay, beside what test/deploy/every.test.ts holds for all.
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -100,5 +100,42 @@ describe('deploy/overlays/no-admission-policy', () => {
   test('is deploy/base without the kinds that an older API server does not know', () => {
     const known = render('deploy/base').filter(({ kind }) => !kind.startsWith('ValidatingAdmissionPolicy'));
     expect(render('deploy/overlays/no-admission-policy')).toEqual(known);
+  });
+});
+
+describe('deploy/overlays/monitoring', () => {
+  const resources = render('deploy/overlays/monitoring');
+
+  test("listens on the node's address, and nowhere else", () => {
+    const { agent } = agentOf(resources);
+    const fieldRef = { fieldPath: 'status.hostIP' };
+    expect(agent.env.find(({ name }) => name === 'LISTEN_ADDRESS')).toEqual({
+      name: 'LISTEN_ADDRESS',
+      valueFrom: { fieldRef },
+    });
+    expect(optionValues(agent, '--listen')).toEqual(['$(LISTEN_ADDRESS):9641']);
+  });
+
+  test('is deploy/base and deploy/monitoring together', () => {
+    const apart = [...render('deploy/base'), ...render('deploy/monitoring')];
+    expect(namesOf(resources).sort()).toEqual(namesOf(apart).sort());
+  });
+
+  test.each(['aks', 'pool-example'])('has a component that serves deploy/overlays/%s as well', async (overlay) => {
+    const directory = await mkdtemp(join(tmpdir(), 'node-ca-trust-deploy-'));
+    try {
+      await cp(join(project, 'deploy'), directory, { recursive: true });
+      await mkdir(join(directory, 'overlays/own'));
+      const own = { resources: [`../${overlay}`], components: ['../../monitoring/scraped'] };
+      await writeFile(join(directory, 'overlays/own/kustomization.yaml'), JSON.stringify(own));
+      const { agent } = agentOf(render(join(directory, 'overlays/own')));
+      const beside = agentOf(render(join('deploy/overlays', overlay))).agent;
+      const [{ hostPort, hostIP }] = agent.ports;
+      expect([hostPort, hostIP]).toEqual([beside.ports[0].hostPort, undefined]);
+      expect(optionValues(agent, '--listen')).toEqual([`$(LISTEN_ADDRESS):${hostPort}`]);
+      expect(agent.readinessProbe.httpGet).toEqual({ path: '/readyz', port: 'status' });
+    } finally {
+      await rm(directory, { recursive: true });
+    }
   });
 });

@@ -3,7 +3,7 @@ import { execa } from 'execa';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, inject, test } from 'vitest';
-import { agentOf, render } from '../deploy/manifests.ts';
+import { agentOf, optionVariables, render } from '../deploy/manifests.ts';
 import { makeCert } from '../sandbox/harness/certs.ts';
 import { mountSecret } from '../sandbox/harness/secret-mount.ts';
 import { shell } from '../sandbox/harness/shell.ts';
@@ -26,7 +26,7 @@ describe('the command line of the DaemonSet', () => {
       expect(help).toContain(`${name} `);
       if (!['--bundle', '--secret'].includes(name)) expect(help).toContain(value);
     }
-    for (const { name } of agent.env) {
+    for (const name of optionVariables(agent)) {
       expect(help).toContain(`${name.replace('NODE_CA_TRUST_', '--').toLowerCase().replaceAll('_', '-')} `);
     }
   });
