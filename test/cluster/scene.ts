@@ -153,7 +153,7 @@ function sceneOf(cluster: Cluster): Scene {
     kubectl: (...args) => kubectl(args),
     helm: async (...args) => {
       const PATH = [...cluster.path, cleanEnvironment['PATH']].join(':');
-      const { code, stdout, stderr } = await attempt('helm', args, { env: { PATH, KUBECONFIG: cluster.kubeconfig } });
+      const { code, stdout, stderr } = await attempt('helm', args, { env: { ...cluster.environment, PATH } });
       if (code !== 0) throw new Error(`helm ${args.join(' ')} (${code}):\n${stdout}${stderr}`);
       return stdout;
     },
