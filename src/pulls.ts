@@ -5,11 +5,11 @@
 import { posix } from 'node:path';
 import type { Host } from './host/host.ts';
 import { type Moment, readMoment } from './host/moment.ts';
+import type { WatchTarget } from './host/watch.ts';
 import type { RuntimeState } from './report/report.ts';
 import { decideRestart } from './runtimes/restart.ts';
 import type { Runtime } from './runtimes/runtime.ts';
 import type { Failures, Found, RuntimeRefresh, RuntimesState } from './runtimes/runtimes.ts';
-import type { WatchedDirectory } from './stores/store.ts';
 
 /** When the host last came to trust something, and when it last ceased to. */
 export interface Changes {
@@ -112,7 +112,7 @@ export interface Pulls {
   readonly reasons: readonly string[];
   readonly notes: readonly string[];
   /** The directories in which a change can mean drift, and where a runtime that is started anew shows. */
-  readonly watched: readonly WatchedDirectory[];
+  readonly watched: readonly WatchTarget[];
   /** The restart that is due now, and in how many milliseconds one may be. */
   readonly restart?: { readonly runtime: Runtime; readonly unit: string; readonly now: Moment } | undefined;
   readonly dueMs?: number | undefined;
@@ -158,10 +158,11 @@ function restartsOf(
   };
 }
 
-function watchedOf({ runtime, survey }: Found): readonly WatchedDirectory[] {
+function watchedOf({ runtime, survey }: Found): readonly WatchTarget[] {
   if (runtime.socket === '') return [];
   const socket = posix.basename(runtime.socket);
-  const places = survey.watched.map((path) => ({ path, concerns: (name: string) => !name.startsWith('.') }));
+  const concerns = (name: string): boolean => !name.startsWith('.');
+  const places = survey.watched.map((path) => ({ path, concerns, isDeep: true }));
   return [...places, { path: posix.dirname(runtime.socket), concerns: (name) => name === socket }];
 }
 
@@ -183,7 +184,12 @@ export function tellPulls(host: Host, pass: PullsPass): Pulls {
   return {
     runtimes,
     edits: before.edits,
-    reasons: [...reasonsOf(runtimes, refresh), ...(before.todo === 'release' ? failures.values() : [])],
+    reasons: [
+      ...reasonsOf(runtimes, refresh),
+      ...(before.todo === 'release' ? failures.values() : []),
+      // Nothing is proven that could not be seen.
+      ...(refresh !== 'auto' || !needed ? problems : []),
+    ],
     notes: [...problems, ...after.found.flatMap(({ runtime, survey }) => [...runtime.notes, ...survey.notes])],
     watched: after.found.flatMap(watchedOf),
     ...restartsOf(pass, runtimes, now),

@@ -10,6 +10,7 @@ import { openHost } from './host/host.ts';
 import { readMoment } from './host/moment.ts';
 import { type Lock, lockDirectory } from './host/lock.ts';
 import { explain } from './host/problem.ts';
+import type { WatchTarget } from './host/watch.ts';
 import { type Policy, isIdle } from './plan.ts';
 import { bundleNotes, bundleReasons, prove } from './proof.ts';
 import { type Pace, type Pulls, type PullsPass, noFailures, tellPulls } from './pulls.ts';
@@ -17,7 +18,7 @@ import { type Report, hasChanged } from './report/report.ts';
 import { type RuntimeRefresh, type Runtimes, openRuntimes } from './runtimes/runtimes.ts';
 import { openStore } from './stores/detect.ts';
 import { type Address, type Probe, probeAll } from './stores/probe.ts';
-import type { TrustStore, WatchedDirectory } from './stores/store.ts';
+import type { TrustStore } from './stores/store.ts';
 
 export interface PassSettings {
   readonly hostRoot: string;
@@ -48,7 +49,7 @@ export interface Reconciler {
   /** Makes one pass. Never throws: what goes wrong is a reason in the report. Not to be called while one is under way. */
   pass(): Promise<PassMade>;
   /** Directories in which a change can mean drift, as this process sees them; none before a pass has found the store. */
-  watched(): readonly WatchedDirectory[];
+  watched(): readonly WatchTarget[];
 }
 
 interface Scene extends StoreScene {
@@ -154,7 +155,7 @@ interface Memory {
   runtimes?: Runtimes;
   /** When its first pass was, in seconds since the host's boot. */
   started?: number | undefined;
-  watched: readonly WatchedDirectory[];
+  watched: readonly WatchTarget[];
   probes?: readonly Probe[];
   dueMs?: number | undefined;
 }
@@ -171,7 +172,7 @@ async function passOn(settings: PassSettings, bundle: Bundle, memory: Memory, cl
   const store = (memory.store ??= openStore(host, instance, clock));
   const runtimes = (memory.runtimes ??= openRuntimes(host, store.bundle, { ...settings, clock }));
   memory.started ??= readMoment(host)?.seconds;
-  const locate = ({ path, concerns }: WatchedDirectory): WatchedDirectory => ({ path: host.locate(path), concerns });
+  const locate = (target: WatchTarget): WatchTarget => ({ ...target, path: host.locate(target.path) });
   memory.watched = store.watched.map(locate);
   const scene: Scene = { host, store, runtimes, settings, instance, policy, bundle, pace: paceOf(settings, memory) };
   const [outcome, pulls] = await converge(scene);

@@ -1,7 +1,7 @@
 /**
  * The values of options: text to what it means, or what was expected.
  */
-import { isIPv6 } from 'node:net';
+import { isIP, isIPv6 } from 'node:net';
 import { InvalidArgumentError } from 'commander';
 import type { NodeLabel } from '../sources/node-label.ts';
 import type { SecretName } from '../sources/secret.ts';
@@ -43,16 +43,24 @@ export function parseListen(text: string): Address {
   return address;
 }
 
+/** A name that DNS can have (RFC 1123), or an address. */
+function isHost(text: string): boolean {
+  const label = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i;
+  return isIP(text) !== 0 || (text.length <= 253 && text.split('.').every((part) => label.test(part)));
+}
+
 /** HOST:PORT of a server that speaks TLS; repeated ones add up. */
 export function collectProbes(text: string, before: readonly Address[] | undefined): readonly Address[] {
   const address = addressOf(text);
-  if (address === undefined) throw new InvalidArgumentError('HOST:PORT, such as registry.example.com:443.');
+  if (address === undefined || !isHost(address.host))
+    throw new InvalidArgumentError('HOST:PORT, such as registry.example.com:443.');
   return [...(before ?? []), address];
 }
 
 /** HOST or HOST:PORT, as the name of an image begins; repeated ones add up. */
 export function collectRegistries(text: string, before: readonly string[] | undefined): readonly string[] {
-  if (!/^([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:\d{1,5})?$/i.test(text)) {
+  const [, host = '', port = '443'] = /^([^:[\]]+|\[[^[\]]+\])(?::(\d{1,5}))?$/.exec(text) ?? [];
+  if (!isHost(host.replace(/^\[(.*)\]$/, '$1')) || Number(port) > 65_535) {
     throw new InvalidArgumentError('HOST or HOST:PORT, as the name of an image begins.');
   }
   return [...(before ?? []), text.toLowerCase()];

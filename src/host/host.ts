@@ -17,6 +17,8 @@ export interface Entry {
   readonly identity: string;
   /** Milliseconds since the epoch. */
   readonly modified: number;
+  /** When its content or what is known of it changed last: a file that was moved here is young by this. */
+  readonly changed: number;
   /** Permission bits, and whose it is. */
   readonly rights: Rights;
   /** Changes whenever the file is another one or was written: inode, size, modification and change time. */
@@ -100,6 +102,7 @@ function entryOf(stats: fs.BigIntStats): Entry {
     inode: stats.ino,
     identity: [stats.dev, stats.ino, stats.birthtimeNs].join(':'),
     modified: Number(stats.mtimeMs),
+    changed: Number(stats.ctimeMs),
     rights: { mode: Number(stats.mode) & 0o7777, user: Number(stats.uid), group: Number(stats.gid) },
     version: [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(':'),
   };

@@ -23,7 +23,7 @@ const shape = z.object({
   /** Each file of another that may have lines of ours. */
   edited: z.array(z.string().check(z.endsWith('/hosts.toml'))),
   /** Directories that were not there before us. */
-  made: z.array(z.string()),
+  made: z.array(z.string().check(z.regex(/^\/[^\0]+$/))),
   /** The last restart of a runtime that was made here. */
   restarted: z.optional(momentShape),
   /** Units that did not come back from one. */
@@ -32,20 +32,26 @@ const shape = z.object({
 
 export type RuntimeLedger = z.infer<typeof shape>;
 
+export interface RuntimeRecord {
+  readonly state: 'kept' | 'absent' | 'broken';
+  readonly ledger: RuntimeLedger;
+}
+
 /**
  * Reads the record. An instance that is gone without a word does not count. Where the record is lost or broken each one
  * that is there counts: what one of them still needs must not be undone.
  */
-export function readRuntimeLedger(host: Host): RuntimeLedger {
+export function readRuntimeLedger(host: Host): RuntimeRecord {
   const instances = instancesOn(host);
   const lost: RuntimeLedger = { version: 1, instances, links: [], edited: [], made: [], failed: [] };
   const bytes = host.read(runtimeLedgerPath);
-  if (bytes === undefined) return lost;
+  if (bytes === undefined) return { state: 'absent', ledger: lost };
   try {
     const ledger = shape.parse(JSON.parse(bytes.toString('utf8')));
-    return { ...ledger, instances: ledger.instances.filter((instance) => instances.includes(instance)) };
+    const present = ledger.instances.filter((instance) => instances.includes(instance));
+    return { state: 'kept', ledger: { ...ledger, instances: present } };
   } catch {
-    return lost;
+    return { state: 'broken', ledger: lost };
   }
 }
 

@@ -13,6 +13,8 @@ export interface WatchTarget {
   readonly path: string;
   /** Whether a change of an entry with this name matters. */
   readonly concerns: (name: string) => boolean;
+  /** Entries of the directories in it matter likewise. */
+  readonly isDeep?: boolean;
 }
 
 export interface Watch {
@@ -76,10 +78,14 @@ async function start(
   // The directory above tells when another one takes the place of this one.
   const above = dirname(directory);
   const concerns = missing === undefined ? target.concerns : (name: string) => name === missing;
-  const isInside = (path: string): boolean => dirname(path) === directory && concerns(basename(path));
+  const isDeep = target.isDeep === true && missing === undefined;
+  const isInside = (path: string): boolean => {
+    const parent = dirname(path);
+    return (parent === directory || (isDeep && dirname(parent) === directory)) && concerns(basename(path));
+  };
   const watcher = chokidarWatch([directory, above], {
     ignoreInitial: true,
-    depth: 0,
+    depth: isDeep ? 1 : 0,
     followSymlinks: false,
     ignored: (path) => path !== directory && path !== above && !isInside(path),
   });
@@ -102,6 +108,7 @@ function merge(targets: readonly WatchTarget[]): readonly WatchTarget[] {
   return [...Map.groupBy(targets, ({ path }) => path)].map(([path, same]) => ({
     path,
     concerns: (name) => same.some(({ concerns }) => concerns(name)),
+    isDeep: same.some(({ isDeep }) => isDeep === true),
   }));
 }
 

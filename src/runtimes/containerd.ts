@@ -25,7 +25,7 @@ function newerFile(host: Host, files: readonly string[], { started }: RuntimePro
   const booted = bootedAt(host);
   if (booted === undefined) return undefined;
   const startedMs = booted + started * 1000 + roundingMs;
-  return files.find((file) => (host.target(file)?.modified ?? 0) > startedMs);
+  return files.find((file) => (host.target(file)?.changed ?? 0) > startedMs);
 }
 
 async function look(host: Host, process: RuntimeProcess): Promise<Runtime | undefined> {

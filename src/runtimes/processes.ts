@@ -48,9 +48,12 @@ function startIn(stat: string): number {
   return Number(started) / ticksPerSecond;
 }
 
-/** Whether the process namespace of this /proc is the process's own: a number for each that it is in, ours first. */
+/**
+ * Whether a process is the node's own, and root's: its process namespace is that of this /proc (a number for each that it
+ * is in, ours first), and whoever else may call a program containerd must not lead root's hand.
+ */
 function isNodes(status: string): boolean {
-  return /^NSpid:[ \t]+\d+[ \t]+\d/m.exec(status) === null;
+  return /^NSpid:[ \t]+\d+[ \t]+\d/m.exec(status) === null && /^Uid:\s+0\s+0\s+0\s+0$/m.test(status);
 }
 
 /** @returns undefined for one that has ended, or belongs to a container with processes of its own */

@@ -3,12 +3,14 @@
  * trust the host's store, or takes that back. The store comes first and the links after; on removal it is the other way
  * round, since a link that leads nowhere breaks every pull.
  */
+import { posix } from 'node:path';
 import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
 import type { Moment } from '../host/moment.ts';
 import { explain } from '../host/problem.ts';
 import {
   type RuntimeLedger,
+  type RuntimeRecord,
   linkName,
   readRuntimeLedger,
   removeRuntimeLedger,
@@ -19,17 +21,8 @@ import { containerd } from './containerd.ts';
 import { crio } from './crio.ts';
 import { docker } from './docker.ts';
 import { findProcesses } from './processes.ts';
-import {
-  type Survey,
-  type SurveyOptions,
-  cleanBeside,
-  makeEdit,
-  missingAbove,
-  nothing,
-  surveyRegistries,
-  undoLines,
-  undoLink,
-} from './registries.ts';
+import { type SurveyOptions, missingAbove, surveyRegistries } from './registries.ts';
+import { type Survey, cleanBeside, makeEdit, nothing, openMemory, undoLines, undoLink } from './registry-files.ts';
 import { restartUnit } from './restart.ts';
 import type { Runtime, RuntimeKind, RuntimeName, RuntimeProcess } from './runtime.ts';
 
@@ -55,7 +48,10 @@ export interface Found {
 /** The runtimes as they are, and what is to be done about them. */
 export interface RuntimesState {
   readonly found: readonly Found[];
+  /** What is there of ours where no runtime that runs looks, and the record is lost. */
+  readonly strays: readonly string[];
   readonly ledger: RuntimeLedger;
+  readonly record: RuntimeRecord['state'];
   /** keep: edits are missing, or not on record. release: this instance does not need them any more. */
   readonly todo: 'keep' | 'release' | 'nothing';
   /** What that changes: paths. */
@@ -78,21 +74,32 @@ export interface Runtimes {
   restart(runtime: Runtime, unit: string, now: Moment): Promise<string | undefined>;
 }
 
-/** As much of the record as a host that cannot be read gives. */
-const unknown: RuntimeLedger = { version: 1, instances: [], links: [], edited: [], made: [], failed: [] };
+/** Of a host that cannot be read. */
+const unseen: RuntimesState = {
+  found: [],
+  strays: [],
+  ledger: { version: 1, instances: [], links: [], edited: [], made: [], failed: [] },
+  record: 'kept',
+  todo: 'nothing',
+  edits: [],
+};
 
 type Remember = (process: RuntimeProcess, kind: RuntimeKind) => Promise<Runtime | undefined>;
 
+/** One that does not answer is not asked again for so long: each question can take seconds. */
+const silentMs = 30_000;
+
 /** A process's configuration is read once: what is written later counts from its next start on. */
-function openMemory(host: Host): Remember {
-  const known = new Map<string, Runtime | undefined>();
+function openProcesses(host: Host, clock: Pick<Clock, 'now'>): Remember {
+  const known = new Map<string, { readonly runtime: Runtime | undefined; readonly until: number }>();
   return async (process, kind) => {
     const key = `${process.pid}:${process.started}`;
-    if (known.has(key)) return known.get(key);
+    const before = known.get(key);
+    if (before !== undefined && clock.now() < before.until) return before.runtime;
     try {
       const runtime = await kind.look(host, process);
-      // One that does not answer yet is asked again.
-      if (runtime === undefined || runtime.version !== undefined) known.set(key, runtime);
+      const isSilent = runtime !== undefined && runtime.version === undefined;
+      known.set(key, { runtime, until: isSilent ? clock.now() + silentMs : Number.POSITIVE_INFINITY });
       return runtime;
     } catch (error) {
       const way = { kind: 'restart', why: explain(error) } as const;
@@ -127,71 +134,85 @@ function union(one: readonly string[], other: readonly string[]): string[] {
   return [...new Set([...one, ...other])].sort();
 }
 
-/** The record with all that is going to be there. */
-function intended(host: Host, instance: string, { found, ledger }: RuntimesState): RuntimeLedger {
-  const links = found.flatMap(({ survey }) => survey.links);
-  return {
-    ...ledger,
-    instances: union(ledger.instances, [instance]),
-    links: union(ledger.links, links),
-    edited: union(
-      ledger.edited,
-      found.flatMap(({ survey }) => survey.edited),
-    ),
-    made: union(
-      ledger.made,
-      links.flatMap((path) => missingAbove(host, path)),
-    ),
-  };
+function all(found: readonly Found[], pick: (survey: Survey) => readonly string[]): readonly string[] {
+  return found.flatMap(({ survey }) => pick(survey));
 }
 
 /** What is there of ours though nothing is missing from it. */
-function present({ survey }: Found): readonly string[] {
+function present(survey: Survey): readonly string[] {
   const missing = new Set(survey.edits.map(({ path }) => path));
   return [...survey.links, ...survey.edited].filter((path) => !missing.has(path));
 }
 
+/** Where the record is lost, a directory for all registries with our link alone in it was made for that. */
+function adopted(host: Host, { found, record }: RuntimesState): readonly string[] {
+  if (record === 'kept') return [];
+  const directories = all(found, present).map((path) => posix.dirname(path));
+  return directories.filter((path) => path.endsWith('/_default') && host.list(path)?.join() === linkName);
+}
+
+/** The record with all that is there, and what is going to be there. */
+function intended(host: Host, state: RuntimesState, instances: readonly string[]): RuntimeLedger {
+  const { found, ledger, strays } = state;
+  const links = union(ledger.links, [...all(found, ({ links: list }) => list), ...strays.filter(isLink)]);
+  const edited = union(ledger.edited, [
+    ...all(found, ({ edited: list }) => list),
+    ...strays.filter((it) => !isLink(it)),
+  ]);
+  const missing = all(found, ({ links: list }) => list).flatMap((path) => missingAbove(host, path));
+  return {
+    ...ledger,
+    instances: [...instances],
+    links,
+    edited,
+    made: union(ledger.made, [...missing, ...adopted(host, state)]),
+  };
+}
+
+const isLink = (path: string): boolean => path.endsWith(`/${linkName}`);
+
 /** What is to be done, from what is there and what is on record. */
 function todoOf(
-  found: readonly Found[],
-  ledger: RuntimeLedger,
+  { found, strays, ledger, record }: Pick<RuntimesState, 'found' | 'strays' | 'ledger' | 'record'>,
   instance: string,
   needed: boolean,
 ): Pick<RuntimesState, 'todo' | 'edits'> {
   const counted = ledger.instances.includes(instance);
+  const recorded = [...ledger.links, ...ledger.edited];
+  const there = all(found, present);
   if (needed) {
     const edits = found.flatMap(({ survey }) => survey.edits.map(({ path }) => path));
-    const isKept = edits.length === 0 && (counted || found.every((one) => present(one).length === 0));
-    return { todo: isKept ? 'nothing' : 'keep', edits };
+    const isOnRecord = there.every((path) => counted && recorded.includes(path));
+    return { todo: edits.length === 0 && isOnRecord ? 'nothing' : 'keep', edits };
   }
-  const ours = [...new Set([...ledger.links, ...ledger.edited, ...found.flatMap(present)])];
-  const isRecorded = ours.length > 0 || ledger.restarted !== undefined;
-  if (!isRecorded) return { todo: 'nothing', edits: [] };
+  const ours = union(recorded, [...there, ...strays]);
+  const isRecorded = ours.length > 0 || ledger.restarted !== undefined || record === 'broken';
   const isOrphaned = ledger.instances.length === 0;
-  const isLast = ledger.instances.every((other) => other === instance);
-  return { todo: counted || isOrphaned ? 'release' : 'nothing', edits: isLast ? ours : [] };
+  if (!isRecorded || !(counted || isOrphaned)) return { todo: 'nothing', edits: [] };
+  return { todo: 'release', edits: ledger.instances.every((other) => other === instance) ? ours : [] };
 }
 
 /** Takes every edit off the host: those on record, and those that are found. */
-function undo(host: Host, found: readonly Found[], ledger: RuntimeLedger): Failures {
-  const links = union(
-    ledger.links,
-    found.flatMap(({ survey }) => survey.links),
+function undo(host: Host, state: RuntimesState, bundle: string): Failures {
+  const { links, edited, made } = intended(host, state, []);
+  const failures = each(
+    [...links, ...edited].map((path) => ({ path })),
+    ({ path }) => {
+      if (isLink(path)) undoLink(host, path, bundle);
+      else undoLines(host, path);
+      cleanBeside(host, path);
+    },
   );
-  const edited = union(
-    ledger.edited,
-    found.flatMap(({ survey }) => survey.edited),
-  );
-  const places = [...links, ...edited].map((path) => ({ path }));
-  const failures = each(places, ({ path }) => {
-    (path.endsWith(linkName) ? undoLink : undoLines)(host, path);
-    cleanBeside(host, path);
-  });
   if (failures.size > 0) return failures;
-  for (const directory of [...ledger.made].reverse()) host.removeDirectory(directory);
+  // A record that others have written must not lead elsewhere.
+  const ours = made.filter((directory) => links.some((path) => path.startsWith(`${directory}/`)));
+  for (const directory of ours.reverse()) host.removeDirectory(directory);
   removeRuntimeLedger(host);
   return failures;
 }
+
+/** Where runtimes look unless told otherwise. */
+const usual = [['/etc/containerd/certs.d'], ['/etc/docker/certs.d'], ['/etc/containers/certs.d']];
 
 /** Every runtime that runs, and what its directories hold. */
 async function find(host: Host, remember: Remember, options: Omit<SurveyOptions, 'byName'>): Promise<readonly Found[]> {
@@ -209,46 +230,57 @@ async function find(host: Host, remember: Remember, options: Omit<SurveyOptions,
 }
 
 /** Whether a runtime of this name answers. */
-async function answers(host: Host, name: RuntimeName): Promise<boolean> {
-  const found = await find(host, openMemory(host), { bundle: '', registries: [] });
-  return found.some(({ runtime }) => runtime.name === name && runtime.version !== undefined);
+async function answers(host: Host, name: RuntimeName, clock: Clock): Promise<boolean> {
+  const names = kinds.filter((kind) => kind.name === name);
+  const remember = openProcesses(host, clock);
+  for (const process of findProcesses(host, new Set(names.map(({ comm }) => comm)))) {
+    for (const kind of names) if ((await remember(process, kind))?.version !== undefined) return true;
+  }
+  return false;
+}
+
+/** What is seen of the runtimes, as long as nothing stands in the way. */
+function openEyes(host: Host, bundle: string, settings: RuntimeSettings): (needed: boolean) => Promise<RuntimesState> {
+  const { instance, refresh, registries, clock } = settings;
+  const remember = openProcesses(host, clock);
+  const options = { bundle, registries, memory: openMemory() };
+  return async (needed) => {
+    const found = refresh === 'off' ? [] : await find(host, remember, options);
+    const { ledger, state: record } = readRuntimeLedger(host);
+    const isBlind = record !== 'kept' && found.length === 0 && !needed;
+    const strays = isBlind ? present(surveyRegistries(host, usual, { ...options, byName: false })) : [];
+    const state = { found, strays, ledger, record };
+    return { ...state, ...todoOf(state, instance, needed && refresh !== 'off') };
+  };
 }
 
 /** Opens the runtimes of one host. @param bundle the bundle of the host's store */
 export function openRuntimes(host: Host, bundle: string, settings: RuntimeSettings): Runtimes {
-  const { instance, refresh, registries, clock } = settings;
-  const remember = openMemory(host);
+  const { instance, clock } = settings;
+  const observe = openEyes(host, bundle, settings);
   return {
-    async observe(needed) {
-      try {
-        const found = refresh === 'off' ? [] : await find(host, remember, { bundle, registries });
-        const ledger = readRuntimeLedger(host);
-        return { found, ledger, ...todoOf(found, ledger, instance, needed && refresh !== 'off') };
-      } catch (error) {
-        return { found: [], ledger: unknown, todo: 'nothing', edits: [], problem: explain(error) };
-      }
-    },
+    observe: (needed) => observe(needed).catch((error: unknown) => ({ ...unseen, problem: explain(error) })),
     keep: (state) =>
       orFailure(() => {
-        writeRuntimeLedger(host, intended(host, instance, state));
+        writeRuntimeLedger(host, intended(host, state, union(state.ledger.instances, [instance])));
         const edits = state.found.flatMap((one) => one.survey.edits);
         return each(edits, (edit) => {
           makeEdit(host, edit, bundle);
         });
       }),
-    release: ({ found, ledger }) =>
+    release: (state) =>
       orFailure(() => {
-        const others = ledger.instances.filter((other) => other !== instance);
-        if (others.length === 0) return undo(host, found, ledger);
-        writeRuntimeLedger(host, { ...ledger, instances: others });
+        const others = state.ledger.instances.filter((other) => other !== instance);
+        if (others.length === 0) return undo(host, state, bundle);
+        writeRuntimeLedger(host, intended(host, state, others));
         return new Map();
       }),
     async restart({ name, process }, unit, now) {
       // Before it is made: one that is killed in the middle counts, too.
-      const before = readRuntimeLedger(host);
+      const { ledger: before } = readRuntimeLedger(host);
       const ledger = { ...before, instances: union(before.instances, [instance]), restarted: now };
       writeRuntimeLedger(host, ledger);
-      const result = await restartUnit(host, unit, { process, answers: () => answers(host, name), clock });
+      const result = await restartUnit(host, unit, { process, answers: () => answers(host, name, clock), clock });
       if (result === 'restarted') return undefined;
       if ('refused' in result) return result.refused;
       writeRuntimeLedger(host, { ...ledger, failed: union(ledger.failed, [unit]) });

@@ -4,6 +4,7 @@
  */
 import type { Anchor } from '../bundle/types.ts';
 import type { Lock } from '../host/lock.ts';
+import type { WatchTarget } from '../host/watch.ts';
 
 /** A file in the anchor directory that bears this instance's name. */
 export interface OwnFile {
@@ -65,7 +66,7 @@ export interface TrustStore {
   /** The directory whose lock keeps other instances out. */
   readonly lockDirectory: string;
   /** Directories in which a change can mean drift. */
-  readonly watched: readonly WatchedDirectory[];
+  readonly watched: readonly WatchTarget[];
   /** @throws Problem when the host has lost a program that a change needs: named, with what to install */
   requireTools(): void;
   /** The name of an anchor's file. */
@@ -82,12 +83,6 @@ export interface TrustStore {
    * than `observe`, so it is asked for removals only.
    */
   holders(): ReadonlyMap<string, string>;
-}
-
-export interface WatchedDirectory {
-  readonly path: string;
-  /** Whether a change of this name can mean drift. */
-  readonly concerns: (name: string) => boolean;
 }
 
 const fileName = /^node-ca-trust-([a-z0-9-]+)-([0-9a-f]{16})$/;

@@ -8,6 +8,8 @@ import {
   parseDuration,
   parseInstance,
   collectLabels,
+  collectProbes,
+  collectRegistries,
   parseListen,
   parseNodeName,
   parseSecret,
@@ -172,6 +174,38 @@ describe('a Secret', () => {
     'may not be %j',
     (text) => {
       expect(() => parseSecret(text)).toThrow('NAMESPACE/NAME');
+    },
+  );
+});
+
+describe('a registry', () => {
+  it.each(['registry.example.com', 'registry.example.com:5000', '10.0.0.1:5000', '[::1]:5000', 'localhost'])(
+    'is %s',
+    (text) => {
+      expect(collectRegistries(text, undefined)).toEqual([text]);
+    },
+  );
+
+  it.each(['', '.', '..', 'a/b', 'https://a', '[:]', '[..]', 'a:99999', 'a b', 'a'.repeat(300), 'a..b'])(
+    'is not %j',
+    (text) => {
+      expect(() => collectRegistries(text, undefined)).toThrow(/HOST or HOST:PORT/);
+    },
+  );
+});
+
+describe('a server to probe', () => {
+  it.each([
+    ['a.example:443', { host: 'a.example', port: 443 }],
+    ['[::1]:443', { host: '::1', port: 443 }],
+  ])('is %s', (text, address) => {
+    expect(collectProbes(text, undefined)).toEqual([address]);
+  });
+
+  it.each(['a', '.:1', '[..]:1', 'a,b:1', 'a@b:1', '%:1', 'a\0:1', `${'a'.repeat(300)}:1`, 'a:70000'])(
+    'is not %j',
+    (text) => {
+      expect(() => collectProbes(text, undefined)).toThrow(/HOST:PORT/);
     },
   );
 });

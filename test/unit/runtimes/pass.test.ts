@@ -114,12 +114,12 @@ describe.skipIf(process.getuid?.() !== 0)('a pass', () => {
   it('gives every registry that has a directory the same trust, and takes it back byte for byte', async () => {
     const mine = '# mine\nserver = "https://a.example"\n\n[host."https://mirror.example"]\n  capabilities = ["pull"]';
     put(`${certs}/a.example/hosts.toml`, mine, 0o640);
-    fs.chownSync(host.path(`${certs}/a.example/hosts.toml`), 12, 34);
+    fs.chownSync(host.path(`${certs}/a.example/hosts.toml`), 0, 34);
     fs.mkdirSync(host.path(`${certs}/b.example:5000`));
     const before = host.snapshot();
     expect(saidIn(await pass([north]))[0]).toBe('trusts');
     const stats = fs.statSync(host.path(`${certs}/a.example/hosts.toml`));
-    expect([stats.uid, stats.gid, stats.mode & 0o777]).toEqual([12, 34, 0o640]);
+    expect([stats.uid, stats.gid, stats.mode & 0o777]).toEqual([0, 34, 0o640]);
     expect(text(`${certs}/a.example/hosts.toml`).split(bundlePath)).toHaveLength(3);
     expect(fs.readlinkSync(host.path(`${certs}/b.example:5000/node-ca-trust.crt`))).toBe(bundlePath);
     expect(await pass([], removeAll)).toMatchObject({ converged: true });
@@ -342,16 +342,123 @@ describe.skipIf(process.getuid?.() !== 0)('bad input', () => {
     expect(fs.existsSync(host.path('/srv/registries/_default/node-ca-trust.crt'))).toBe(true);
   });
 
-  it('a hosts.toml that is a link is edited where it lies, and the link stays', async () => {
-    const mine = 'server = "https://a.example"\n[host."https://mirror.example"]\n';
-    put('/srv/a.toml', mine);
+  it('a hosts.toml that is a link is left alone and named', async () => {
+    put('/srv/a.toml', 'server = "https://a.example"\n');
     fs.mkdirSync(host.path(`${certs}/a.example`), { recursive: true });
     fs.symlinkSync('/srv/a.toml', host.path(`${certs}/a.example/hosts.toml`));
+    const [state, message] = saidIn(await pass([north]));
+    expect([state, message]).toEqual(['incomplete', expect.stringContaining('hosts.toml on the host is a link')]);
+    expect(text('/srv/a.toml')).toBe('server = "https://a.example"\n');
+  });
+
+  it('a hosts.toml that became a link after it was edited is restored where it lies, link and rights as they are', async () => {
+    const mine = 'server = "https://a.example"\n[host."https://mirror.example"]\n';
+    const file = host.path(`${certs}/a.example/hosts.toml`);
+    put(`${certs}/a.example/hosts.toml`, mine, 0o640);
+    await pass([north]);
+    fs.mkdirSync(host.path('/srv'), { recursive: true });
+    fs.renameSync(file, host.path('/srv/a.toml'));
+    fs.symlinkSync('/srv/a.toml', file);
+    expect(await pass([], removeAll)).toMatchObject({ converged: true });
+    expect([text('/srv/a.toml'), fs.readlinkSync(file)]).toEqual([mine, '/srv/a.toml']);
+    expect(fs.statSync(host.path('/srv/a.toml')).mode & 0o777).toBe(0o640);
+  });
+
+  it('what others than root can write is left alone and named', async () => {
+    fs.mkdirSync(host.path(`${certs}/open.example`), { recursive: true });
+    fs.chmodSync(host.path(`${certs}/open.example`), 0o777);
+    put(`${certs}/theirs.example/hosts.toml`, 'server = "https://a.example"\n');
+    fs.chownSync(host.path(`${certs}/theirs.example/hosts.toml`), 1000, 0);
+    const { runtimes } = await pass([north]);
+    expect(runtimes[0]?.message).toMatch(/open\.example on the host can be written by others.* \(and 1 more\)/);
+    expect(fs.readdirSync(host.path(`${certs}/open.example`))).toEqual([]);
+    expect(text(`${certs}/theirs.example/hosts.toml`)).toBe('server = "https://a.example"\n');
+  });
+
+  it("a process of another user's is no runtime, whatever it is called", async () => {
+    endProcess(host.root);
+    showProcess(host.root, { user: 1000 });
+    expect((await pass([north])).runtimes).toEqual([]);
+  });
+
+  it.each([
+    ['a file of CAs that is not there', 'server = "https://a.example"\nca = "/no/where.pem"\n'],
+    ['a file of CAs without a certificate', 'server = "https://a.example"\nca = ["half.pem"]\n[host."https://m"]\n'],
+  ])('a hosts.toml that names %s is named: every pull by it fails', async (_, hosts) => {
+    put(`${certs}/a.example/hosts.toml`, hosts);
+    put(`${certs}/a.example/half.pem`, '-----BEGIN CERTIFICATE-----\nMIIB\n');
+    const [state, message] = saidIn(await pass([north]));
+    expect([state, message]).toEqual([
+      'incomplete',
+      expect.stringMatching(/\.pem on the host is named by .*hosts\.toml/),
+    ]);
+  });
+
+  it.each([
+    ['a certificate that is cut off', 'other.crt', '-----BEGIN CERTIFICATE-----\nMIIB'],
+    ["a client's certificate without its key", 'client.cert', 'x'],
+  ])('%s beside the link is named', async (_, name, content) => {
+    put(`${certs}/a.example/${name}`, content);
+    expect(saidIn(await pass([north]))).toEqual(['incomplete', expect.stringContaining(name)]);
+  });
+
+  it('a directory whose name ends in .crt is none of that', async () => {
+    fs.mkdirSync(host.path(`${certs}/a.example/dir.crt`), { recursive: true });
     expect(saidIn(await pass([north]))[0]).toBe('trusts');
-    expect(text('/srv/a.toml')).toContain(bundlePath);
-    expect(fs.readlinkSync(host.path(`${certs}/a.example/hosts.toml`))).toBe('/srv/a.toml');
+  });
+
+  it('a record that is broken is made again by the next pass, and all is undone in the end', async () => {
+    put(`${certs}/a.example/hosts.toml`, 'server = "https://a.example"\n');
+    await pass([north]);
+    put('/var/lib/node-ca-trust/_runtimes.json', '{"ver');
+    await pass([north]);
+    endProcess(host.root);
+    expect(await pass([], removeAll)).toMatchObject({ converged: true });
+    expect(fs.readdirSync(host.path(certs))).toEqual(['a.example']);
+    expect(text(`${certs}/a.example/hosts.toml`)).toBe('server = "https://a.example"\n');
+    expect(fs.existsSync(host.path('/var/lib/node-ca-trust'))).toBe(false);
+  });
+
+  it('a record that was lost just before the end, with no runtime running, costs nothing', async () => {
+    await pass([north]);
+    fs.rmSync(host.path('/var/lib/node-ca-trust/_runtimes.json'));
+    endProcess(host.root);
+    expect(await pass([], removeAll)).toMatchObject({ converged: true });
+    expect(fs.existsSync(host.path(link))).toBe(false);
+  });
+
+  it('a record that cannot be read proves nothing', async () => {
+    fs.mkdirSync(host.path('/var/lib/node-ca-trust/_runtimes.json'), { recursive: true });
+    expect(await pass([north])).toMatchObject({ converged: true });
+    expect(await pass([north], { refresh: 'certs.d' })).toMatchObject({ converged: false });
+    expect(await pass([], removeAll)).toMatchObject({ converged: false });
+  });
+
+  it('a record that names what is not ours leads nowhere', async () => {
+    await pass([north]);
+    fs.mkdirSync(host.path('/srv/empty'), { recursive: true });
+    fs.symlinkSync('/srv', host.path('/srv/node-ca-trust.crt'));
+    const path = '/var/lib/node-ca-trust/_runtimes.json';
+    const record = JSON.parse(text(path)) as { links: string[]; made: string[] };
+    put(path, JSON.stringify({ ...record, links: [...record.links, '/srv/node-ca-trust.crt'], made: ['/srv/empty'] }));
     await pass([], removeAll);
-    expect(text('/srv/a.toml')).toBe(mine);
+    expect(fs.readdirSync(host.path('/srv')).sort()).toEqual(['empty', 'node-ca-trust.crt']);
+  });
+
+  it('a hosts.toml that somebody made a directory does not keep anything from going', async () => {
+    put(`${certs}/a.example/hosts.toml`, 'server = "https://a.example"\n');
+    await pass([north]);
+    fs.rmSync(host.path(`${certs}/a.example/hosts.toml`));
+    fs.mkdirSync(host.path(`${certs}/a.example/hosts.toml`));
+    expect(await pass([], removeAll)).toMatchObject({ converged: true });
+  });
+
+  it("a link of our name that leads elsewhere is somebody's, and stays", async () => {
+    fs.mkdirSync(host.path(`${certs}/_default`), { recursive: true });
+    fs.symlinkSync('/srv/ca.pem', host.path(link));
+    expect(saidIn(await pass([north]))).toEqual(['incomplete', expect.stringMatching(/not ours/)]);
+    await pass([], removeAll);
+    expect(fs.readlinkSync(host.path(link))).toBe('/srv/ca.pem');
   });
 
   it('directories that cannot be written are named, and the store is right all the same', async () => {

@@ -14,6 +14,8 @@ export interface FakeProcess {
   readonly groups?: string;
   /** Its numbers in the process namespaces that it is in. */
   readonly numbers?: readonly number[];
+  /** Whose it is; root's by default. */
+  readonly user?: number;
 }
 
 /** As the kernel writes /proc/PID/stat: the start is field 22. */
@@ -22,7 +24,7 @@ export function statLine(pid: number, comm: string, ticks: number): string {
   return `${pid} (${comm}) ${before} ${ticks} 1250422784 9544 18446744073709551615 1 1 0 0 0 0 0 0 2143420159\n`;
 }
 
-export function putProcess(root: string, { pid, comm, argv, ticks, groups, numbers }: FakeProcess): void {
+export function putProcess(root: string, { pid, comm, argv, ticks, groups, numbers, user = 0 }: FakeProcess): void {
   const directory = join(root, 'proc', String(pid));
   mkdirSync(directory, { recursive: true });
   const put = (name: string, text: string): void => {
@@ -31,6 +33,9 @@ export function putProcess(root: string, { pid, comm, argv, ticks, groups, numbe
   put('comm', `${comm}\n`);
   put('cmdline', (argv ?? [comm]).map((word) => `${word}\0`).join(''));
   put('stat', statLine(pid, comm, ticks ?? 100));
-  put('status', `Name:\t${comm}\nPid:\t${pid}\nNSpid:\t${(numbers ?? [pid]).join('\t')}\nThreads:\t11\n`);
+  put(
+    'status',
+    `Name:\t${comm}\nPid:\t${pid}\nUid:\t${[user, user, user, user].join('\t')}\nNSpid:\t${(numbers ?? [pid]).join('\t')}\nThreads:\t11\n`,
+  );
   put('cgroup', groups ?? '0::/\n');
 }

@@ -1,0 +1,214 @@
+/**
+ * The files by which pulls from a registry come to trust the host's store: a link to its bundle, lines in a hosts.toml.
+ * Only what root alone can write is served, and nothing but these is changed.
+ */
+import { X509Certificate } from 'node:crypto';
+import { posix } from 'node:path';
+import { parse } from 'smol-toml';
+import { pemBlocks } from '../bundle/pem.ts';
+import { printable } from '../bundle/text.ts';
+import type { Entry, Host } from '../host/host.ts';
+import { linkName } from '../host/runtime-ledger.ts';
+import { type HostsTrust, addTrust, removeTrust } from './hosts-toml.ts';
+import { isTable } from './toml-lines.ts';
+
+/** Something to do in a directory of a registry. */
+export type Edit =
+  | { readonly kind: 'link'; readonly path: string }
+  | { readonly kind: 'lines'; readonly path: string; readonly text: string }
+  | { readonly kind: 'clean'; readonly path: string };
+
+/** What is there of it, and what is missing. */
+export interface Survey {
+  readonly edits: readonly Edit[];
+  /** Every link and every edited file that has to be there. */
+  readonly links: readonly string[];
+  readonly edited: readonly string[];
+  /** Why pulls through some directory do not see the store: a line each. */
+  readonly problems: readonly string[];
+  readonly notes: readonly string[];
+  /** The directories in which, and in whose directories, a change matters. */
+  readonly watched: readonly string[];
+}
+
+/** Of a runtime that reads no directories. */
+export const nothing: Survey = { edits: [], links: [], edited: [], problems: [], notes: [], watched: [] };
+
+export function merge(surveys: readonly Survey[]): Survey {
+  const all = <T>(pick: (survey: Survey) => readonly T[]): readonly T[] => [...new Set(surveys.flatMap(pick))];
+  return {
+    edits: all(({ edits }) => edits),
+    links: all(({ links }) => links),
+    edited: all(({ edited }) => edited),
+    problems: all(({ problems }) => problems),
+    notes: all(({ notes }) => notes),
+    watched: all(({ watched }) => watched),
+  };
+}
+
+/** What files held when they were last read: an idle pass looks at their versions alone. */
+export interface Memory {
+  readonly hosts: Map<string, { readonly version: string; readonly trust: HostsTrust }>;
+  readonly authorities: Map<string, { readonly version: string; readonly isGood: boolean }>;
+}
+
+export function openMemory(): Memory {
+  return { hosts: new Map(), authorities: new Map() };
+}
+
+/** Whether root alone can write there. What others can write must not lead root's hand. */
+export function isRootsOwn({ rights }: Pick<Entry, 'rights'>): boolean {
+  const group = rights.group === 0 ? 0 : rights.mode & 0o020;
+  return rights.user === 0 && group === 0 && (rights.mode & 0o002) === 0;
+}
+
+/** What a write that was killed left: no program but this one gives such names. */
+const leftover = /^\.node-ca-trust\.(crt|toml)\.[0-9a-f]{8}\.tmp$/;
+
+/** What such writes have left in a directory. */
+export function leftoversIn(host: Host, directory: string): readonly string[] {
+  const names = (host.list(directory) ?? []).filter((name) => leftover.test(name));
+  return names.map((name) => `${directory}/${name}`);
+}
+
+function isCertificate(der: Uint8Array | undefined): boolean {
+  try {
+    return der !== undefined && new X509Certificate(der).raw.length > 0;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a file of CAs has a certificate: without one, every pull that reads it fails. */
+function isGoodAuthority(host: Host, path: string, { authorities }: Memory): boolean {
+  const entry = host.target(path);
+  if (entry?.kind !== 'file') return false;
+  const known = authorities.get(path);
+  if (known?.version === entry.version) return known.isGood;
+  const blocks = pemBlocks(host.read(path)?.toString('latin1') ?? '');
+  const isGood = blocks.some(({ label, der }) => label === 'CERTIFICATE' && isCertificate(der));
+  authorities.set(path, { version: entry.version, isGood });
+  return isGood;
+}
+
+function breaks(path: string, why: string): string {
+  return `${printable(path)} on the host ${why}, and every pull that reads it fails; mend or remove it`;
+}
+
+/** Another's files beside the link that break every pull by this directory. */
+function brokenFiles(host: Host, directory: string, memory: Memory): readonly string[] {
+  const names = (host.list(directory) ?? []).filter(
+    (name) => host.target(`${directory}/${name}`)?.kind !== 'directory',
+  );
+  const authorities = names.filter((name) => name.endsWith('.crt') && name !== linkName);
+  const bad = authorities.filter((name) => !isGoodAuthority(host, `${directory}/${name}`, memory));
+  const clients = names.filter((name) => name.endsWith('.cert') && !names.includes(name.replace(/cert$/, 'key')));
+  return [
+    ...bad.map((name) => breaks(`${directory}/${name}`, 'has no certificate')),
+    ...clients.map((name) => breaks(`${directory}/${name}`, 'has no .key beside it')),
+  ];
+}
+
+/** The files of CAs that a hosts.toml names, and that break every pull by it. */
+function brokenAuthorities(host: Host, file: string, text: string, memory: Memory): readonly string[] {
+  const top: Record<string, unknown> = parse(text);
+  const hosts = isTable(top['host']) ? Object.values<unknown>(top['host']) : [];
+  const tables: readonly Record<string, unknown>[] = [top, ...hosts].filter(isTable);
+  const named = tables.flatMap((table) => [table['ca']].flat()).filter((ca) => typeof ca === 'string');
+  const paths = [...new Set(named.map((ca) => posix.resolve(posix.dirname(file), ca)))];
+  const bad = paths.filter((path) => !isGoodAuthority(host, path, memory));
+  return bad.map((path) => breaks(path, `is named by ${file} and has no certificate`));
+}
+
+export interface Place {
+  readonly host: Host;
+  readonly directory: string;
+  /** The bundle of the host's store. */
+  readonly bundle: string;
+  readonly memory: Memory;
+}
+
+/** The link to the bundle in a directory. */
+export function surveyLink({ host, directory, bundle, memory }: Place): Survey {
+  const path = `${directory}/${linkName}`;
+  const problems = brokenFiles(host, directory, memory);
+  if (host.link(path) === bundle) return { ...nothing, links: [path], problems };
+  if (host.entry(path) === undefined) return { ...nothing, links: [path], edits: [{ kind: 'link', path }], problems };
+  const strange = `${path} on the host is not ours, though it bears our name; move it away`;
+  return { ...nothing, problems: [strange, ...problems] };
+}
+
+/** A character for each byte, so that every byte of another's file comes out as it went in. */
+const encoding = 'latin1';
+
+function hostsTrust({ host, bundle, memory }: Place, path: string, entry: Entry): HostsTrust {
+  const known = memory.hosts.get(path);
+  if (known?.version === entry.version) return known.trust;
+  const trust = addTrust(host.read(path)?.toString(encoding) ?? '', bundle);
+  memory.hosts.set(path, { version: entry.version, trust });
+  return trust;
+}
+
+/** A hosts.toml that is a file, with something in it. */
+function surveyLines(place: Place, path: string, entry: Entry): Survey {
+  const { host, memory } = place;
+  const trust = hostsTrust(place, path, entry);
+  if (trust.kind === 'problem') {
+    const problem = `${path} on the host is left as it is: ${trust.problem}`;
+    return merge([trust.parses ? nothing : surveyLink(place), { ...nothing, problems: [problem] }]);
+  }
+  const text = host.read(path)?.toString(encoding) ?? '';
+  const edits: readonly Edit[] = trust.text === text ? [] : [{ kind: 'lines', path, text: trust.text }];
+  const edited = trust.text === removeTrust(trust.text) ? [] : [path];
+  const problems = brokenAuthorities(host, path, text, memory);
+  // Some versions refuse such a file, and read what ends in .crt in its place.
+  return merge([{ ...nothing, edits, edited, problems }, trust.readByAll ? nothing : surveyLink(place)]);
+}
+
+/** The lines in a hosts.toml, and the link beside it where the runtime may not take it for valid. */
+export function surveyHosts(place: Place): Survey {
+  const path = `${place.directory}/hosts.toml`;
+  const entry = place.host.entry(path);
+  if (entry === undefined || (entry.kind === 'file' && entry.size === 0)) return surveyLink(place);
+  if (entry.kind === 'file' && isRootsOwn(entry)) return surveyLines(place, path, entry);
+  const why = entry.kind === 'file' ? 'can be written by others than root' : `is a ${entry.kind}, not a file`;
+  return {
+    ...nothing,
+    problems: [`${path} on the host ${why}, and is left as it is; put a file of root's in its place`],
+  };
+}
+
+/** Writes the text of another's file, whose it is and what it may stay as they are. */
+function writeLines(host: Host, path: string, text: string, { rights }: Entry): void {
+  host.write(path, Buffer.from(text, encoding), { durable: true, temporaryName: 'node-ca-trust.toml', rights });
+}
+
+/** Makes one edit. @throws Problem when the host does not let it */
+export function makeEdit(host: Host, edit: Edit, bundle: string): void {
+  const entry = host.entry(edit.path);
+  if (edit.kind === 'clean') host.remove(edit.path);
+  else if (edit.kind === 'link') {
+    host.makeDirectory(posix.dirname(edit.path));
+    host.makeLink(edit.path, bundle);
+  } else if (entry?.kind === 'file') writeLines(host, edit.path, edit.text, entry);
+}
+
+/** Takes what killed writes have left out of the directory of an edit. */
+export function cleanBeside(host: Host, path: string): void {
+  for (const left of leftoversIn(host, posix.dirname(path))) host.remove(left);
+}
+
+/** Takes a link off, if it is ours. */
+export function undoLink(host: Host, path: string, bundle: string): void {
+  if (host.link(path) === bundle) host.remove(path);
+}
+
+/** Takes our lines out of another's file, where it lies by now; what is none, or has none, is left as it is. */
+export function undoLines(host: Host, path: string): void {
+  const real = host.target(path)?.kind === 'file' ? host.real(path) : path;
+  const entry = host.entry(real);
+  if (entry?.kind !== 'file' || !isRootsOwn(entry)) return;
+  const text = host.read(real)?.toString(encoding) ?? '';
+  const without = removeTrust(text);
+  if (without !== text) writeLines(host, real, without, entry);
+}
