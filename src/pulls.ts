@@ -83,7 +83,7 @@ function revoked(runtime: Runtime): Said {
 export interface Circumstances {
   readonly changes: Changes;
   readonly now: Moment | undefined;
-  /** Units that did not come back from a restart. */
+  /** Units that have not come back from a restart yet. */
   readonly failed: readonly string[];
   readonly failures: Failures;
   /** This instance has something that pulls should trust. */
@@ -173,18 +173,25 @@ function reasonsOf(runtimes: readonly RuntimeState[], refresh: RuntimeRefresh): 
   return runtimes.filter(({ state }) => !good.includes(state)).map(({ name, message }) => `${name}: ${message}`);
 }
 
+/** Units that did not come back from a restart made here, and were not started since. */
+function unitsDown({ found, ledger }: RuntimesState, now: Moment | undefined): readonly string[] {
+  const isBack = (unit: string): boolean =>
+    found.some(({ runtime }) => runtime.process.unit === unit && !isOlder(runtime, ledger.restarted, now));
+  return ledger.failed.filter((unit) => !isBack(unit));
+}
+
 /** Tells what a pass found and did. */
 export function tellPulls(host: Host, pass: PullsPass): Pulls {
   const { before, after, failures, needed, changes, refresh } = pass;
   const now = readMoment(host);
-  const runtimes = after.found.map((found) =>
-    judge(found, { changes, now, failed: after.ledger.failed, failures, needed }),
-  );
+  const failed = unitsDown(after, now);
+  const runtimes = after.found.map((found) => judge(found, { changes, now, failed, failures, needed }));
   const problems = after.problem === undefined ? [] : [`container runtimes: ${after.problem}`];
   return {
     runtimes,
     edits: before.edits,
     reasons: [
+      ...failed.map((unit) => restartFailed(unit).message),
       ...reasonsOf(runtimes, refresh),
       ...(before.todo === 'release' ? failures.values() : []),
       // Nothing is proven that could not be seen.

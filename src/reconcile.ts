@@ -70,7 +70,8 @@ function pullsOf(
 async function restartDue(scene: Scene, pulls: Pulls, tellAgain: () => Promise<Pulls>): Promise<Pulls> {
   if (pulls.restart === undefined) return pulls;
   const { runtime, unit, now } = pulls.restart;
-  const failure = await scene.runtimes.restart(runtime, unit, now);
+  // What goes wrong with it must not hide what was done to the store.
+  const failure = await scene.runtimes.restart(runtime, unit, now).catch(explain);
   const after = await tellAgain();
   return failure === undefined ? after : { ...after, reasons: [failure, ...after.reasons] };
 }
