@@ -357,7 +357,7 @@ describe('the end', () => {
     const asked = server.neverAnswer();
     const account = '/run/secrets/kubernetes.io/serviceaccount';
     await writeFile(join(secret.directory, '..ca'), two.pem);
-    const script = `mount -t tmpfs tmpfs /run; mkdir -p ${account}; cp "$1" ${account}/ca.crt; echo t > ${account}/token
+    const script = `mount -t tmpfs tmpfs /run; mkdir -p ${account}; cp "$1" ${account}/ca.crt; printf t > ${account}/token
       export KUBERNETES_SERVICE_HOST=${server.address} KUBERNETES_SERVICE_PORT=${server.port}; shift; exec "$@"`;
     const wrapper = ['unshare', '--mount', 'sh', '-euc', script, 'sh', join(secret.directory, '..ca')];
     await using daemon = agent(world).startBy(wrapper, secret.directory, '--node-name', 'node-1');
