@@ -5,21 +5,37 @@ import { makeAuthority, onNode, serveOn, trusts } from './witness.ts';
 
 const scene = await useScene();
 
+/** A node that will have taints of its own, and no network: a plugin that runs as a pod cannot set one up either. */
+const spoil = `
+set -e
+cp /var/lib/kubelet/config.yaml /var/tmp/kubelet-config.yaml
+cat >> /var/lib/kubelet/config.yaml <<END
+registerWithTaints:
+- {key: example.com/first, value: "yes", effect: NoSchedule}
+- {key: example.com/second, value: "yes", effect: NoExecute}
+END
+mkdir /etc/cni/away
+mv /etc/cni/net.d/* /etc/cni/away
+mount -t tmpfs -o ro tmpfs /etc/cni/net.d
+`;
+
+const mend = `
+mv /var/tmp/kubelet-config.yaml /var/lib/kubelet/config.yaml
+umount /etc/cni/net.d
+# containerd looks at what is written there, not at what is moved there.
+cp /etc/cni/away/* /etc/cni/net.d
+rm -r /etc/cni/away
+`;
+
 /** The node joins anew as it does when it is made: nothing is known of it, and its network is not there yet. */
 async function leaveCluster(): Promise<void> {
   await scene.node.stopKubelet();
   await scene.kubectl('delete', 'node', scene.node.name);
-  await onNode(
-    scene.node,
-    'cp /var/lib/kubelet/config.yaml /var/tmp/kubelet-config.yaml; mv /etc/cni/net.d /etc/cni/net.d.away; mkdir /etc/cni/net.d; cat >> /var/lib/kubelet/config.yaml <<END\nregisterWithTaints:\n- {key: example.com/first, value: "yes", effect: NoSchedule}\n- {key: example.com/second, value: "yes", effect: NoExecute}\nEND\n',
-  );
+  await onNode(scene.node, spoil);
 }
 
 async function rejoin(): Promise<void> {
-  await onNode(
-    scene.node,
-    'mv /var/tmp/kubelet-config.yaml /var/lib/kubelet/config.yaml; rm -rf /etc/cni/net.d; mv /etc/cni/net.d.away /etc/cni/net.d',
-  );
+  await onNode(scene.node, mend);
   await scene.node.restartKubelet();
   await scene.kubectl('taint', 'node', scene.node.name, 'example.com/first-', 'example.com/second-');
   await scene.kubectl('wait', '--for=condition=Ready', `node/${scene.node.name}`, '--timeout=120s');

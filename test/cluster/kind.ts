@@ -77,7 +77,7 @@ function clusterNode(node: NodeName): ClusterNode {
     shell: `docker exec ${container}`,
     exec: (program, args = [], options = {}) => command('docker', inside(node, program, args), options),
     async reboot() {
-      await tool('docker', ['restart', '--time=0', container]);
+      await tool('docker', ['restart', '-t', '0', container]);
       await until(`${container} is up`, async () => {
         const { code } = await attempt('docker', inside(node, 'systemctl', ['is-active', '--quiet', 'kubelet']), {
           env,
