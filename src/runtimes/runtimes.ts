@@ -4,6 +4,7 @@
  * round, since a link that leads nowhere breaks every pull.
  */
 import { posix } from 'node:path';
+import { askGrpc } from '../host/ask.ts';
 import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
 import type { Moment } from '../host/moment.ts';
@@ -229,12 +230,14 @@ async function find(host: Host, remember: Remember, options: Omit<SurveyOptions,
   return found;
 }
 
-/** Whether a runtime of this name answers. */
-async function answers(host: Host, name: RuntimeName, clock: Clock): Promise<boolean> {
-  const names = kinds.filter((kind) => kind.name === name);
-  const remember = openProcesses(host, clock);
-  for (const process of findProcesses(host, new Set(names.map(({ comm }) => comm)))) {
-    for (const kind of names) if ((await remember(process, kind))?.version !== undefined) return true;
+/** Whether a runtime of this name answers, to the kubelet too where that asks it. */
+async function answers(host: Host, name: RuntimeName): Promise<boolean> {
+  const kind = kinds.find((one) => one.name === name);
+  for (const process of kind === undefined ? [] : findProcesses(host, new Set([kind.comm]))) {
+    const { version, socket = '' } = (await kind?.look(host, process)) ?? {};
+    if (version === undefined) continue;
+    if (name === 'docker' || (await askGrpc(host, socket, '/runtime.v1.RuntimeService/Version')) !== undefined)
+      return true;
   }
   return false;
 }
@@ -280,7 +283,11 @@ export function openRuntimes(host: Host, bundle: string, settings: RuntimeSettin
       const { ledger: before } = readRuntimeLedger(host);
       const ledger = { ...before, instances: union(before.instances, [instance]), restarted: now };
       writeRuntimeLedger(host, ledger);
-      const result = await restartUnit(host, unit, { process, answers: () => answers(host, name, clock), clock });
+      const result = await restartUnit(host, unit, {
+        process,
+        answers: () => answers(host, name).catch(() => false),
+        clock,
+      });
       if (result === 'restarted') return undefined;
       if ('refused' in result) return result.refused;
       writeRuntimeLedger(host, { ...ledger, failed: union(ledger.failed, [unit]) });
