@@ -135,7 +135,8 @@ async function verifies(node: ClusterNode, { server }: Authority): Promise<boole
   return (await node.exec('openssl', verify, { input: server.pem })).code === 0;
 }
 
-const changes = 20;
+/** Twenty with NODE_CA_TRUST_FULL=1. */
+const changes = process.env['NODE_CA_TRUST_FULL'] === '1' ? 20 : 8;
 
 describe('a changed Secret, which the agents follow through the API server', () => {
   test(`is proven on both nodes within seconds, ${changes} times`, async () => {
