@@ -6,6 +6,7 @@ import { printable } from './bundle/text.ts';
 import type { ApplyConfig, CheckConfig, RemoveConfig, RunConfig, Streams } from './commands/config.ts';
 import { exitCodes } from './commands/config.ts';
 import { type Environment, environmentPrefix, strayVariables, takeEnvironment } from './commands/environment.ts';
+import { type StatusChoice, statusOptions } from './commands/status-options.ts';
 import {
   collect,
   collectLabels,
@@ -78,7 +79,7 @@ const daemon = (): readonly Option[] => [
     .default({ host: '127.0.0.1', port: 9641 }, '127.0.0.1:9641'),
   new Option(
     '--node-name <name>',
-    'the own Node: on SIGTERM its label is read, and without the label all is removed',
+    'the own Node: it is told how its trust stands, and on SIGTERM without its label all is removed',
   ).argParser(parseNodeName),
   new Option(
     '--node-label <label>',
@@ -112,16 +113,22 @@ function removeTask(options: RemoveConfig): Task {
 }
 
 /** As much of the daemon's configuration as the options alone give. */
-type Asked = Omit<RunConfig, 'nodeLabel'> & Partial<Pick<RunConfig, 'nodeLabel'>>;
+type Asked = Omit<RunConfig, 'nodeLabel' | 'version'> & Partial<Pick<RunConfig, 'nodeLabel'>>;
 
 /** The label of the base manifest. */
 const enabled = [{ key: 'node-ca-trust.io/enabled', value: 'true' }];
 
 function runTask(options: Asked, stop: AbortSignal): Task {
-  const config = { ...options, bundle: requireBundle(options.bundle), nodeLabel: options.nodeLabel ?? enabled };
+  const nodeLabel = options.nodeLabel ?? enabled;
+  const config = { ...options, bundle: requireBundle(options.bundle), nodeLabel, version };
   if (config.secret !== undefined && config.bundle.length > 1)
     throw new UsageProblem('--secret reads what --bundle mounts: name that one --bundle, and no other');
   return async (streams) => (await import('./commands/run.ts')).run(config, streams, stop);
+}
+
+function statusTask({ timeout, ...options }: StatusChoice, environment: Environment, stop: AbortSignal): Task {
+  const config = { ...options, nodeLabel: options.nodeLabel ?? enabled, timeoutMs: timeout };
+  return async (streams) => (await import('./commands/status.ts')).status(config, environment, streams, stop);
 }
 
 function define(program: Command, name: string, description: string, options: readonly Option[]): Command {
@@ -162,6 +169,14 @@ function defineCheck(program: Command, choose: Choose): void {
     });
 }
 
+function defineStatus(program: Command, environment: Environment, stop: AbortSignal, choose: Choose): void {
+  define(program, 'status', 'which nodes of the cluster trust what; exit 0 when all do', statusOptions()).action(
+    (chosen: StatusChoice) => {
+      choose(statusTask(chosen, environment, stop));
+    },
+  );
+}
+
 function defineRemove(program: Command, choose: Choose): void {
   const options = [...host(), dryRunOption(), outputOption()];
   define(program, 'remove', "takes this instance's anchors off the host and proves it", options).action(
@@ -186,6 +201,7 @@ function createProgram(environment: Environment, stop: AbortSignal, choose: Choo
   defineRun(program, stop, choose);
   defineApply(program, choose);
   defineCheck(program, choose);
+  defineStatus(program, environment, stop, choose);
   defineRemove(program, choose);
   return program;
 }
@@ -207,7 +223,7 @@ function usageLine(text: string): string {
 }
 
 function nothingAsked(): UsageProblem {
-  return new UsageProblem('no command: name one of run, apply, check, remove; see --help');
+  return new UsageProblem('no command: name one of run, apply, check, status, remove; see --help');
 }
 
 /** Understands the command line. @throws UsageProblem; CommanderError when help or the version was asked for */

@@ -10,34 +10,19 @@ import { type PassSettings, openReconciler } from '../reconcile.ts';
 import type { Report } from '../report/report.ts';
 import { readSource } from '../sources/directory.ts';
 import { systemClock } from './clock.ts';
-import { type ApplyConfig, type OutputStream, type RemoveConfig, type Streams, exitCodes } from './config.ts';
+import { type ApplyConfig, type RemoveConfig, type Streams, exitCodes } from './config.ts';
+import { showProgress } from './progress.ts';
 import { removalOf, settingsOf } from './settings.ts';
 import { reportTable } from './tables.ts';
 
 /** Longer than any refresh takes; a person at a terminal is told what is waited for when it is over. */
 const lockWaitMs = 120_000;
-const progressMs = 1_000;
 
 /** A dry run did its job when it could say what would change, and nothing would be refused. */
 function exitCodeOf(report: Report): number {
   const refused = report.findings.some(({ severity }: Finding) => severity === 'error') || report.store === undefined;
   const good = report.dryRun ? !refused : report.converged;
   return good ? exitCodes.ok : exitCodes.refused;
-}
-
-/** Tells a person at a terminal that work goes on, once it takes longer than a moment; cleared by `end`. */
-function showProgress(stderr: OutputStream): { end: () => void } {
-  if (stderr.isTTY !== true) return { end: () => undefined };
-  const started = systemClock.now();
-  const timer = setInterval(() => {
-    stderr.write(`\rworking on the host's trust store, ${Math.round((systemClock.now() - started) / 1000)} s`);
-  }, progressMs);
-  return {
-    end() {
-      clearInterval(timer);
-      stderr.write('\r\u001b[K');
-    },
-  };
 }
 
 async function onePass(
@@ -47,7 +32,7 @@ async function onePass(
   streams: Streams,
 ): Promise<number> {
   openHost(settings.hostRoot);
-  const progress = showProgress(streams.stderr);
+  const progress = showProgress(streams.stderr, (seconds) => `working on the host's trust store, ${seconds} s`);
   const { report } = await openReconciler(settings, read, systemClock).pass();
   progress.end();
   streams.stdout.write(

@@ -44,6 +44,8 @@ export interface TrustConfig extends HostConfig, BundleConfig {
 export interface ApplyConfig extends TrustConfig, RemoveConfig {}
 
 export interface RunConfig extends TrustConfig {
+  /** The program's own, for the Node to say. */
+  readonly version: string;
   /** The Secret that the bundle mounts, to be read through the API server too. */
   readonly secret?: SecretName;
   readonly resyncMs: number;
@@ -53,6 +55,24 @@ export interface RunConfig extends TrustConfig {
   readonly nodeName?: string;
   /** A node is enabled while it bears one of them. */
   readonly nodeLabel: readonly NodeLabel[];
+}
+
+export interface StatusConfig {
+  /** The file; without one as kubectl finds it. */
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  /** Of the agents' pods; without one, all. */
+  readonly namespace?: string;
+  readonly instance: string;
+  readonly nodeLabel: readonly NodeLabel[];
+  /** The digest to be proven: lower-case hex, all of it or how it begins. */
+  readonly digest?: string;
+  /** Until every enabled node has proven it, or the time is over. */
+  readonly wait: boolean;
+  readonly timeoutMs: number;
+  /** Shown anew whenever it changes. */
+  readonly watch: boolean;
+  readonly output: OutputFormat | 'wide';
 }
 
 /** Where a command reads and writes, passed in so that a test can see it. */
@@ -65,6 +85,7 @@ export interface Streams {
 export interface OutputStream extends NodeJS.WritableStream {
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
 }
 
 export const exitCodes = { ok: 0, refused: 1, usage: 2 } as const;

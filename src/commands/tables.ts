@@ -1,79 +1,11 @@
 /**
  * Tables for people: coloured on a terminal, tab-separated when piped.
  */
-import { styleText } from 'node:util';
-import Table from 'cli-table3';
 import { printable } from '../bundle/text.ts';
 import type { Anchor, Bundle, Finding } from '../bundle/types.ts';
 import type { Report, RuntimeState } from '../report/report.ts';
 import type { OutputStream } from './config.ts';
-
-/** Longer than any line that was meant to be read. */
-const lineLimit = 2_000;
-
-type Style = 'red' | 'yellow' | 'green' | 'dim' | 'bold';
-
-/** Colours a text for this stream: none when it is piped, or NO_COLOR is set (https://no-color.org). */
-function paint(stream: OutputStream, style: Style, text: string): string {
-  const colours = stream.isTTY === true && (process.env['NO_COLOR'] ?? '') === '';
-  return colours ? styleText(style, text, { validateStream: false }) : text;
-}
-
-const gap = '  ';
-const narrowest = 8;
-
-/** The widths of columns that fit side by side into a terminal: the widest give way first. */
-function fit(widths: readonly number[], total: number): number[] {
-  const fitted = [...widths];
-  const excess = (): number => fitted.reduce((sum, width) => sum + width + gap.length, -gap.length) - total;
-  for (let widest = Math.max(...fitted); excess() > 0 && widest > narrowest; widest = Math.max(...fitted)) {
-    fitted[fitted.indexOf(widest)] = Math.max(widest - excess(), narrowest, secondWidest(fitted, widest) - 1);
-  }
-  return fitted;
-}
-
-function secondWidest(widths: readonly number[], widest: number): number {
-  return Math.max(...widths.filter((width) => width !== widest), narrowest);
-}
-
-/** Breaks words that are longer than their column, such as paths, so that no end of them is lost. */
-function breakWords(text: string, width: number): string {
-  return text.replace(new RegExp(`[^\\s]{${width}}(?=[^\\s])`, 'g'), '$&\n');
-}
-
-interface Cell {
-  readonly text: string;
-  readonly style?: Style;
-}
-
-/** Rows under a heading. On a terminal aligned within its width, else one line each, fields separated by tabs. */
-function rows(stream: OutputStream, head: readonly string[], body: readonly (readonly Cell[])[]): string {
-  const clean = body.map((row) => row.map((cell): Cell => ({ ...cell, text: printable(cell.text, lineLimit) })));
-  const plain = [head, ...clean.map((row) => row.map(({ text }) => text))];
-  if (stream.isTTY !== true) return plain.map((row) => `${row.join('\t')}\n`).join('');
-  const natural = head.map((_, column) => Math.max(...plain.map((row) => row[column]?.length ?? 0)));
-  const widths = fit(natural, stream.columns ?? 80);
-  const edges = ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'];
-  const inner = ['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'];
-  const table = new Table({
-    head: head.map((text) => paint(stream, 'bold', text)),
-    chars: { ...Object.fromEntries([...edges, ...inner].map((name) => [name, ''])), middle: gap },
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
-    colWidths: widths,
-    wordWrap: true,
-  });
-  const cellText = ({ text, style }: Cell, column: number): string => {
-    const broken = breakWords(text, widths[column] ?? text.length);
-    return style === undefined ? broken : paint(stream, style, broken);
-  };
-  table.push(...clean.map((row) => row.map(cellText)));
-  return `${table.toString()}\n`;
-}
-
-function daysLeft(anchor: Anchor, now: Date): string {
-  const days = Math.floor((Date.parse(anchor.notAfter) - now.getTime()) / 86_400_000);
-  return days < 0 ? `expired ${-days} d ago` : `${days} d`;
-}
+import { type Cell, type Style, count, daysLeft, lineLimit, paint, rows } from './rows.ts';
 
 const severityStyle: Readonly<Record<Finding['severity'], Style>> = { error: 'red', warning: 'yellow', info: 'dim' };
 
@@ -103,17 +35,12 @@ function findingRows(stream: OutputStream, findings: readonly Finding[]): string
   return `\n${rows(stream, ['SEVERITY', 'FINDING', 'WHERE', 'MESSAGE'], body)}`;
 }
 
-/** A number and its noun. */
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
-}
-
 /** A bundle as `check` shows it: its anchors, its findings, and one line that sums them up. */
 export function bundleTable(bundle: Bundle, stream: OutputStream, now: Date): string {
   const body = bundle.anchors.map((anchor): Cell[] => [
     { text: anchor.subject },
     { text: anchor.fingerprint.slice(0, 16) },
-    { text: daysLeft(anchor, now) },
+    { text: daysLeft(anchor.notAfter, now) },
     { text: anchor.key },
     verdictOn(anchor, bundle.findings),
   ]);

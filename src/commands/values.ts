@@ -109,3 +109,17 @@ export function collectLabels(text: string, before: readonly NodeLabel[] | undef
   if (key === undefined || value === undefined) throw new InvalidArgumentError('KEY=VALUE, as kubectl label takes it.');
   return [...(before ?? []), { key, value }];
 }
+
+/** A namespace: a DNS label (RFC 1123). */
+export function parseNamespace(text: string): string {
+  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text)) throw new InvalidArgumentError('the name of a namespace.');
+  return text;
+}
+
+/** A bundle's digest, or how it begins: as few digits as never meet by chance. */
+export function parseDigest(text: string): string {
+  if (!/^[0-9a-f]{12,64}$/i.test(text)) {
+    throw new InvalidArgumentError('a digest as check prints it: 64 hex digits, or the first 12 or more.');
+  }
+  return text.toLowerCase();
+}

@@ -53,6 +53,11 @@ describe('the command line', () => {
     ],
     ['an argument too many', ['remove', 'everything'], /too many arguments/],
     ['no file to check', ['check'], /missing required argument 'path'/],
+    [
+      'a kubeconfig that is not there',
+      ['status', '--kubeconfig', '/no/such'],
+      /no kubeconfig: \/no\/such: no such file/,
+    ],
     ['no bundle to apply', ['apply'], /no --bundle: name the directory or file/],
     ['no bundle to run with', ['run'], /no --bundle: name the directory or file/],
     ['a bundle that is not there', ['apply', '--bundle', '/no/such'], /--bundle \/no\/such: no such file or directory/],
@@ -74,7 +79,8 @@ describe('the command line', () => {
 
   it('names every command and the environment in its help', async () => {
     const { out } = await cli(['--help']);
-    for (const name of ['run', 'apply', 'check', 'remove', 'NODE_CA_TRUST_HOST_ROOT']) expect(out).toContain(name);
+    for (const name of ['run', 'apply', 'check', 'status', 'remove', 'NODE_CA_TRUST_HOST_ROOT'])
+      expect(out).toContain(name);
   });
 
   it('says its version', async () => {
@@ -97,6 +103,9 @@ const valued: readonly (readonly [string, string, readonly string[]])[] = [
   ['node-name', 'run', ['']],
   ['node-label', 'run', ['enabled', 'a b=c', '']],
   ['secret', 'run', ['name', 'Ns/name', '']],
+  ['digest', 'status', ['1234', 'g'.repeat(12), 'a'.repeat(65), '']],
+  ['namespace', 'status', ['Lab', 'a/b', '']],
+  ['timeout', 'status', ['10', '0s', '']],
   ['log-level', 'run', ['loud', '']],
 ];
 const bad = valued.flatMap(([name, command, values]) => values.map((value) => [name, value, command] as const));

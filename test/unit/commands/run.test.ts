@@ -51,6 +51,7 @@ async function start(
     bundle,
     hostRoot: host.root,
     instance: 'default',
+    version: '0.1.0',
     allowLeaf: false,
     allowEmpty: false,
     maxCertificates: 100,

@@ -1,0 +1,95 @@
+/**
+ * The admin's kubeconfig: found as kubectl finds it, and one context of it chosen.
+ */
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
+// The whole client, since a person's credentials come from plug-ins, OpenID Connect and through proxies.
+import { KubeConfig } from '@kubernetes/client-node';
+import { UsageProblem, explain } from '../host/problem.ts';
+
+export interface Choice {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The files that are there. @throws UsageProblem when there is none, and no pod's service account either */
+function filesOf({ kubeconfig }: Choice, environment: Environment): readonly string[] {
+  const listed = kubeconfig === undefined ? (environment['KUBECONFIG'] ?? '').split(delimiter) : [kubeconfig];
+  const named = listed.filter((file) => file !== '');
+  const files = named.length > 0 ? named : [join(environment['HOME'] ?? homedir(), '.kube', 'config')];
+  const found = files.filter((file) => existsSync(file));
+  if (found.length === 0 && (named.length > 0 || environment['KUBERNETES_SERVICE_HOST'] === undefined))
+    throw new UsageProblem(
+      `no kubeconfig: ${files.join(', ')}: no such file; name one by --kubeconfig, or in the variable KUBECONFIG`,
+    );
+  return found;
+}
+
+function loadFile(file: string): KubeConfig {
+  const config = new KubeConfig();
+  try {
+    config.loadFromFile(file);
+  } catch (error) {
+    throw new UsageProblem(`${file} cannot be read as a kubeconfig: ${explain(error)}`, { cause: error });
+  }
+  return config;
+}
+
+/** Of several entries with one name the first holds, as for kubectl. */
+function firstOf<T extends { readonly name: string }>(lists: readonly (readonly T[])[]): T[] {
+  return [
+    ...new Map(
+      lists
+        .flat()
+        .map((entry) => [entry.name, entry] as const)
+        .reverse(),
+    ).values(),
+  ].reverse();
+}
+
+function merge(configs: readonly KubeConfig[]): KubeConfig {
+  const merged = new KubeConfig();
+  merged.loadFromOptions({
+    clusters: firstOf(configs.map(({ clusters }) => clusters)),
+    users: firstOf(configs.map(({ users }) => users)),
+    contexts: firstOf(configs.map(({ contexts }) => contexts)),
+    currentContext: configs.map((config) => config.getCurrentContext()).find(Boolean),
+  });
+  return merged;
+}
+
+function listOf(config: KubeConfig): string {
+  const names = config.getContexts().map(({ name }) => name);
+  return names.length === 0
+    ? 'it has none'
+    : `it has ${names.slice(0, 10).join(', ')}${names.length > 10 ? ', ...' : ''}`;
+}
+
+function choose(config: KubeConfig, context: string | undefined, where: string): void {
+  const wanted = [context, config.getCurrentContext()].find(Boolean);
+  if (wanted === undefined)
+    throw new UsageProblem(`${where}: no current context; choose one by --context: ${listOf(config)}`);
+  const found = config.getContextObject(wanted);
+  if (found === null) throw new UsageProblem(`--context ${wanted}: ${where} has no such context; ${listOf(config)}`);
+  config.setCurrentContext(wanted);
+  if (config.getCluster(found.cluster) === null)
+    throw new UsageProblem(`${where}: context ${wanted} names the cluster ${found.cluster}, which is not there`);
+  if (config.getUser(found.user) === null)
+    throw new UsageProblem(`${where}: context ${wanted} names the user ${found.user}, which is not there`);
+}
+
+/**
+ * Loads what kubectl would: --kubeconfig, else the files of KUBECONFIG together, else ~/.kube/config, else the service
+ * account of the pod.
+ * @throws UsageProblem when there is none, or not the context
+ */
+export function loadKubeconfig(choice: Choice, environment: Environment): KubeConfig {
+  const files = filesOf(choice, environment);
+  const config = merge(files.map(loadFile));
+  if (files.length === 0) config.loadFromCluster();
+  choose(config, choice.context, files.join(', '));
+  return config;
+}

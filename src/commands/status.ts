@@ -1,0 +1,172 @@
+/**
+ * `status`: who in the cluster trusts what, from the Nodes and the agents' pods. It needs `get` and `list` on both, and
+ * changes nothing.
+ *
+ * It looks again by listing, not by watching: that needs no further permission, and has no state that a lost watch or an
+ * old version could leave wrong. On a large cluster it looks less often, so that at most a tenth of the time goes there.
+ */
+import { type Cluster, Refusal, openCluster } from '../api/cluster.ts';
+import { loadKubeconfig } from '../api/kubeconfig.ts';
+import { printable } from '../bundle/text.ts';
+import { UsageProblem } from '../host/problem.ts';
+import { type Alarm, systemClock } from './clock.ts';
+import { type StatusConfig, type Streams, exitCodes } from './config.ts';
+import type { Environment } from './environment.ts';
+import { showProgress } from './progress.ts';
+import { type PodFacts, nodePicker, nodeShape, pickPod, podShape } from './status-facts.ts';
+import { type ClusterStatus, statusOf } from './status-lines.ts';
+import { type Screen, openScreen } from './status-screen.ts';
+import { summaryOf } from './status-table.ts';
+
+/** What the command meets, passed in so that a test can hold it. */
+export interface Outside {
+  readonly clock: Alarm;
+  readonly open: (config: StatusConfig, environment: Environment) => Cluster;
+}
+
+const outside: Outside = {
+  clock: systemClock,
+  open: (config, environment) => openCluster(loadKubeconfig(config, environment), environment),
+};
+
+const pauseMs = 2_000;
+const pauseFactor = 10;
+
+/** What is told while it goes on. */
+interface Telling {
+  /** Objects listed so far. */
+  counted: number;
+  /** What keeps the picture from being whole or new. */
+  notice: string;
+  status?: ClusterStatus;
+}
+
+interface Work extends Outside {
+  readonly config: StatusConfig;
+  readonly cluster: Cluster;
+  readonly streams: Streams;
+  readonly stop: AbortSignal;
+  readonly telling: Telling;
+}
+
+function say({ streams, telling }: Work, line: string): void {
+  const isNew = telling.notice !== line;
+  telling.notice = line;
+  // On a terminal it stands in the progress, or on the screen.
+  if (isNew && line !== '' && streams.stderr.isTTY !== true) warn(streams, line);
+}
+
+function warn({ stderr }: Streams, line: string): void {
+  stderr.write(`node-ca-trust: ${printable(line, 2_000)}\n`);
+}
+
+/** Without them the Nodes have to do: they say who trusts what, not why an agent never started. */
+async function listPods({ config, cluster, stop: signal }: Work): Promise<readonly PodFacts[] | string> {
+  const { namespace, instance } = config;
+  const path = namespace === undefined ? '/api/v1/pods' : `/api/v1/namespaces/${namespace}/pods`;
+  const labelSelector = `app.kubernetes.io/name=node-ca-trust,app.kubernetes.io/instance=${instance}`;
+  try {
+    return await cluster.list({ path, labelSelector, shape: podShape, pick: pickPod, signal });
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.code !== 403) throw error;
+    const advice = namespace === undefined ? '; name their namespace by --namespace' : '';
+    return `the agents' pods are left out, ${error.message}${advice}`;
+  }
+}
+
+/** One picture of the cluster. */
+async function look(work: Work): Promise<ClusterStatus> {
+  const { config, cluster, stop: signal, telling } = work;
+  const onPage = (count: number): void => {
+    telling.counted = count;
+  };
+  const pick = nodePicker(config.instance, config.nodeLabel);
+  const nodes = cluster.list({ path: '/api/v1/nodes', shape: nodeShape, pick, onPage, signal });
+  const [found, pods] = await Promise.all([nodes, listPods(work)]);
+  const isWhole = typeof pods !== 'string';
+  say(work, isWhole ? '' : pods);
+  return statusOf(found, isWhole ? pods : undefined, config);
+}
+
+/** The same, while it is repeated: what fails now may work the next time. */
+async function lookAgain(work: Work): Promise<void> {
+  try {
+    work.telling.status = await look(work);
+  } catch (error) {
+    if (work.stop.aborted) return;
+    if (work.telling.status === undefined || !(error instanceof UsageProblem)) throw error;
+    say(work, error.message);
+  }
+}
+
+function isOver({ config, stop }: Work, status: ClusterStatus, deadline: number, now: number): boolean {
+  if (stop.aborted || !(config.wait || config.watch)) return true;
+  return config.wait && (status.converged || now >= deadline);
+}
+
+async function repeat(work: Work, screen: Screen): Promise<void> {
+  const { config, clock, stop, telling } = work;
+  const deadline = clock.now() + (config.wait ? config.timeoutMs : Number.POSITIVE_INFINITY);
+  for (;;) {
+    const began = clock.now();
+    await lookAgain(work);
+    const { status } = telling;
+    if (status === undefined) return;
+    screen.show(status, telling.notice);
+    const now = clock.now();
+    if (isOver(work, status, deadline, now)) return;
+    const pause = Math.max(pauseMs, pauseFactor * (now - began));
+    // Ended early by the signal, which the next look sees.
+    await clock.sleep(Math.min(pause, deadline - now), stop).catch(() => undefined);
+  }
+}
+
+function progressOf({ counted, notice, status }: Telling): string {
+  const what = status === undefined ? `listing the nodes: ${counted}` : `waiting: ${summaryOf(status)}`;
+  return printable(notice === '' ? what : `${what}; ${notice}`);
+}
+
+function conclude({ config, streams, telling, stop }: Work): number {
+  const { status, notice } = telling;
+  if (status === undefined) return exitCodes.refused;
+  if (notice !== '' && streams.stderr.isTTY === true) warn(streams, notice);
+  if (status.enabled === 0) {
+    const labels = config.nodeLabel.map(({ key, value }) => `${key}=${value}`).join(' or ');
+    warn(streams, `warning: no node bears ${labels}`);
+  }
+  if (config.wait && !status.converged && !stop.aborted)
+    warn(streams, `not within ${config.timeoutMs / 1000} s: ${summaryOf(status)}`);
+  return status.converged ? exitCodes.ok : exitCodes.refused;
+}
+
+/**
+ * Shows the cluster once, or until it is as asked or `stop` is aborted.
+ * @returns the exit code: 0 when every enabled node has proven the digest; without one, when all agree and are ready
+ * @throws UsageProblem when the cluster cannot be reached at first
+ */
+export async function status(
+  config: StatusConfig,
+  environment: Environment,
+  streams: Streams,
+  stop: AbortSignal,
+  from: Outside = outside,
+): Promise<number> {
+  const telling: Telling = { counted: 0, notice: '' };
+  const work: Work = { ...from, config, streams, stop, telling, cluster: from.open(config, environment) };
+  const screen = openScreen(config, streams.stdout, from.clock);
+  const progress = showProgress(streams.stderr, () => progressOf(telling));
+  const shown: Screen = {
+    ...screen,
+    show(seen, notice) {
+      if (config.watch) progress.end();
+      screen.show(seen, notice);
+    },
+  };
+  try {
+    await repeat(work, shown);
+  } finally {
+    progress.end();
+    screen.end(telling.status);
+  }
+  return conclude(work);
+}

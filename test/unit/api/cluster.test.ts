@@ -1,0 +1,219 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import { gzipSync } from 'node:zlib';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import * as z from 'zod/mini';
+import { Refusal, openCluster } from '../../../src/api/cluster.ts';
+import { loadKubeconfig } from '../../../src/api/kubeconfig.ts';
+import { UsageProblem } from '../../../src/host/problem.ts';
+import { answer, standInCluster, writeKubeconfig } from '../support/stand-in-cluster.ts';
+
+const shape = z.object({ name: z.string() });
+const named = (...names: readonly string[]): readonly unknown[] => names.map((name) => ({ name, much: { more: [1] } }));
+const page = (next: string, ...names: readonly string[]): unknown => ({
+  kind: 'List',
+  metadata: { resourceVersion: '1', continue: next },
+  items: named(...names),
+});
+
+interface ListOptions {
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+  readonly onPage?: (count: number) => void;
+}
+
+/** The names in the list, but for those that begin with an x. */
+function list(kubeconfig: string, { environment = {}, signal, onPage }: ListOptions = {}): Promise<readonly string[]> {
+  const cluster = openCluster(loadKubeconfig({ kubeconfig }, {}), environment);
+  return cluster.list({
+    path: '/api/v1/things',
+    labelSelector: 'a=b,c=d',
+    shape,
+    pick: ({ name }) => (name.startsWith('x') ? undefined : name),
+    signal: signal ?? new AbortController().signal,
+    ...(onPage === undefined ? {} : { onPage }),
+  });
+}
+
+/** One line that says this, and that whoever typed the command can do something about it. */
+async function expectProblem(listing: Promise<unknown>, message: RegExp): Promise<void> {
+  const error = await listing.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(UsageProblem);
+  expect((error as UsageProblem).message).toMatch(message);
+  expect((error as UsageProblem).message).not.toContain('\n');
+}
+
+describe('a list', () => {
+  it('comes page by page, with the credentials of the kubeconfig, below the path of its server', async () => {
+    const pages = [page('more&more', 'one', 'x'), page('', 'two')];
+    const cluster = await standInCluster(
+      (_, response) => {
+        answer(response, 200, pages.shift());
+      },
+      { prefix: '/clusters/one' },
+    );
+    const counts: number[] = [];
+    expect(await list(cluster.kubeconfig, { onPage: (count) => counts.push(count) })).toEqual(['one', 'two']);
+    const first = 'GET /clusters/one/api/v1/things?limit=500&labelSelector=a%3Db%2Cc%3Dd';
+    expect(cluster.asked).toEqual([`${first} Bearer secret`, `${first}&continue=more%26more Bearer secret`]);
+    expect(counts).toEqual([2, 3]);
+  });
+
+  it('may be packed', async () => {
+    const cluster = await standInCluster((request, response) => {
+      expect(request.headers['accept-encoding']).toBe('gzip');
+      response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(JSON.stringify(page('', 'one', 'two'))));
+    });
+    expect(await list(cluster.kubeconfig)).toEqual(['one', 'two']);
+  });
+
+  it('begins again when the server has let go of its pages', async () => {
+    const answers = [
+      [200, page('old', 'one')],
+      [410, { kind: 'Status', message: 'too old' }],
+      [200, page('new', 'one')],
+      [200, page('', 'two')],
+    ] as const;
+    let turn = -1;
+    const cluster = await standInCluster((_, response) => {
+      turn += 1;
+      const [code, body] = answers[turn] ?? [500, {}];
+      answer(response, code, body);
+    });
+    expect(await list(cluster.kubeconfig)).toEqual(['one', 'two']);
+  });
+
+  it('does not begin again for ever', async () => {
+    const cluster = await standInCluster((request, response) => {
+      answer(response, request.url?.includes('continue') ? 410 : 200, page('old', 'one'));
+    });
+    await expectProblem(list(cluster.kubeconfig), /answered 410$/);
+    expect(cluster.asked).toHaveLength(6);
+  });
+
+  it('goes through the proxy that the environment names', async () => {
+    const cluster = await standInCluster(
+      (_, response) => {
+        answer(response, 200, page('', 'one'));
+      },
+      // Only the proxy knows where that is.
+      { host: 'api.example' },
+    );
+    const proxied: string[] = [];
+    const proxy = createServer().on('connect', (request, socket) => {
+      proxied.push(request.url ?? '');
+      const inner = connect(cluster.port, '127.0.0.1', () => {
+        socket.write('HTTP/1.1 200 OK\r\n\r\n');
+        inner.pipe(socket).pipe(inner);
+      });
+    });
+    proxy.listen(0, '127.0.0.1');
+    await once(proxy, 'listening');
+    onTestFinished(() => {
+      proxy.close();
+    });
+    const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    expect(await list(cluster.kubeconfig, { environment: { HTTPS_PROXY: url } })).toEqual(['one']);
+    expect(proxied).toEqual([`api.example:${cluster.port}`]);
+  });
+
+  it('ends when it is told to', async () => {
+    const stop = new AbortController();
+    const cluster = await standInCluster(() => {
+      stop.abort();
+    });
+    await expectProblem(list(cluster.kubeconfig, { signal: stop.signal }), /aborted/);
+  });
+});
+
+describe('what goes wrong', () => {
+  const status = (message: string): unknown => ({ kind: 'Status', status: 'Failure', message });
+
+  it.each([
+    [
+      'expired credentials',
+      401,
+      status('Unauthorized'),
+      /does not accept the credentials of the user admin.*log in again/,
+    ],
+    [
+      'a missing right',
+      403,
+      status('things is forbidden: no'),
+      /^the API server https:.* answered 403: things is forbidden: no$/,
+    ],
+    ['a server in trouble', 500, 'nothing', /answered 500$/],
+    ['a way to elsewhere', 302, {}, /answered 302$/],
+    [
+      'a page of something else',
+      200,
+      '<html>Log in</html>',
+      /is not a Kubernetes API server: is the context the right one\?$/,
+    ],
+    ['a list of something else', 200, { metadata: {}, items: [{ name: 1 }] }, /is not a Kubernetes API server/],
+    ['no list', 200, { metadata: {} }, /is not a Kubernetes API server/],
+  ])('is said in one line: %s', async (_, code, body, message) => {
+    const cluster = await standInCluster((__, response) => {
+      answer(response, code, body);
+    });
+    await expectProblem(list(cluster.kubeconfig), message);
+  });
+
+  it('a refusal keeps its number', async () => {
+    const cluster = await standInCluster((_, response) => {
+      answer(response, 403, status('no'));
+    });
+    await expect(list(cluster.kubeconfig)).rejects.toThrow(
+      expect.objectContaining({ code: 403, name: 'Refusal' }) as Refusal,
+    );
+  });
+
+  it('an answer that breaks off is none', async () => {
+    const cluster = await standInCluster((_, response) => {
+      response.writeHead(200, { 'content-length': 1000 }).write('{"metadata":{},"items":[');
+      setImmediate(() => response.destroy());
+    });
+    await expectProblem(list(cluster.kubeconfig), /cannot be reached: .*(aborted|closed|hang up)/i);
+  });
+
+  it.each([
+    ['a server that is not there', {}, /https:\/\/127.0.0.1:1 \(context test\) cannot be reached: .*ECONNREFUSED/],
+    [
+      'a name with several addresses',
+      { server: 'https://localhost:1' },
+      /cannot be reached: \S.*; is it the right context/,
+    ],
+    [
+      'a plug-in that is not there',
+      { user: { token: '', exec: { command: '/no/such', args: [] } } },
+      /user admin cannot be had: .*\/no\/such/,
+    ],
+    [
+      'a plug-in that fails',
+      { user: { exec: { command: 'sh', args: ['-c', 'echo >&2; echo please log in >&2; exit 1'] } } },
+      /user admin cannot be had: please log in; log in again, or mend/,
+    ],
+    [
+      'a certificate that is not there',
+      { user: { 'client-certificate': '/no/such.crt' } },
+      /cannot be had: .*\/no\/such\.crt/,
+    ],
+  ])('is said in one line: %s', async (_, entries, message) => {
+    await expectProblem(list(writeKubeconfig(entries)), message);
+  });
+
+  it('a server whose certificate nobody vouches for is not asked', async () => {
+    const cluster = await standInCluster(
+      (_, response) => {
+        answer(response, 200, page('', 'one'));
+      },
+      { cluster: { 'certificate-authority-data': undefined } },
+    );
+    await expectProblem(list(cluster.kubeconfig), /cannot be reached: .*certificate/);
+    expect(cluster.asked).toEqual([]);
+  });
+});
