@@ -9,7 +9,7 @@ import { type IncomingMessage } from 'node:http';
 import { type RequestOptions, request as send } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { printable } from '../bundle/text.ts';
-import { UsageProblem, explain, problemOf } from '../host/problem.ts';
+import { explain, problemOf } from '../host/problem.ts';
 
 export interface ApiRequest {
   readonly method?: 'GET' | 'PATCH' | 'POST';
@@ -223,11 +223,10 @@ async function* linesOf(exchange: Exchange, silenceMs: number): AsyncGenerator {
 /**
  * Opens the door of the pod that this process runs in.
  * @param root what stands before /var/run/secrets/kubernetes.io/serviceaccount
- * @throws UsageProblem when this is no pod
+ * @returns undefined when this is no pod
  */
-export function openApi(root = ''): Api {
-  if (process.env['KUBERNETES_SERVICE_HOST'] === undefined)
-    throw new UsageProblem('no cluster here (KUBERNETES_SERVICE_HOST is not set): --secret needs one; leave it out');
+export function openApi(root = ''): Api | undefined {
+  if (process.env['KUBERNETES_SERVICE_HOST'] === undefined) return undefined;
   return {
     ask: async (request) => parse(await settled(await begin(root, request))),
     follow: async ({ path, silenceMs, signal }) => {

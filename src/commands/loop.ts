@@ -27,8 +27,8 @@ export interface PassEnd {
 }
 
 export interface Loop {
-  /** Something changed: make a pass soon. */
-  trigger(): void;
+  /** Something changed: make a pass soon. What comes whole has nothing to be folded with: at once. */
+  trigger(isWhole?: boolean): void;
   /** Lets the pass under way end, makes no further one, and resolves when `run` has. */
   stop(): Promise<void>;
   /** Makes passes until stopped, the first at once. `pass` must not throw. */
@@ -42,6 +42,9 @@ export function pause(pacing: Pacing, end: PassEnd, failures: number, random: ()
   const dueMs = end.changed ? Math.min(pacing.recheckMs, pacing.resyncMs) : pacing.resyncMs;
   return Math.min(dueMs * spread, longestTimerMs);
 }
+
+/** Why a pass was asked for that waits for nothing more. */
+const whole = Symbol('whole');
 
 /** Opens a loop. */
 export function openLoop(pacing: Pacing, clock: Alarm, random: () => number): Loop {
@@ -61,14 +64,15 @@ export function openLoop(pacing: Pacing, clock: Alarm, random: () => number): Lo
     if (end.converged && end.changed) recheckAt = now + ms;
     else if (recheckAt <= now) recheckAt = Number.POSITIVE_INFINITY;
     await clock.sleep(Math.min(ms, recheckAt - now, end.dueMs ?? ms), asked.signal).catch(() => undefined);
-    if (asked.signal.aborted && !stopping) await clock.sleep(pacing.foldMs);
+    const isPart = asked.signal.aborted && asked.signal.reason !== whole;
+    if (isPart && !stopping) await clock.sleep(pacing.foldMs);
   };
   const passes = async (pass: () => Promise<PassEnd>): Promise<void> => {
     while (!stopping) await next(pass);
   };
   return {
-    trigger() {
-      asked.abort();
+    trigger(isWhole = false) {
+      asked.abort(isWhole ? whole : undefined);
     },
     run(pass) {
       running = passes(pass);

@@ -14,8 +14,8 @@ import { type Logger, openLog, openPassLog } from '../report/log.ts';
 import { openScrape } from '../report/scrape.ts';
 import { type Answers, openServer } from '../report/server.ts';
 import { type ReadLabels, readEnabled, readLabels } from '../sources/node-label.ts';
-import { type Sources, openSources } from '../sources/sources.ts';
 import { type Alarm, systemClock } from './clock.ts';
+import { type Cluster, openCluster } from './cluster.ts';
 import { type RunConfig, type Streams, exitCodes } from './config.ts';
 import { type Loop, type Pacing, type PassEnd, openLoop } from './loop.ts';
 import { removalOf, settingsOf } from './settings.ts';
@@ -26,7 +26,8 @@ export interface Outside {
   readonly random: () => number;
   readonly pacing: Omit<Pacing, 'resyncMs'>;
   readonly readLabels: ReadLabels;
-  readonly openApi: () => Promise<Api>;
+  /** Nothing where there is no cluster. */
+  readonly openApi: () => Promise<Api | undefined>;
 }
 
 export const outside: Outside = {
@@ -75,29 +76,9 @@ function openTidying(): (changed: boolean) => void {
 }
 
 /** One daemon: what it was asked for, what it meets, and whom it tells. */
-interface Daemon extends Outside {
+export interface Daemon extends Outside {
   readonly config: RunConfig;
   readonly log: Logger;
-}
-
-/** Where the bundle comes from, and that it has changed. */
-async function sourcesOf({ config, log, clock, random, openApi }: Daemon, loop: Loop): Promise<Sources> {
-  if (config.secret === undefined) return openSources(config.bundle);
-  const api = await openApi();
-  const { openSecret, secretPacing } = await import('../sources/secret.ts');
-  const now = (): number => clock.now();
-  const sleep = (ms: number, signal: AbortSignal): Promise<void> => clock.sleep(ms, signal);
-  const changed = (): void => {
-    loop.trigger();
-  };
-  const failed = (line: string): void => {
-    log.warn(line);
-  };
-  const recovered = (line: string): void => {
-    log.info(line);
-  };
-  const outside = { api, now, sleep, random, pacing: secretPacing, changed, failed, recovered };
-  return openSources(config.bundle, { secret: openSecret(config.secret, outside), sleep, changed });
 }
 
 interface Agent {
@@ -107,7 +88,7 @@ interface Agent {
 }
 
 /** The pass as the loop calls it: made, told to everyone, and the watches moved to where they are needed now. */
-function openAgent({ config, log, clock, random }: Daemon, loop: Loop, sources: Sources): Agent {
+function openAgent({ config, log, clock, random }: Daemon, loop: Loop, { sources, node }: Cluster): Agent {
   const settings = { ...settingsOf(config), dryRun: false, lockWaitMs, jitterMs: random() * longestJitterMs };
   const reconciler = openReconciler(settings, () => sources.read(), clock);
   const health = openHealth();
@@ -134,6 +115,7 @@ function openAgent({ config, log, clock, random }: Daemon, loop: Loop, sources: 
       const { report, bundle, dueMs } = await reconciler.pass();
       const result = { ...report, anchors: bundle.anchors };
       for (const told of [health.end, scrape.record, logPass]) told(result);
+      if (bundle.provisional?.soon !== true) node?.tell(result);
       // What changed before the watches stood is found by a pass after they do.
       const targets = [...bundleTargets(sources.paths()), ...reconciler.watched()];
       if (await watch.follow(targets)) loop.trigger();
@@ -146,13 +128,14 @@ function openAgent({ config, log, clock, random }: Daemon, loop: Loop, sources: 
 }
 
 /** Takes everything of this instance off the host, as often as it takes within the time there is. */
-async function removeAll({ config, log, clock, pacing }: Daemon): Promise<number> {
+async function removeAll({ config, log, clock, pacing }: Daemon, { node }: Cluster): Promise<number> {
   const reconciler = openReconciler({ ...removalOf(config), dryRun: false, lockWaitMs }, () => [], clock);
   const end = clock.now() + leaveMs;
   for (;;) {
     const { removed, converged, reasons, stillTrusted, milliseconds } = (await reconciler.pass()).report;
     if (converged) {
       log.info({ removed, stillTrusted, milliseconds }, 'removed; the host trusts nothing of this instance any more');
+      await node?.removed(removed.length);
       return exitCodes.ok;
     }
     log.error({ removed, reasons, milliseconds }, `not removed: ${reasons[0] ?? 'unknown'}`);
@@ -162,7 +145,7 @@ async function removeAll({ config, log, clock, pacing }: Daemon): Promise<number
 }
 
 /** The end: what is installed stays, unless the Node says that it is no longer enabled (design, "Unlabelling"). */
-async function leave(daemon: Daemon): Promise<number> {
+async function leave(daemon: Daemon, cluster: Cluster): Promise<number> {
   const { config, log } = daemon;
   if (config.nodeName === undefined) {
     log.info('stopped; what is installed stays');
@@ -171,7 +154,7 @@ async function leave(daemon: Daemon): Promise<number> {
   const { enabled, why } = await readEnabled(config.nodeName, config.nodeLabel, daemon.readLabels);
   if (enabled) log.info(`stopped; what is installed stays: ${why}`);
   else log.info(`${why}: removing what is installed`);
-  return enabled ? exitCodes.ok : removeAll(daemon);
+  return enabled ? exitCodes.ok : removeAll(daemon, cluster);
 }
 
 /**
@@ -188,14 +171,16 @@ export async function run(
   const log = openLog(config.logLevel, config.instance, stdout);
   const daemon: Daemon = { ...from, config, log };
   const loop = openLoop({ ...from.pacing, resyncMs: config.resyncMs }, from.clock, from.random);
-  const sources = await sourcesOf(daemon, loop);
-  const agent = openAgent(daemon, loop, sources);
+  const cluster = await openCluster(daemon, () => {
+    loop.trigger(true);
+  });
+  const agent = openAgent(daemon, loop, cluster);
   const server = await openServer(config.listen.host, config.listen.port, agent.answers);
   log.info({ bundle: config.bundle, hostRoot: config.hostRoot, listen: server.address }, 'started');
   stop.addEventListener('abort', () => void loop.stop());
-  const following = sources.follow(stop);
-  await sources.settled(stop);
+  const following = cluster.follow(stop);
+  await cluster.sources.settled(stop);
   if (!stop.aborted) await loop.run(agent.pass);
   await Promise.all([agent.close(), server.close(), following]);
-  return leave(daemon);
+  return leave(daemon, cluster);
 }

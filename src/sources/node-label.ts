@@ -26,11 +26,11 @@ export type ReadLabels = (nodeName: string) => Promise<Labels>;
 
 /** Reads the labels of a Node with the pod's own service account. */
 export async function readLabels(nodeName: string): Promise<Labels> {
-  if (process.env['KUBERNETES_SERVICE_HOST'] === undefined)
-    throw new Error('no cluster here (KUBERNETES_SERVICE_HOST is not set)');
   // Loaded at the end only: an agent without another use for it does not carry the client.
   const { openApi } = await import('../api/api.ts');
-  const { success, data } = nodeShape.safeParse(await openApi().ask({ path: `/api/v1/nodes/${nodeName}` }));
+  const api = openApi();
+  if (api === undefined) throw new Error('no cluster here (KUBERNETES_SERVICE_HOST is not set)');
+  const { success, data } = nodeShape.safeParse(await api.ask({ path: `/api/v1/nodes/${nodeName}` }));
   // An answer of something else, a proxy's say, shows no label either, and must not remove anything.
   if (!success || data.metadata.name !== nodeName)
     throw new Error('what answered is not the API server, or not for this Node');

@@ -23,9 +23,9 @@ export interface Daemon extends Process {
 const patienceMs = 60_000;
 const everyMs = 2;
 
-/** Starts Node with arguments, in an environment in which nothing is set. */
-export function startNode(args: readonly string[]): Process {
-  const child = spawn(process.execPath, args, { env: cleanEnvironment, stdio: 'ignore' });
+/** Starts Node with arguments, in an environment in which nothing else is set. */
+export function startNode(args: readonly string[], env: Readonly<Record<string, string>> = {}): Process {
+  const child = spawn(process.execPath, args, { env: { ...cleanEnvironment, ...env }, stdio: 'ignore' });
   const ended = once(child, 'exit');
   return {
     pid: child.pid ?? 0,
@@ -58,14 +58,24 @@ function httpGet(agent: Agent, url: string): Promise<string> {
   });
 }
 
+export interface More {
+  readonly options?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** Starts `run` on the host at `root` with the bundle in `directory`. */
-export function startDaemon({ nodeOptions, program }: Production, root: string, directory: string): Daemon {
+export function startDaemon(
+  { nodeOptions, program }: Production,
+  root: string,
+  directory: string,
+  { options: more = [], env }: More = {},
+): Daemon {
   // An address of its own in 127.0.0.0/8, where no port is taken.
   const address = `127.${randomInt(1, 255)}.${randomInt(0, 256)}.${randomInt(1, 255)}:9641`;
-  const options = ['--listen', address, '--host-root', root, '--bundle', directory];
+  const options = ['--listen', address, '--host-root', root, '--bundle', directory, ...more];
   const agent = new Agent({ keepAlive: true });
   const started = performance.now();
-  const node = startNode([...nodeOptions, program, 'run', ...options]);
+  const node = startNode([...nodeOptions, program, 'run', ...options], env);
   const get = (path: string): Promise<string> => httpGet(agent, `http://${address}${path}`);
   return {
     pid: node.pid,

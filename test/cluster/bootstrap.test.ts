@@ -1,5 +1,6 @@
 // A node that has just joined: not ready, without a network plugin, with every taint. The agent comes first.
 import { expect, test } from 'vitest';
+import { packageJson } from '../image/machine.ts';
 import { eventually, useScene } from './scene.ts';
 import { makeAuthority, onNode, serveOn, trusts } from './witness.ts';
 
@@ -13,6 +14,7 @@ cat >> /var/lib/kubelet/config.yaml <<END
 registerWithTaints:
 - {key: example.com/first, value: "yes", effect: NoSchedule}
 - {key: example.com/second, value: "yes", effect: NoExecute}
+- {key: node-ca-trust.io/not-ready, effect: NoSchedule}
 END
 mkdir /etc/cni/away
 mv /etc/cni/net.d/* /etc/cni/away
@@ -41,7 +43,45 @@ async function rejoin(): Promise<void> {
   await scene.kubectl('wait', '--for=condition=Ready', `node/${scene.node.name}`, '--timeout=120s');
 }
 
-test('trusts before it is ready', async () => {
+/** A workload that needs the CA: it bears every taint of the node but the startup taint. */
+async function makeWorkload(): Promise<void> {
+  const borne = ['example.com/first', 'example.com/second', 'node.kubernetes.io/not-ready'];
+  await scene.apply({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'workload', namespace: 'default' },
+    spec: {
+      nodeSelector: { 'kubernetes.io/hostname': scene.node.name },
+      tolerations: borne.map((key) => ({ key, operator: 'Exists' })),
+      hostNetwork: true,
+      terminationGracePeriodSeconds: 0,
+      containers: [
+        {
+          name: 'workload',
+          image: `node-ca-trust:${packageJson().version}`,
+          imagePullPolicy: 'Never',
+          command: ['node', '-e', 'setInterval(() => undefined, 1e9)'],
+        },
+      ],
+    },
+  });
+}
+
+interface Workload {
+  readonly spec: { readonly nodeName?: string };
+  readonly status: { readonly phase: string; readonly startTime?: string };
+}
+
+const workload = async (): Promise<Workload> =>
+  JSON.parse(await scene.kubectl('get', 'pod', 'workload', '-o', 'json')) as Workload;
+
+interface Condition {
+  readonly type: string;
+  readonly status: string;
+  readonly lastTransitionTime: string;
+}
+
+test('trusts before it is ready, and before a workload comes', async () => {
   const authority = await makeAuthority();
   const port = await serveOn(scene.node, authority);
   await scene.putSecret({ 'company-ca.crt': authority.ca.pem });
@@ -51,6 +91,7 @@ test('trusts before it is ready', async () => {
     const taints = (): Promise<string> =>
       scene.kubectl('get', 'node', scene.node.name, '-o', 'jsonpath={.spec.taints[*].key}');
     await eventually('the node is registered', async () => (await taints().catch(() => '')).includes('example.com'));
+    await makeWorkload();
     await scene.label(scene.node);
     await eventually('the node trusts', () => trusts(scene.node, port), { seconds: 120 });
     const ready = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}';
@@ -58,7 +99,16 @@ test('trusts before it is ready', async () => {
     expect((await taints()).split(' ')).toEqual(
       expect.arrayContaining(['example.com/first', 'example.com/second', 'node.kubernetes.io/not-ready']),
     );
+    await eventually('the workload runs', async () => (await workload()).status.phase === 'Running');
+    expect(await taints()).not.toContain('node-ca-trust.io/not-ready');
+    const conditions = await scene.kubectl('get', 'node', scene.node.name, '-o', 'jsonpath={.status.conditions}');
+    const trust = (JSON.parse(conditions) as readonly Condition[]).find(({ type }) => type === 'CATrustReady');
+    expect(trust?.status).toBe('True');
+    const { spec, status } = await workload();
+    expect(spec.nodeName).toBe(scene.node.name);
+    expect(Date.parse(status.startTime ?? '')).toBeGreaterThanOrEqual(Date.parse(trust?.lastTransitionTime ?? ''));
   } finally {
+    await scene.kubectl('delete', 'pod', 'workload', '--ignore-not-found');
     await rejoin();
   }
 });

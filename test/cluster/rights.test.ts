@@ -16,18 +16,25 @@ afterAll(() => scene.reset());
 const account = `system:serviceaccount:${namespace}:node-ca-trust`;
 
 describe('the service account', () => {
-  test('may read Nodes and its own Secret, and nothing else of the cluster', async () => {
+  test('may follow its own Secret, tell its Node how it stands, and nothing else of the cluster', async () => {
     const role = JSON.parse(await scene.kubectl('get', 'clusterrole', 'node-ca-trust', '-o', 'json')) as {
       rules: readonly Rule[];
     };
-    expect(role.rules).toEqual([{ apiGroups: [''], resources: ['nodes'], verbs: ['get'] }]);
+    expect(role.rules).toEqual([
+      { apiGroups: [''], resources: ['nodes'], verbs: ['get'] },
+      { apiGroups: [''], resources: ['nodes'], verbs: ['patch'] },
+      { apiGroups: [''], resources: ['nodes/status'], verbs: ['patch'] },
+      { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
+    ]);
     const may = async (...words: readonly string[]): Promise<string> =>
       (await scene.cluster.kubectl(['auth', 'can-i', ...words, '--as', account])).stdout.trim();
     expect(await may('get', 'nodes')).toBe('yes');
     expect(await may('watch', 'secrets/node-ca-trust', '-n', namespace)).toBe('yes');
     for (const words of [
       ['list', 'nodes'],
-      ['patch', 'nodes'],
+      ['update', 'nodes'],
+      ['delete', 'nodes'],
+      ['get', 'events', '-A'],
       ['get', 'secrets', '-A'],
       ['list', 'secrets', '-n', namespace],
       ['watch', 'secrets/another', '-n', namespace],
@@ -38,8 +45,8 @@ describe('the service account', () => {
   });
 });
 
-describe('without the permission to read Nodes', () => {
-  test('all works but the removal at the end: the CAs stay, and the log says why, once', async () => {
+describe('without any permission on Nodes', () => {
+  test('all works but what needs one: the CAs stay at the end, and the log says why, once each', async () => {
     const authority = await makeAuthority();
     const port = await serveOn(scene.node, authority);
     await scene.kubectl('delete', 'clusterrolebinding', 'node-ca-trust');
@@ -49,7 +56,12 @@ describe('without the permission to read Nodes', () => {
     await scene.unlabel(scene.node);
     await scene.gone();
     const said = (await log).stdout.split('\n').filter((line) => line.includes('answered 403'));
-    expect(said.length).toBe(1);
+    const messages = said.map((line) => (JSON.parse(line) as { msg: string }).msg);
+    expect(messages).toEqual([
+      expect.stringMatching(/^the own Node cannot be read: .*resources \[nodes\], verbs \[get\]$/),
+      expect.stringMatching(/^condition and annotation .*resources \[nodes\/status\], verbs \[patch\]$/),
+      expect.stringMatching(/^stopped; what is installed stays: whether the Node bears /),
+    ]);
     expect(await trusts(scene.node, port)).toBe(true);
     await scene.kubectl('apply', '-k', base);
     await scene.label(scene.node);

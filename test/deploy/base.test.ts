@@ -27,9 +27,14 @@ describe('deploy/base', () => {
     });
   });
 
-  test('may read Nodes and its one Secret through the API, and nothing else', () => {
+  test('may follow its one Secret, tell its Node how it stands, and nothing else', () => {
     expect(only(resources, 'ClusterRole')).toMatchObject({
-      rules: [{ apiGroups: [''], resources: ['nodes'], verbs: ['get'] }],
+      rules: [
+        { apiGroups: [''], resources: ['nodes'], verbs: ['get'] },
+        { apiGroups: [''], resources: ['nodes'], verbs: ['patch'] },
+        { apiGroups: [''], resources: ['nodes/status'], verbs: ['patch'] },
+        { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
+      ],
     });
     expect(only(resources, 'Role')).toMatchObject({
       rules: [{ apiGroups: [''], resources: ['secrets'], resourceNames: ['node-ca-trust'], verbs: ['list', 'watch'] }],

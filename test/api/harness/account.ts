@@ -8,6 +8,7 @@ import type { ApiServer } from './api-server.ts';
 export const namespace = 'node-ca-trust';
 export const secretName = 'node-ca-trust';
 
+const admission = '/apis/admissionregistration.k8s.io/v1';
 const rbac = '/apis/rbac.authorization.k8s.io/v1';
 const core = '/api/v1';
 
@@ -19,6 +20,8 @@ const collections: Readonly<Record<string, (of: string) => string>> = {
   RoleBinding: (of) => `${rbac}/namespaces/${of}/rolebindings`,
   ClusterRole: () => `${rbac}/clusterroles`,
   ClusterRoleBinding: () => `${rbac}/clusterrolebindings`,
+  ValidatingAdmissionPolicy: () => `${admission}/validatingadmissionpolicies`,
+  ValidatingAdmissionPolicyBinding: () => `${admission}/validatingadmissionpolicybindings`,
 };
 
 /** Makes an object, or makes it again as it was. */
@@ -27,17 +30,19 @@ export async function put(api: ApiServer, resource: Resource): Promise<void> {
   if (collection === undefined) throw new Error(`${resource.kind} is not known here`);
   const { status } = await api.ask('POST', collection, resource);
   if (status !== 409) return;
-  await api.must('PUT', `${collection}/${resource.metadata.name}`, resource);
+  const path = `${collection}/${resource.metadata.name}`;
+  const { metadata } = (await api.must('GET', path)) as { metadata: { resourceVersion: string } };
+  await api.must('PUT', path, { ...resource, metadata: { ...metadata, ...resource.metadata } });
 }
 
-/** What deploy/base says of who the agent is and what it may do. */
-export function accountResources(): readonly Resource[] {
-  return render('deploy/base').filter(({ kind }) => kind in collections);
+/** What a way to deploy the agent says of who it is and what it may do. */
+export function accountResources(directory = 'deploy/base'): readonly Resource[] {
+  return render(directory).filter(({ kind }) => kind in collections);
 }
 
 /** Brings those to the API server. */
-export async function putAccount(api: ApiServer): Promise<void> {
-  for (const resource of accountResources()) await put(api, resource);
+export async function putAccount(api: ApiServer, directory?: string): Promise<void> {
+  for (const resource of accountResources(directory)) await put(api, resource);
 }
 
 /** A token of the service account for an hour. */

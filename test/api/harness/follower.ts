@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onTestFinished, vi } from 'vitest';
-import { openApi } from '../../../src/api/api.ts';
 import type { Reading } from '../../../src/bundle/types.ts';
 import { type SecretPacing, openSecret, secretPacing } from '../../../src/sources/secret.ts';
+import { apiOf } from '../../unit/support/api-server.ts';
 import { apiHost, apiPort } from './api-server.ts';
 import { mountAccount, namespace, secretName } from './account.ts';
 
@@ -50,7 +50,7 @@ export function follow(
   const source = openSecret(
     { namespace, name: secretName },
     {
-      api: openApi(root),
+      api: apiOf(root),
       now: () => performance.now(),
       sleep: (ms, signal) => sleep(ms, undefined, { signal }),
       random: Math.random,

@@ -1,12 +1,14 @@
 // The agent as it is shipped, in a process that finds what a pod finds: the service account and the API server's address.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { cleanEnvironment } from '../../sandbox/harness/environment.ts';
 import { eventually } from '../../sandbox/harness/agent.ts';
 import { type Production, buildProduction } from '../../bench/production.ts';
-import { mountAccount, namespace, secretName, tokenOf } from './account.ts';
+import { mountAccount, namespace, secretName } from './account.ts';
 import { type ApiServer, apiHost, apiPort } from './api-server.ts';
+import { podToken } from './nodes.ts';
 
 export type LogLine = Readonly<Record<string, unknown>> & { readonly level: string; readonly msg: string };
 
@@ -22,20 +24,19 @@ export interface Pod extends AsyncDisposable {
 }
 
 let production: Promise<Production> | undefined;
+let hasPlace = false;
 
-/** Builds the program once for all tests of a file, and makes a place for the account that no other process sees. */
-export function ship(): Promise<Production> {
-  production ??= (async () => {
-    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', '/run']);
-    return buildProduction(join(process.env['NODE_CA_TRUST_SANDBOX'] ?? '/nowhere', 'production'));
-  })();
-  return production;
+/** What a process has in its environment in a pod. @param port where the API server, or what stands before it, listens */
+export function podEnvironment(port = apiPort): Readonly<Record<string, string>> {
+  return { KUBERNETES_SERVICE_HOST: apiHost, KUBERNETES_SERVICE_PORT: String(port) };
 }
 
-/** Brings the account into the place where every pod of this machine looks for it. */
-export async function giveAccount(api: ApiServer): Promise<void> {
-  await ship();
-  mountAccount('/', await tokenOf(api), api.ca);
+/** Brings the account of a pod on this node into the place where every pod of this machine looks for it. */
+export async function giveAccount(api: ApiServer, node = 'node-1'): Promise<void> {
+  // A /run of this namespace's own: the machine's has no place for it, and must not get one.
+  if (!hasPlace) execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', '/run']);
+  hasPlace = true;
+  mountAccount('/', await podToken(api, { name: 'node-ca-trust', namespace }, node), api.ca);
 }
 
 /**
@@ -48,10 +49,12 @@ export async function startPod(
   options: readonly string[] = [],
   port = apiPort,
 ): Promise<Pod> {
-  const { nodeOptions, program } = await ship();
+  const sandbox = process.env['NODE_CA_TRUST_SANDBOX'] ?? '/nowhere';
+  production ??= buildProduction(join(mkdtempSync(join(sandbox, 'production-')), 'built'));
+  const { nodeOptions, program } = await production;
   const address = '127.0.0.1:9641';
   const words = ['--host-root', root, '--bundle', mount, '--secret', `${namespace}/${secretName}`, '--listen', address];
-  const env = { ...cleanEnvironment, KUBERNETES_SERVICE_HOST: apiHost, KUBERNETES_SERVICE_PORT: String(port) };
+  const env = { ...cleanEnvironment, ...podEnvironment(port) };
   const child = spawn(process.execPath, [...nodeOptions, program, 'run', ...words, ...options], {
     env,
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -83,6 +83,20 @@ describe('the loop', () => {
     expect(passes).toEqual([0, 600_000, 1_200_000, 1_800_000]);
   });
 
+  it('waits for nothing more when what changed came whole, unless something else came first', async () => {
+    const { loop, passes } = start(() => idle);
+    await advance(1_000);
+    loop.trigger(true);
+    await advance(0);
+    expect(passes).toEqual([0, 1_000]);
+    loop.trigger();
+    loop.trigger(true);
+    await advance(149);
+    expect(passes).toHaveLength(2);
+    await advance(1);
+    expect(passes).toEqual([0, 1_000, 1_150]);
+  });
+
   it('folds triggers that come close together into one pass', async () => {
     const { loop, passes } = start(() => idle);
     await advance(1_000);

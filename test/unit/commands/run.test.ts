@@ -5,7 +5,7 @@ import { bundleDigest } from '../../../src/bundle/bundle.ts';
 import type { RunConfig } from '../../../src/commands/config.ts';
 import { type Outside, outside, run } from '../../../src/commands/run.ts';
 import type { Labels, ReadLabels } from '../../../src/sources/node-label.ts';
-import type { Api } from '../../../src/api/api.ts';
+import type { Api, ApiRequest } from '../../../src/api/api.ts';
 import { temporaryDirectory } from '../support/directories.ts';
 import { type Fixture, north, south } from '../support/fixtures.ts';
 import { type LittleHost, anchorDirectory, littleHost } from '../support/little-host.ts';
@@ -51,7 +51,7 @@ async function start(
     bundle,
     hostRoot: host.root,
     instance: 'default',
-    version: '0.1.0',
+    version: '1.2.3',
     allowLeaf: false,
     allowEmpty: false,
     maxCertificates: 100,
@@ -445,5 +445,27 @@ describe.skipIf(process.getuid?.() !== 0)('a daemon that follows the Secret thro
     server.put(objectOf(south));
     await seen(() => !host.trusts(north));
     await agent.trusts(south);
+  });
+
+  it('tells its Node how it stands, and nothing of it once all is removed', async () => {
+    const host = littleHost();
+    const asked: ApiRequest[] = [];
+    const api: Api = {
+      ask: (request) => {
+        asked.push(request);
+        return Promise.resolve({ metadata: { name: 'node-1', uid: 'uid-1' } });
+      },
+      follow: () => Promise.reject(new Error('nothing is followed')),
+    };
+    const from = { openApi: () => Promise.resolve(api), readLabels: () => Promise.resolve({}) };
+    const agent = await start(host, [bundleWith(north)], { nodeName: 'node-1' }, from);
+    await agent.trusts(north);
+    const written = (): readonly string[] =>
+      asked.flatMap(({ path, body }) => (path.endsWith('/status') ? [JSON.stringify(body)] : []));
+    await seen(() => written().at(-1)?.includes('"status":"True"') === true);
+    expect(written().at(-1)).toContain('1.2.3');
+    expect(await agent.stop()).toBe(0);
+    expect(host.trusts(north)).toBe(false);
+    expect(written().at(-1)).toContain('"$patch":"delete"');
   });
 });

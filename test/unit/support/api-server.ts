@@ -7,6 +7,7 @@ import { createServer } from 'node:https';
 import { join } from 'node:path';
 import { onTestFinished, vi } from 'vitest';
 import { type Cert, makeCert, makeServerCert } from '../../sandbox/harness/certs.ts';
+import { type Api, openApi } from '../../../src/api/api.ts';
 import { temporaryDirectory } from './directories.ts';
 
 export type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void;
@@ -27,6 +28,13 @@ const makeIdentity = async (): Promise<{ ca: Cert; server: Cert }> => {
   return { ca, server: await makeServerCert(ca, ['127.0.0.1']) };
 };
 let identity: ReturnType<typeof makeIdentity> | undefined;
+
+/** The door of that pod. */
+export function apiOf(root: string): Api {
+  const api = openApi(root);
+  if (api === undefined) throw new Error('this passes for no pod');
+  return api;
+}
 
 /** Listens until the test is over. */
 export async function standIn(handler: Handler): Promise<StandIn> {

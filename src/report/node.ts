@@ -1,0 +1,276 @@
+/**
+ * Tells the own Node how it stands: condition, annotation, Events, and the startup taint taken off. It works beside the
+ * passes and never holds one up; whatever the API server does to it, trust is not touched by it.
+ *
+ * 1. The Node is read when the agent starts and once per resync after that: one that was registered anew has lost its
+ *    condition and has its taint again.
+ * 2. What it says is compared with what the last pass found. Only a difference is written, and told by an Event.
+ * 3. What follows from a change of the Secret is written within half a minute, at random, since every node has it to
+ *    write at once; the first after a start at once, since workloads may wait for it.
+ * 4. A refusal is logged once, with the rule that is missing, and not tried again before the next read. Anything else
+ *    that goes wrong is tried again, ever less often.
+ */
+import { type Api, Refusal, reasonOf } from '../api/api.ts';
+import { type Wanted, eventFor, isLacking, lacking } from './node-change.ts';
+import { type NodeEvents, openNodeEvents } from './node-events.ts';
+import { type NodeObject, type NodeView, openNodeObject } from './node-object.ts';
+import type { PassResult, RuntimeState } from './report.ts';
+import { type NodeEvent, conditionOf, eventsOf, mayStart, namesOf, proofOf, removedEvent } from './standing.ts';
+
+export interface NodeReport {
+  /** What a pass has found. Returns at once. */
+  readonly tell: (result: PassResult) => void;
+  /** Writes what was told until `signal` is aborted. Never throws. */
+  follow(signal: AbortSignal): Promise<void>;
+  /** Nothing of this instance is trusted any more: so the Node says nothing of it either. Never throws. */
+  removed(count: number): Promise<void>;
+}
+
+export interface NodeSettings {
+  readonly nodeName: string;
+  readonly instance: string;
+  readonly version: string;
+  readonly resyncMs: number;
+}
+
+export interface NodeOutside {
+  readonly api: Api;
+  readonly now: () => number;
+  /** Ends early, by an error, when the signal is aborted. */
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  readonly random: () => number;
+  /** One line for the admin: what cannot be told, and which permission would help. */
+  readonly failed: (line: string) => void;
+}
+
+/** A thousand nodes that change at once write within this. */
+const jitterMs = 30_000;
+const retryMs = 1_000;
+const longestRetryMs = 60_000;
+/** A change of the taints that crosses another one is made again. */
+const mostTries = 3;
+/** No more Events wait than this: what came before matters less. */
+const mostWaiting = 10;
+
+/** The steps, each with the rule of RBAC that permits it. */
+const rules = {
+  read: 'apiGroups [""], resources [nodes], verbs [get]',
+  write: 'apiGroups [""], resources [nodes/status], verbs [patch]',
+  untaint: 'apiGroups [""], resources [nodes], verbs [patch]',
+  tell: 'apiGroups [events.k8s.io], resources [events], verbs [create]',
+  count: 'apiGroups [events.k8s.io], resources [events], verbs [patch]',
+} as const;
+type Step = keyof typeof rules;
+
+const names: Readonly<Record<Step, string>> = {
+  read: 'the own Node cannot be read',
+  write: 'condition and annotation of the Node cannot be written',
+  untaint: 'the startup taint cannot be taken off',
+  tell: 'Events cannot be told',
+  count: 'Events that say the same again cannot be counted',
+};
+
+/** The reporter at work. */
+interface Reporter extends NodeSettings, NodeOutside {
+  readonly node: NodeObject;
+  readonly events: NodeEvents;
+  /** What the Node is to say; nothing before the first pass has ended. */
+  wanted: Wanted | undefined;
+  /** What it says, as read and written since; when that was read. */
+  view: NodeView | undefined;
+  readAt: number;
+  runtimes: readonly RuntimeState[];
+  waiting: NodeEvent[];
+  /** Steps that were refused since the last read. */
+  readonly refused: Set<Step>;
+  readonly told: Set<string>;
+  /** Something of a pass has been written. */
+  hasWritten: boolean;
+  wake: () => void;
+}
+
+function isDue({ view, readAt, now, resyncMs }: Reporter): boolean {
+  // The pass that comes with the resync comes up to a tenth early.
+  return view === undefined || now() - readAt >= resyncMs * 0.85;
+}
+
+function wait(self: Reporter, event: NodeEvent): void {
+  self.waiting = [...self.waiting.filter(({ note }) => note !== event.note), event].slice(-mostWaiting);
+}
+
+function canUntaint({ wanted, view, refused }: Reporter): boolean {
+  return wanted?.mayStart === true && (view?.taints.length ?? 0) > 0 && !refused.has('untaint');
+}
+
+function hasWork(self: Reporter): boolean {
+  const hasEvents = self.waiting.length > 0 && !self.refused.has('tell');
+  const hasChanges = !self.refused.has('write') && isLacking(self.view, self.wanted);
+  return isDue(self) || hasEvents || hasChanges || canUntaint(self);
+}
+
+function sayOnce(self: Reporter, line: string): void {
+  if (!self.told.has(line)) self.failed(line);
+  self.told.add(line);
+}
+
+/** A token that is being replaced, another's change at the same time, too many requests, a server that is not well. */
+function isPassing({ code }: Refusal): boolean {
+  return [401, 409, 429].includes(code) || code >= 500;
+}
+
+/**
+ * Makes one step. What the API server refuses is not tried again before the next read.
+ * @returns whether it was made
+ * @throws when the API server did not answer, or not well
+ */
+async function attempt(self: Reporter, step: Step, make: () => Promise<void>, triesLeft = 0): Promise<boolean> {
+  if (self.refused.has(step)) return false;
+  try {
+    await make();
+    return true;
+  } catch (error) {
+    if (!(error instanceof Refusal) || isPassing(error)) throw error;
+    // Something is not as it was read.
+    if (error.code === 422 && triesLeft > 0) return false;
+    self.refused.add(step);
+    const rule = error.code === 403 ? `; grant the service account in a ClusterRole: ${rules[step]}` : '';
+    sayOnce(self, `${names[step]}: ${reasonOf(error)}${rule}`);
+    return false;
+  }
+}
+
+async function read(self: Reporter): Promise<void> {
+  self.refused.clear();
+  await attempt(self, 'read', async () => {
+    self.view = await self.node.read();
+  });
+  // Without the permission to read it what was written is remembered. The kubelet takes the name for the uid too.
+  self.view ??= { uid: self.nodeName, condition: undefined, annotation: undefined, taints: [] };
+  self.readAt = self.now();
+}
+
+async function write(self: Reporter): Promise<void> {
+  const { view, wanted } = self;
+  if (view === undefined || !isLacking(view, wanted)) return;
+  const change = lacking(view, wanted, self.now());
+  const events = eventFor(view, wanted);
+  if (!(await attempt(self, 'write', () => self.node.write(change)))) return;
+  const { condition, annotation } = change;
+  self.view = { ...view, condition: condition ?? view.condition, annotation: annotation ?? view.annotation };
+  for (const event of events) wait(self, event);
+}
+
+/** Others change the taints of a node that starts: they are read right before, and again when that was too early. */
+async function untaint(self: Reporter): Promise<void> {
+  for (let tries = mostTries; canUntaint(self); tries -= 1) {
+    await read(self);
+    const { view } = self;
+    if (view === undefined || !canUntaint(self)) return;
+    const isOff = await attempt(self, 'untaint', () => self.node.untaint(view), tries);
+    if (isOff) self.view = { ...view, taints: [] };
+  }
+}
+
+/** Steps 1 and 2. @throws when the API server did not answer: what is left is left for the next time */
+async function settle(self: Reporter): Promise<void> {
+  if (isDue(self)) await read(self);
+  await write(self);
+  // Whoever sees the taint gone finds the condition.
+  await untaint(self);
+  if (self.wanted !== undefined) self.hasWritten = true;
+  const uid = self.view?.uid ?? self.nodeName;
+  for (const event of [...self.waiting]) {
+    if (self.events.isRepeated(event, uid)) await attempt(self, 'count', () => self.events.count(event));
+    else await attempt(self, 'tell', () => self.events.tell(event, uid));
+    self.waiting = self.waiting.filter((other) => other !== event);
+  }
+}
+
+function untilWork(self: Reporter, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    self.wake = () => {
+      if (!signal.aborted && !hasWork(self)) return;
+      signal.removeEventListener('abort', self.wake);
+      self.wake = () => undefined;
+      resolve();
+    };
+    signal.addEventListener('abort', self.wake);
+    self.wake();
+  });
+}
+
+async function followOn(self: Reporter, signal: AbortSignal): Promise<void> {
+  const rest = (ms: number): Promise<void> => self.sleep(ms, signal).catch(() => undefined);
+  const isOver = (): boolean => signal.aborted;
+  for (let pause = retryMs; !isOver();) {
+    try {
+      await settle(self);
+      pause = retryMs;
+      await untilWork(self, signal);
+      // Step 3.
+      if (self.hasWritten && !isDue(self) && !canUntaint(self)) await rest(self.random() * jitterMs);
+    } catch (error) {
+      if (pause === longestRetryMs && !signal.aborted)
+        sayOnce(self, `the Node cannot be told how it stands: ${reasonOf(error)}`);
+      await rest(pause * (0.5 + self.random() / 2));
+      pause = Math.min(pause * 2, longestRetryMs);
+    }
+  }
+}
+
+function reporterOf(settings: NodeSettings, outside: NodeOutside): Reporter {
+  const { nodeName, instance } = settings;
+  const { api, now, random } = outside;
+  return {
+    ...settings,
+    ...outside,
+    node: openNodeObject(nodeName, namesOf(instance), api),
+    events: openNodeEvents(nodeName, instance, api, now, random),
+    wanted: undefined,
+    view: undefined,
+    readAt: 0,
+    runtimes: [],
+    waiting: [],
+    refused: new Set(),
+    told: new Set(),
+    hasWritten: false,
+    wake: () => undefined,
+  };
+}
+
+/** Nothing of this instance is trusted any more. */
+async function tellRemoval(self: Reporter, count: number): Promise<void> {
+  self.refused.clear();
+  try {
+    await attempt(self, 'write', () => self.node.write({ condition: null, annotation: null }));
+    await attempt(self, 'tell', () => self.events.tell(removedEvent(count), self.view?.uid ?? self.nodeName));
+  } catch (error) {
+    sayOnce(self, `${names.write}: ${reasonOf(error)}`);
+  }
+}
+
+/** Opens the report; nothing is asked before `follow`. */
+export function openNode(settings: NodeSettings, outside: NodeOutside): NodeReport {
+  let ending: AbortSignal | undefined;
+  // What is under way when the agent ends must not arrive after what is said at the end.
+  const api: Api = {
+    ...outside.api,
+    ask: (request) => outside.api.ask({ ...request, ...(ending && { signal: ending }) }),
+  };
+  const self = reporterOf(settings, { ...outside, api });
+  return {
+    tell(result) {
+      const proof = proofOf(result, settings.version);
+      self.wanted = { condition: conditionOf(result), proof, mayStart: mayStart(result) };
+      for (const event of eventsOf(result, self.runtimes)) wait(self, event);
+      self.runtimes = result.runtimes;
+      self.wake();
+    },
+    async follow(signal) {
+      ending = signal;
+      await followOn(self, signal);
+      ending = undefined;
+    },
+    removed: (count) => tellRemoval(self, count),
+  };
+}

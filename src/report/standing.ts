@@ -1,0 +1,141 @@
+/**
+ * What a Node says of its trust: the condition, the annotation and the Events that follow from a pass. Nothing here asks
+ * or writes anything.
+ */
+import { printable } from '../bundle/text.ts';
+import type { PassResult, RuntimeState } from './report.ts';
+
+/** The names on the Node. They carry the instance's unless that is the default. */
+export interface NodeNames {
+  readonly condition: string;
+  readonly annotation: string;
+  readonly taint: string;
+}
+
+export function namesOf(instance: string): NodeNames {
+  const suffix = instance === 'default' ? '' : `-${instance}`;
+  return {
+    condition: `CATrustReady${suffix}`,
+    annotation: `node-ca-trust.io/${instance}`,
+    taint: `node-ca-trust.io/not-ready${suffix}`,
+  };
+}
+
+export interface Condition {
+  readonly status: 'True' | 'False' | 'Unknown';
+  /** CamelCase, for programs. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** What a Node says that nothing has been told of yet. */
+export const starting: Condition = {
+  status: 'Unknown',
+  reason: 'Starting',
+  message: 'the agent has not ended its first pass yet',
+};
+
+/** What the annotation says was proven, but for when. */
+export interface Proof {
+  readonly digest: string;
+  readonly anchors: number;
+  /** ISO 8601; absent when there is no anchor. */
+  readonly expires?: string;
+  /** The worst state of a container runtime, or `none` when there is none. */
+  readonly runtime: RuntimeState['state'] | 'none';
+  readonly version: string;
+}
+
+export interface NodeEvent {
+  readonly reason: 'TrustUpdated' | 'TrustRefused' | 'TrustRepaired' | 'TrustRemoved' | 'RuntimeRestartNeeded';
+  readonly type: 'Normal' | 'Warning';
+  readonly note: string;
+}
+
+/** The API server takes 32 KiB, and 1 KiB for an Event; whoever reads one wants a line. */
+const longestText = 250;
+
+/** From worst to best. */
+const runtimeStates: readonly RuntimeState['state'][] = [
+  'restart-failed',
+  'restart-needed',
+  'incomplete',
+  'revoked-after-restart',
+  'trusts',
+];
+
+function worst(runtimes: readonly RuntimeState[]): Proof['runtime'] {
+  return runtimeStates.find((state) => runtimes.some((runtime) => runtime.state === state)) ?? 'none';
+}
+
+/** What kind of reason keeps the host from being converged, by the words that it begins with. */
+function reasonOf(first: string, { findings, runtimes }: PassResult): string {
+  const finding = findings.find(({ severity, code }) => severity === 'error' && first.startsWith(`${code}: `));
+  if (finding !== undefined) {
+    const words = finding.code.split('-').map((word) => word.charAt(0).toUpperCase() + word.slice(1));
+    return `Bundle${words.join('')}`;
+  }
+  return runtimes.some(({ name }) => first.startsWith(`${name}: `)) ? 'RuntimeNotReady' : 'HostNotProven';
+}
+
+export function conditionOf(result: PassResult): Condition {
+  const { converged, anchors, digest, reasons } = result;
+  if (converged) {
+    const message = `proven: the node trusts the bundle; anchors: ${anchors.length}, digest: ${digest.slice(0, 16)}`;
+    return { status: 'True', reason: 'Proven', message };
+  }
+  const [first = 'unknown'] = reasons;
+  const more = reasons.length > 1 ? ` (and ${reasons.length - 1} more)` : '';
+  return { status: 'False', reason: reasonOf(first, result), message: printable(first, longestText) + more };
+}
+
+/** @returns undefined when nothing was proven: then what was proven before stands */
+export function proofOf({ converged, digest, anchors, runtimes }: PassResult, version: string): Proof | undefined {
+  if (!converged) return undefined;
+  const [expires] = anchors.map(({ notAfter }) => notAfter).sort();
+  const expiry = expires === undefined ? {} : { expires };
+  return { digest, anchors: anchors.length, ...expiry, runtime: worst(runtimes), version };
+}
+
+/** Workloads that need the bundle may come: the host trusts it, and so do pulls. */
+export function mayStart({ converged, runtimes }: PassResult): boolean {
+  return converged && ['trusts', 'revoked-after-restart', 'none'].includes(worst(runtimes));
+}
+
+/**
+ * What is told of a pass whatever the Node says.
+ * @param before the runtimes as the pass before found them: what was so then was told then
+ */
+export function eventsOf({ repaired, runtimes }: PassResult, before: readonly RuntimeState[]): readonly NodeEvent[] {
+  const needed = runtimes.filter(
+    ({ name, state }) =>
+      (state === 'restart-needed' || state === 'restart-failed') &&
+      !before.some((earlier) => earlier.name === name && earlier.state === state),
+  );
+  return [
+    ...(repaired.length === 0 ? [] : [repairedEvent(repaired.length)]),
+    ...needed.map(({ name, message }) => ({
+      reason: 'RuntimeRestartNeeded' as const,
+      type: 'Warning' as const,
+      note: printable(`${name}: ${message}`, longestText),
+    })),
+  ];
+}
+
+function repairedEvent(count: number): NodeEvent {
+  const note = `somebody changed the trust store of the node; anchors that were put back: ${count}`;
+  return { reason: 'TrustRepaired', type: 'Normal', note };
+}
+
+/** What is told when the Node comes to say something else. */
+export function eventOf({ status, message }: Condition): NodeEvent {
+  return status === 'True'
+    ? { reason: 'TrustUpdated', type: 'Normal', note: message }
+    : { reason: 'TrustRefused', type: 'Warning', note: message };
+}
+
+/** What is told once nothing of this instance is trusted any more. */
+export function removedEvent(count: number): NodeEvent {
+  const note = `the node is not enabled any more; anchors that were removed: ${count}`;
+  return { reason: 'TrustRemoved', type: 'Normal', note };
+}

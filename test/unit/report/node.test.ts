@@ -1,0 +1,427 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type Api, type ApiRequest, Refusal } from '../../../src/api/api.ts';
+import { openNode } from '../../../src/report/node.ts';
+import type { PassResult, RuntimeState } from '../../../src/report/report.ts';
+import { anchorOf, passOf, sha256 } from '../support/anchors.ts';
+import { sleep } from '../support/sleep.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+interface Asked extends ApiRequest {
+  readonly at: number;
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const nodeOf = (changed: { annotations?: Json; taints?: readonly Json[]; conditions?: readonly Json[] } = {}) => ({
+  metadata: { name: 'node-1', uid: 'uid-1', ...(changed.annotations && { annotations: changed.annotations }) },
+  spec: { taints: changed.taints },
+  status: { conditions: changed.conditions },
+});
+
+/** An API server that has this Node, does what it is asked, and fails as a test wants it. */
+function opened(node: unknown = nodeOf(), random = 1, fail: (asked: Asked) => Error | undefined = () => undefined) {
+  const asked: Asked[] = [];
+  const began = Date.now();
+  const api: Api = {
+    ask: (request) => {
+      const one = { ...request, at: Date.now() - began };
+      asked.push(one);
+      const failure = fail(one);
+      if (failure !== undefined) return Promise.reject(failure);
+      return Promise.resolve(request.method === undefined ? node : {});
+    },
+    follow: () => Promise.reject(new Error('nothing is followed')),
+  };
+  const said: string[] = [];
+  const stop = new AbortController();
+  const settings = { nodeName: 'node-1', instance: 'default', version: '1.2.3', resyncMs: 600_000 };
+  const failed = (line: string): void => {
+    said.push(line);
+  };
+  const report = openNode(settings, { api, now: () => Date.now(), sleep, random: () => random, failed });
+  const following = report.follow(stop.signal);
+  return {
+    asked,
+    said,
+    report,
+    lines: () => asked.map(({ method = 'GET', path }) => `${method} ${path}`),
+    stop: async () => {
+      stop.abort();
+      await following;
+      expect(vi.getTimerCount()).toBe(0);
+    },
+  };
+}
+
+const advance = async (ms: number): Promise<void> => {
+  await vi.advanceTimersByTimeAsync(ms);
+};
+const read = 'GET /api/v1/nodes/node-1';
+const status = 'PATCH /api/v1/nodes/node-1/status';
+const untaint = 'PATCH /api/v1/nodes/node-1';
+const event = 'POST /apis/events.k8s.io/v1/namespaces/default/events';
+const proven = (name = 'a bundle', changed: Partial<PassResult> = {}): PassResult =>
+  passOf({ digest: sha256(name), anchors: [anchorOf('one')], ...changed });
+const refused = passOf({ converged: false, reasons: ['something'] });
+const taint = { key: 'node-ca-trust.io/not-ready', effect: 'NoSchedule' };
+const known = {
+  type: 'CATrustReady',
+  status: 'True',
+  reason: 'Old',
+  message: 'old',
+  lastTransitionTime: '2020-01-01T00:00:00Z',
+};
+const away = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
+
+describe('the report', () => {
+  it('reads the Node at its start, and says that it does not know where nothing was ever said', async () => {
+    const { asked, lines, stop } = opened();
+    await advance(60_000);
+    expect(lines()).toEqual([read, status]);
+    expect(asked[1]).toMatchObject({
+      type: 'application/strategic-merge-patch+json',
+      body: { status: { conditions: [{ type: 'CATrustReady', status: 'Unknown', reason: 'Starting' }] } },
+    });
+    await stop();
+  });
+
+  it('leaves alone what an earlier agent said until it knows better', async () => {
+    const { lines, stop } = opened(nodeOf({ conditions: [{ type: 'Ready', lastTransitionTime: null }, known] }));
+    await advance(60_000);
+    expect(lines()).toEqual([read]);
+    await stop();
+  });
+
+  it('tells the first proof at once, in one request, and one Event', async () => {
+    const { asked, lines, report, stop } = opened(nodeOf({ conditions: [known] }));
+    await advance(1_000);
+    report.tell(proven());
+    await advance(0);
+    expect(lines()).toEqual([read, status, event]);
+    const [, written, told] = asked;
+    expect(written?.body).toEqual({
+      metadata: {
+        annotations: {
+          'node-ca-trust.io/default': JSON.stringify({
+            digest: sha256('a bundle'),
+            anchors: 1,
+            expires: '2120-01-01T00:00:00.000Z',
+            runtime: 'none',
+            version: '1.2.3',
+            proven: new Date().toISOString(),
+          }),
+        },
+      },
+      status: {
+        conditions: [
+          {
+            type: 'CATrustReady',
+            status: 'True',
+            reason: 'Proven',
+            message: expect.any(String) as unknown,
+            // It was true before, for another reason.
+            lastTransitionTime: '2020-01-01T00:00:00Z',
+            lastHeartbeatTime: new Date().toISOString(),
+          },
+        ],
+      },
+    });
+    expect(told?.body).toMatchObject({
+      apiVersion: 'events.k8s.io/v1',
+      metadata: { namespace: 'default', name: expect.stringMatching(/^node-ca-trust-default\.[a-z0-9]+$/) as unknown },
+      eventTime: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/) as unknown,
+      reason: 'TrustUpdated',
+      regarding: { kind: 'Node', name: 'node-1', uid: 'uid-1' },
+      reportingInstance: 'node-1',
+    });
+    await stop();
+  });
+
+  it('asks for nothing while nothing changes', async () => {
+    const { asked, report, stop } = opened();
+    report.tell(proven());
+    await advance(1_000);
+    const before = asked.length;
+    for (let pass = 0; pass < 5; pass += 1) {
+      report.tell(proven());
+      await advance(60_000);
+    }
+    expect(asked).toHaveLength(before);
+    await stop();
+  });
+
+  it('tells what follows within half a minute, and only the last of it', async () => {
+    const { asked, lines, report, stop } = opened();
+    report.tell(proven());
+    await advance(0);
+    const before = asked.length;
+    for (const name of ['second', 'third']) {
+      report.tell(proven(name));
+      await advance(10_000);
+    }
+    expect(asked).toHaveLength(before);
+    await advance(10_000);
+    expect(lines().slice(before)).toEqual([status, event]);
+    expect(JSON.stringify(asked[before]?.body)).toContain(sha256('third'));
+    await stop();
+  });
+
+  it('reads the Node once per resync, with a pass, and writes again what it lost', async () => {
+    const { lines, report, asked, stop } = opened();
+    report.tell(proven());
+    await advance(540_000);
+    const before = asked.length;
+    report.tell(proven());
+    await advance(0);
+    expect(lines().slice(before)).toEqual([read, status, expect.stringMatching(/^PATCH .*\/events\//)]);
+    await stop();
+  });
+
+  it('says since when it is not so', async () => {
+    const { asked, report, stop } = opened(nodeOf({ conditions: [known] }));
+    report.tell(refused);
+    await advance(0);
+    expect(asked[1]?.body).toEqual({
+      status: {
+        conditions: [expect.objectContaining({ status: 'False', lastTransitionTime: new Date().toISOString() })],
+      },
+    });
+    await stop();
+  });
+
+  it('tells of repairs and runtimes beside what the Node says', async () => {
+    const runtimes: RuntimeState[] = [
+      { name: 'docker', socket: '', pid: 1, way: 'restart', directories: [], state: 'restart-needed', message: 'm' },
+    ];
+    const { asked, report, stop } = opened();
+    report.tell(proven('a', { repaired: ['x'], runtimes }));
+    report.tell(proven('a', { repaired: ['x'], runtimes }));
+    await advance(60_000);
+    const told = asked.flatMap(({ body, method }) => (method === 'POST' ? [(body as { reason: string }).reason] : []));
+    expect(told).toEqual(['RuntimeRestartNeeded', 'TrustRepaired', 'TrustUpdated']);
+    await stop();
+  });
+});
+
+describe('the startup taint', () => {
+  const tainted = nodeOf({ taints: [{ key: 'other' }, taint, { key: 'more' }, { ...taint, effect: 'NoExecute' }] });
+
+  it('goes with the first proof, by a change that fails when the taints are others by then', async () => {
+    const { asked, lines, report, stop } = opened(tainted);
+    report.tell(proven());
+    await advance(0);
+    expect(lines()).toEqual([read, status, read, untaint, event]);
+    expect(asked[3]).toMatchObject({
+      type: 'application/json-patch+json',
+      body: [
+        { op: 'test', path: '/spec/taints/3', value: { ...taint, effect: 'NoExecute' } },
+        { op: 'remove', path: '/spec/taints/3' },
+        { op: 'test', path: '/spec/taints/1', value: taint },
+        { op: 'remove', path: '/spec/taints/1' },
+      ],
+    });
+    await stop();
+  });
+
+  it('goes at once however late the proof comes', async () => {
+    const { lines, report, stop } = opened(tainted);
+    report.tell(refused);
+    await advance(1_000);
+    report.tell(proven());
+    await advance(0);
+    expect(lines()).toContain(untaint);
+    await stop();
+  });
+
+  it('stays while nothing is proven', async () => {
+    const { lines, report, stop } = opened(tainted);
+    report.tell(refused);
+    await advance(60_000);
+    expect(lines()).not.toContain(untaint);
+    await stop();
+  });
+
+  it('is read again when others changed the taints meanwhile, three times', async () => {
+    const { lines, said, report, stop } = opened(tainted, 1, ({ path, method }) =>
+      method === 'PATCH' && path.endsWith('node-1') ? new Refusal(422, 'the test failed') : undefined,
+    );
+    report.tell(proven());
+    await advance(0);
+    expect(lines().filter((line) => line === untaint)).toHaveLength(4);
+    expect(said).toEqual(['the startup taint cannot be taken off: the API server answered 422: the test failed']);
+    await stop();
+  });
+});
+
+describe('a refusal', () => {
+  it.each([
+    ['GET', '', 'the own Node cannot be read', '[""], resources [nodes], verbs [get]'],
+    [
+      'PATCH',
+      '/status',
+      'condition and annotation of the Node cannot be written',
+      '[""], resources [nodes/status], verbs [patch]',
+    ],
+    ['POST', '', 'Events cannot be told', '[events.k8s.io], resources [events], verbs [create]'],
+  ])(
+    'of %s %s is said once with its rule, and not tried again before the next read',
+    async (method, end, what, rule) => {
+      const { asked, said, report, stop } = opened(nodeOf(), 1, (one) =>
+        (one.method ?? 'GET') === method && one.path.endsWith(end) ? new Refusal(403, 'forbidden') : undefined,
+      );
+      report.tell(proven());
+      await advance(60_000);
+      report.tell(proven('another'));
+      await advance(60_000);
+      const tries = (): number =>
+        asked.filter((one) => (one.method ?? 'GET') === method && one.path.endsWith(end)).length;
+      expect(tries()).toBe(1);
+      await advance(480_000);
+      report.tell(proven('another'));
+      await advance(60_000);
+      expect(tries()).toBe(2);
+      expect(said).toEqual([
+        `${what}: the API server answered 403: forbidden; grant the service account in a ClusterRole: apiGroups ${rule}`,
+      ]);
+      await stop();
+    },
+  );
+
+  it('by a policy is said with what the policy says', async () => {
+    const { said, report, stop } = opened(nodeOf(), 1, ({ path }) =>
+      path.endsWith('/status') ? new Refusal(422, 'denied: another node') : undefined,
+    );
+    report.tell(proven());
+    await advance(60_000);
+    expect(said).toEqual([
+      'condition and annotation of the Node cannot be written: the API server answered 422: denied: another node',
+    ]);
+    await stop();
+  });
+});
+
+describe('an API server that is away', () => {
+  it.each([
+    ['away', away],
+    ['overloaded', new Refusal(429, 'slow down')],
+    ['with an old token', new Refusal(401, 'Unauthorized')],
+    ['not well', new Refusal(503, '')],
+  ])('is asked again, ever less often, and is told of it after a while: %s', async (_, failure) => {
+    let isAway = true;
+    const { asked, said, report, stop } = opened(nodeOf(), 1, () => (isAway ? failure : undefined));
+    report.tell(proven());
+    await advance(250_000);
+    const waits = asked.slice(1).map(({ at }, index) => at - (asked[index]?.at ?? 0));
+    expect(waits).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+    expect(said).toEqual([expect.stringMatching(/^the Node cannot be told how it stands: /)]);
+    isAway = false;
+    const before = asked.length;
+    await advance(60_000);
+    expect(asked.slice(before).map(({ method = 'GET' }) => method)).toEqual(['GET', 'PATCH', 'POST']);
+    await stop();
+  });
+
+  it('that answers with something else writes nothing', async () => {
+    const { lines, stop } = opened({ metadata: { name: 'another', uid: 'x' } });
+    await advance(10_000);
+    expect(new Set(lines())).toEqual(new Set([read]));
+    await stop();
+  });
+});
+
+describe('the end', () => {
+  it('gives up what is under way', async () => {
+    let isEnded = false;
+    const api: Api = {
+      ask: ({ signal }) =>
+        new Promise((_resolve, reject) => {
+          signal?.addEventListener('abort', () => {
+            isEnded = true;
+            reject(new Error('aborted'));
+          });
+        }),
+      follow: () => Promise.reject(new Error('nothing is followed')),
+    };
+    const settings = { nodeName: 'node-1', instance: 'default', version: '1.2.3', resyncMs: 600_000 };
+    const report = openNode(settings, { api, now: () => Date.now(), sleep, random: () => 1, failed: () => undefined });
+    const stop = new AbortController();
+    const following = report.follow(stop.signal);
+    await advance(1_000);
+    stop.abort();
+    await following;
+    expect(isEnded).toBe(true);
+  });
+
+  it('writes nothing of what was still to be told', async () => {
+    const { asked, report, stop } = opened();
+    report.tell(proven());
+    await advance(0);
+    const before = asked.length;
+    report.tell(proven('another'));
+    await advance(1_000);
+    await stop();
+    expect(asked).toHaveLength(before);
+  });
+
+  it('with a removal takes condition and annotation off, and tells it', async () => {
+    const { asked, lines, report, stop } = opened();
+    report.tell(proven());
+    await advance(0);
+    await stop();
+    const before = asked.length;
+    await report.removed(2);
+    expect(lines().slice(before)).toEqual([status, event]);
+    expect(asked[before]?.body).toEqual({
+      metadata: { annotations: { 'node-ca-trust.io/default': null } },
+      status: { conditions: [{ type: 'CATrustReady', $patch: 'delete' }] },
+    });
+    expect(asked[before + 1]?.body).toMatchObject({ reason: 'TrustRemoved' });
+  });
+
+  it('with a removal that cannot be told says why', async () => {
+    const { said, report, stop } = opened(nodeOf(), 1, () => away);
+    await stop();
+    await report.removed(2);
+    expect(said).toEqual(['condition and annotation of the Node cannot be written: connect ECONNREFUSED']);
+  });
+});
+
+describe('Events', () => {
+  it('that say the same again count up the first, for half an hour, and are told anew when that is gone', async () => {
+    let isGone = false;
+    const { lines, report, stop } = opened(nodeOf(), 0, ({ path, method }) =>
+      isGone && method === 'PATCH' && path.includes('events') ? new Refusal(404, 'not found') : undefined,
+    );
+    const repair = async (): Promise<string | undefined> => {
+      report.tell(proven('a', { repaired: ['x'] }));
+      await advance(60_000);
+      return lines()
+        .at(-1)
+        ?.replace(/\.[a-z0-9]+$/, '');
+    };
+    await repair();
+    expect(await repair()).toBe('PATCH /apis/events.k8s.io/v1/namespaces/default/events/node-ca-trust-default');
+    isGone = true;
+    await repair();
+    expect(await repair()).toBe(event);
+    await advance(1_800_000);
+    expect(await repair()).toBe(event);
+    await stop();
+  });
+
+  it('of a flood are told in part', async () => {
+    const { asked, report, stop } = opened(nodeOf(), 0);
+    for (let round = 0; round < 60; round += 1) {
+      report.tell(round % 2 === 0 ? refused : proven(String(round)));
+      await advance(1_000);
+    }
+    const told = asked.filter(({ path }) => path.includes('events'));
+    expect(told).toHaveLength(25);
+    await stop();
+  });
+});
