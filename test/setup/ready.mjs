@@ -28,6 +28,8 @@ const packages = {
   'update-ca-certificates': 'ca-certificates',
   buildah: 'buildah',
   debootstrap: 'debootstrap',
+  'qemu-aarch64-static': 'qemu-user-static',
+  strace: 'strace',
   containerd: 'containerd',
   runc: 'runc',
   iptables: 'iptables',
