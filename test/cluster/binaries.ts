@@ -20,6 +20,10 @@ const commands = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler',
 /** By their directories in binaries/. The quick ones first: what is wrong with the compiler shows at once. */
 const modules: Readonly<Record<string, Module>> = {
   pause: { packages: { pause: '.' } },
+  actionlint: {
+    packages: { actionlint: 'github.com/rhysd/actionlint/cmd/actionlint' },
+    pinned: 'github.com/rhysd/actionlint',
+  },
   crictl: {
     packages: { crictl: 'sigs.k8s.io/cri-tools/cmd/crictl' },
     pinned: 'sigs.k8s.io/cri-tools',
@@ -66,7 +70,7 @@ const sources = join(import.meta.dirname, 'binaries');
 const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'node-ca-trust', 'cluster');
 
 /** The nodes of a cluster run Debian's containerd: the one that is built here is for tests of runtimes. */
-const ofTheCluster = (program: string): boolean => program !== 'containerd';
+const ofTheCluster = (program: string): boolean => !['containerd', 'actionlint'].includes(program);
 
 /** Builds the programs that the cache lacks: all of a cluster's take a quarter of an hour on two cores. */
 export async function ensureBinaries(isWanted: (program: string) => boolean = ofTheCluster): Promise<void> {

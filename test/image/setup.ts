@@ -26,7 +26,7 @@ declare module 'vitest' {
 
 export default async function setup(project: TestProject): Promise<() => void> {
   needs('buildah', 'debootstrap', 'chroot', 'unshare', 'tar', 'npm', 'strace', 'qemu-aarch64-static');
-  await bringOnPath('kubectl');
+  await bringOnPath('kubectl', 'actionlint');
   mkdirSync(cacheDirectory, { recursive: true });
   const directory = mkdtempSync(join(cacheDirectory, 'run-'));
   const tearDown = (): void => {
