@@ -4,7 +4,8 @@
 #   docker buildx build --platform linux/amd64,linux/arm64 --tag node-ca-trust:0.1.0 .
 #   docker buildx build --target sbom --output . .        # what the image holds, as sbom.cdx.json
 #
-# The same sources, base and SOURCE_DATE_EPOCH make the same layers.
+# The same sources, base and SOURCE_DATE_EPOCH make the same image. That time is in what the image says of itself alone: the
+# first layer stays the same from one release to the next.
 
 # By the digest of its index, which names all architectures: a tag can come to mean something else. For a newer base,
 # `docker buildx imagetools inspect TAG` prints the digest; its Node.js is the version that package.json names.
@@ -18,7 +19,6 @@ ARG BASE=docker.io/library/node:24.21.0-bookworm-slim@sha256:d6aa754f16b31973010
 # 5. Both programs run, or the build fails here and not on a node.
 # 6. No time of this build stays in a file.
 FROM ${BASE} AS rootfs
-ARG SOURCE_DATE_EPOCH=0
 RUN set -eu; umask 022; \
     files=$(for program in node chroot; do \
       path=$(command -v "$program"); echo "$path"; ldd "$path" | grep -o '/[^ ]*'; done | sort -u); \
@@ -36,7 +36,7 @@ RUN set -eu; umask 022; \
     echo 'hosts: files dns' > /rootfs/etc/nsswitch.conf; \
     chroot /rootfs chroot / node --version; \
     chroot /rootfs node --print 'JSON.stringify(process.versions)' > /versions.json; \
-    find /rootfs -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+    find /rootfs -exec touch -h -d @0 {} +
 
 # The program is the same for every architecture: it is built once, on the builder's own.
 FROM --platform=$BUILDPLATFORM ${BASE} AS program
@@ -54,7 +54,7 @@ RUN --mount=type=bind,from=rootfs,target=/base set -eu; umask 022; \
     mkdir -p /out/app; \
     install -m 644 LICENSE dist/* /out/app/; \
     node sbom.mjs metafile.json /base/versions.json /base/rootfs > /out/app/sbom.cdx.json; \
-    find /out -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+    find /out -exec touch -h -d @0 {} +
 
 FROM scratch AS sbom
 COPY --from=app /out/app/sbom.cdx.json /
