@@ -65,6 +65,9 @@ function putOnRecord(root: string): void {
   const script = `cd /var/cache/apt/archives; for name; do set -- "$@" "$name"_*.deb; shift; done
     dpkg --force-depends --force-unsafe-io --no-triggers --unpack "$@"; rm *.deb`;
   const packages = ['coreutils', 'libc6', 'libgcc-s1', 'libstdc++6'];
+  // In a container debootstrap leaves a link to the machine's, which leads in a circle here.
+  rmSync(join(root, 'proc'), { recursive: true });
+  mkdirSync(join(root, 'proc'));
   run(...emulated('chroot', root, 'sh', '-euc', script, 'sh', ...packages));
 }
 
