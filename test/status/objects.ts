@@ -1,7 +1,7 @@
 // Nodes and agents' pods as the kubelet and the agents write them: with all that `status` has to leave aside.
 import { createHash } from 'node:crypto';
 import { annotationOf, conditionOf } from '../../src/api/trust-annotation.ts';
-import type { ApiServer } from './api-server.ts';
+import type { ApiServer } from '../api/harness/api-server.ts';
 
 export const namespace = 'node-ca-trust';
 export const label = 'node-ca-trust.io/enabled';
