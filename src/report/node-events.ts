@@ -4,7 +4,8 @@
  *
  * They are of events.k8s.io/v1: the core group's are its predecessor, kept for old clients. kubectl shows both.
  */
-import { type Api, Refusal } from '../api/api.ts';
+import type { Api } from '../api/api.ts';
+import { Refusal } from '../api/refusal.ts';
 import type { NodeEvent } from './standing.ts';
 
 export interface NodeEvents {

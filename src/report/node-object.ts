@@ -4,7 +4,8 @@
  */
 import * as z from 'zod/mini';
 import type { Api } from '../api/api.ts';
-import { type Condition, type NodeNames, type Proof } from './standing.ts';
+import type { NodeNames } from '../api/trust-annotation.ts';
+import type { Condition } from './standing.ts';
 
 /** Others' entries may hold anything. */
 const text = z.catch(z.string(), '');
@@ -53,21 +54,6 @@ export interface NodeObject {
 const gone = { $patch: 'delete' };
 
 const patches = { merge: 'application/strategic-merge-patch+json', json: 'application/json-patch+json' } as const;
-
-/** The annotation's text: keys in the order in which they are documented. */
-export function annotationOf(proof: Proof, proven: string): string {
-  return JSON.stringify({ ...proof, proven });
-}
-
-/** What an annotation of ours said was proven; undefined when somebody else wrote it. */
-export function proofIn(annotation: string | undefined): Proof | undefined {
-  try {
-    const { proven, ...proof } = JSON.parse(annotation ?? '') as Proof & { proven: string };
-    return typeof proven === 'string' ? proof : undefined;
-  } catch {
-    return undefined;
-  }
-}
 
 export function openNodeObject(nodeName: string, names: NodeNames, api: Api): NodeObject {
   const path = `/api/v1/nodes/${nodeName}`;

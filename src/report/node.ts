@@ -10,12 +10,15 @@
  * 4. A refusal is logged once, with the rule that is missing, and not tried again before the next read. Anything else
  *    that goes wrong is tried again, ever less often.
  */
-import { type Api, Refusal, reasonOf } from '../api/api.ts';
+import type { Api } from '../api/api.ts';
+import { Refusal } from '../api/refusal.ts';
+import { namesOf } from '../api/trust-annotation.ts';
+import { explain } from '../host/problem.ts';
 import { type Wanted, eventFor, isLacking, lacking } from './node-change.ts';
 import { type NodeEvents, openNodeEvents } from './node-events.ts';
 import { type NodeObject, type NodeView, openNodeObject } from './node-object.ts';
 import type { PassResult, RuntimeState } from './report.ts';
-import { type NodeEvent, conditionOf, eventsOf, mayStart, namesOf, proofOf, removedEvent } from './standing.ts';
+import { type NodeEvent, conditionOf, eventsOf, mayStart, proofOf, removedEvent } from './standing.ts';
 
 export interface NodeReport {
   /** What a pass has found. Returns at once. */
@@ -134,7 +137,7 @@ async function attempt(self: Reporter, step: Step, make: () => Promise<void>, tr
     if (error.code === 422 && triesLeft > 0) return false;
     self.refused.add(step);
     const rule = error.code === 403 ? `; grant the service account in a ClusterRole: ${rules[step]}` : '';
-    sayOnce(self, `${names[step]}: ${reasonOf(error)}${rule}`);
+    sayOnce(self, `${names[step]}: ${explain(error)}${rule}`);
     return false;
   }
 }
@@ -211,7 +214,7 @@ async function followOn(self: Reporter, signal: AbortSignal): Promise<void> {
       if (self.hasWritten && !isDue(self) && !canUntaint(self)) await rest(self.random() * jitterMs);
     } catch (error) {
       if (pause === longestRetryMs && !signal.aborted)
-        sayOnce(self, `the Node cannot be told how it stands: ${reasonOf(error)}`);
+        sayOnce(self, `the Node cannot be told how it stands: ${explain(error)}`);
       await rest(pause * (0.5 + self.random() / 2));
       pause = Math.min(pause * 2, longestRetryMs);
     }
@@ -245,7 +248,7 @@ async function tellRemoval(self: Reporter, count: number): Promise<void> {
     await attempt(self, 'write', () => self.node.write({ condition: null, annotation: null }));
     await attempt(self, 'tell', () => self.events.tell(removedEvent(count), self.view?.uid ?? self.nodeName));
   } catch (error) {
-    sayOnce(self, `${names.write}: ${reasonOf(error)}`);
+    sayOnce(self, `${names.write}: ${explain(error)}`);
   }
 }
 

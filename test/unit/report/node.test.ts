@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type Api, type ApiRequest, Refusal } from '../../../src/api/api.ts';
+import type { Api, ApiRequest } from '../../../src/api/api.ts';
+import { Refusal } from '../../../src/api/refusal.ts';
 import { openNode } from '../../../src/report/node.ts';
 import type { PassResult, RuntimeState } from '../../../src/report/report.ts';
 import { anchorOf, passOf, sha256 } from '../support/anchors.ts';
