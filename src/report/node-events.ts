@@ -40,6 +40,8 @@ function openBucket(now: () => number): () => boolean {
   let left = burst;
   let filled = now();
   return () => {
+    // A clock that was set back brings none.
+    filled = Math.min(filled, now());
     const more = Math.floor((now() - filled) / refillMs);
     filled += more * refillMs;
     left = Math.min(left + more, burst);

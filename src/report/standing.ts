@@ -72,6 +72,12 @@ export function proofOf({ converged, digest, anchors, runtimes }: PassResult, ve
   return { digest, anchors: anchors.length, ...expiry, runtime: worst(runtimes), version };
 }
 
+/** What a bundle is told from another by: each node that has the same has the same to say of it. */
+export function bundleOf({ digest, findings }: PassResult): string {
+  const errors = findings.filter(({ severity }) => severity === 'error');
+  return [digest, ...errors.map(({ code, source }) => `${code} ${source}`)].join();
+}
+
 /** Workloads that need the bundle may come: the host trusts it, and so do pulls. */
 export function mayStart({ converged, runtimes }: PassResult): boolean {
   return converged && ['trusts', 'revoked-after-restart', 'none'].includes(worst(runtimes));
