@@ -12,9 +12,9 @@ import { getCACertificates } from 'node:tls';
 import { createGunzip } from 'node:zlib';
 import type { KubeConfig } from '@kubernetes/client-node';
 import * as z from 'zod/mini';
-import { printable } from '../bundle/text.ts';
 import { UsageProblem, errnoOf, explain } from '../host/problem.ts';
 import { ItemSplitter } from './items.ts';
+import { Refusal } from './refusal.ts';
 
 export interface ListRequest<S, T> {
   readonly path: string;
@@ -34,18 +34,6 @@ export interface Cluster {
    * @throws Refusal when the server says no; UsageProblem when it cannot be reached, or has no credentials for it
    */
   list<S, T>(request: ListRequest<S, T>): Promise<readonly T[]>;
-}
-
-/** The server answered, and the answer is no. */
-export class Refusal extends UsageProblem {
-  override name = 'Refusal';
-  /** The HTTP status. */
-  readonly code: number;
-
-  constructor(code: number, message: string) {
-    super(message);
-    this.code = code;
-  }
 }
 
 const pageSize = 500;
@@ -164,14 +152,11 @@ function parse(text: string): unknown {
 }
 
 /** What a refusal means for the admin. */
-function refusal({ where, user }: Door, code: number, text: string): Refusal {
-  const said = z.safeParse(statusShape, parse(text)).data?.message ?? '';
-  const words = said === '' ? '' : `: ${printable(said, 500)}`;
-  if (code === 401) {
-    const advice = 'they may have expired; log in again, or renew them';
-    return new Refusal(code, `the API server ${where} does not accept the credentials of the user ${user}: ${advice}`);
-  }
-  return new Refusal(code, `the API server ${where} answered ${code}${words}`);
+function refusal({ where, user }: Door, code: number, text: string): UsageProblem {
+  const server = `the API server ${where}`;
+  if (code !== 401) return new Refusal(code, z.safeParse(statusShape, parse(text)).data?.message ?? '', server);
+  const advice = 'they may have expired; log in again, or renew them';
+  return new UsageProblem(`${server} does not accept the credentials of the user ${user}: ${advice}`);
 }
 
 function stranger({ where }: Door): UsageProblem {

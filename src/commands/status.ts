@@ -5,7 +5,8 @@
  * It looks again by listing, not by watching: that needs no further permission, and has no state that a lost watch or an
  * old version could leave wrong. On a large cluster it looks less often, so that at most a tenth of the time goes there.
  */
-import { type Cluster, Refusal, openCluster } from '../api/cluster.ts';
+import { type Cluster, openCluster } from '../api/cluster.ts';
+import { Refusal } from '../api/refusal.ts';
 import { loadKubeconfig } from '../api/kubeconfig.ts';
 import { printable } from '../bundle/text.ts';
 import { UsageProblem } from '../host/problem.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Result, attempt } from '../cluster/process.ts';
 import { project } from '../image/machine.ts';
-import type { ApiServer } from './api-server.ts';
+import type { ApiServer } from '../api/harness/api-server.ts';
 
 const scratch = (): string => mkdtempSync(join(process.env['NODE_CA_TRUST_SANDBOX'] ?? tmpdir(), 'status-'));
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
@@ -13,7 +13,7 @@ const base64 = (text: string): string => Buffer.from(text).toString('base64');
 export function kubeconfigFor(
   { url, ca }: ApiServer,
   user: Readonly<Record<string, unknown>>,
-  cluster: Readonly<Record<string, unknown>> = { 'certificate-authority-data': base64(ca.pem) },
+  cluster: Readonly<Record<string, unknown>> = { 'certificate-authority-data': base64(ca) },
 ): string {
   const config = {
     apiVersion: 'v1',

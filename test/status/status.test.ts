@@ -1,19 +1,18 @@
 // `status` against a real API server: what it reads there, with which rights, and what an admin sees of it.
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { availableParallelism, loadavg, tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
+import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { adminKubeconfig, kubeconfigFor, status } from './admin.ts';
-import { type ApiServer, startApi } from './api-server.ts';
+import { type ApiServer, startApi } from '../api/harness/api-server.ts';
 import { digestOf, inParallel, namespace, nodeOf, putNode, putPod, trustOf } from './objects.ts';
 
-const directory = mkdtempSync(join(process.env['NODE_CA_TRUST_SANDBOX'] ?? tmpdir(), 'api-'));
 let api: ApiServer;
 let admin: string;
 
 beforeAll(async () => {
   // Nobody makes the service accounts that this would ask for.
-  api = await startApi(directory, '--disable-admission-plugins=ServiceAccount');
+  api = await startApi('--disable-admission-plugins=ServiceAccount');
   admin = adminKubeconfig(api);
   await api.must('POST', '/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
 });
@@ -205,8 +204,8 @@ describe('who asks', () => {
   });
 
   it("trusts the machine's own CAs where the kubeconfig names none", async () => {
-    const file = join(directory, 'system.crt');
-    writeFileSync(file, api.ca.pem);
+    const file = join(api.directory, 'system.crt');
+    writeFileSync(file, api.ca);
     const identity = {
       'client-certificate-data': Buffer.from(api.admin.pem).toString('base64'),
       'client-key-data': Buffer.from(api.admin.key).toString('base64'),

@@ -4,8 +4,9 @@ import { type AddressInfo, connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import * as z from 'zod/mini';
-import { Refusal, openCluster } from '../../../src/api/cluster.ts';
+import { openCluster } from '../../../src/api/cluster.ts';
 import { loadKubeconfig } from '../../../src/api/kubeconfig.ts';
+import type { Refusal } from '../../../src/api/refusal.ts';
 import { UsageProblem } from '../../../src/host/problem.ts';
 import { answer, standInCluster, writeKubeconfig } from '../support/stand-in-cluster.ts';
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod/mini';
-import { type Cluster, Refusal } from '../../../src/api/cluster.ts';
+import type { Cluster } from '../../../src/api/cluster.ts';
+import { Refusal } from '../../../src/api/refusal.ts';
 import type { StatusConfig } from '../../../src/commands/config.ts';
 import { status } from '../../../src/commands/status.ts';
 import { UsageProblem } from '../../../src/host/problem.ts';
@@ -86,7 +87,7 @@ async function run(config: Partial<StatusConfig>, steps: readonly Step[], given:
 
 const unlike: Step = { nodes: [nodeObject('n', two)] };
 const down = new UsageProblem('the API server https://api cannot be reached');
-const forbidden = new Refusal(403, 'the API server https://api answered 403: no');
+const forbidden = new Refusal(403, 'no', 'the API server https://api');
 
 describe('one look', () => {
   it('shows the nodes, and ends with 0 when all is as it should be', async () => {

@@ -1,0 +1,21 @@
+/**
+ * The API server answered, and the answer is no: to an agent or to an admin.
+ */
+import { printable } from '../bundle/text.ts';
+import { UsageProblem } from '../host/problem.ts';
+
+/** A right that is missing, for the most part: that is for the admin to mend. */
+export class Refusal extends UsageProblem {
+  override name = 'Refusal';
+  /** The HTTP status. */
+  readonly code: number;
+
+  /**
+   * @param said the server's own words, if any
+   * @param server who answered
+   */
+  constructor(code: number, said: string, server = 'the API server') {
+    super(`${server} answered ${code}${said === '' ? '' : `: ${printable(said, 500)}`}`);
+    this.code = code;
+  }
+}
