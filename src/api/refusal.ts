@@ -13,9 +13,12 @@ export class Refusal extends UsageProblem {
   /**
    * @param said the server's own words, if any
    * @param server who answered
+   * @param advice what to do, if that is known
    */
-  constructor(code: number, said: string, server = 'the API server') {
-    super(`${server} answered ${code}${said === '' ? '' : `: ${printable(said, 500)}`}`);
+  constructor(code: number, said: string, server = 'the API server', advice = '') {
+    super(
+      `${server} answered ${code}${said === '' ? '' : `: ${printable(said, 500)}`}${advice === '' ? '' : `; ${advice}`}`,
+    );
     this.code = code;
   }
 }

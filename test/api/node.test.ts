@@ -92,7 +92,7 @@ interface Telling {
 async function telling(instance = 'default', resyncMs = 600_000, skewMs = 0): Promise<Telling> {
   const root = mkdtempSync(join(process.env['NODE_CA_TRUST_SANDBOX'] ?? '/nowhere', 'pod-'));
   const name = instance === 'default' ? 'node-ca-trust' : `node-ca-trust-${instance}`;
-  mountAccount(root, await podToken(api, { name, namespace }, 'node-1'), api.ca);
+  mountAccount(root, await podToken(api, { name, namespace }, 'node-1'), api.ca.pem);
   vi.stubEnv('KUBERNETES_SERVICE_HOST', apiHost);
   vi.stubEnv('KUBERNETES_SERVICE_PORT', String(apiPort));
   const said: string[] = [];

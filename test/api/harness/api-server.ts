@@ -32,7 +32,7 @@ export interface ApiServer extends AsyncDisposable {
   /** Where their files and logs are. */
   readonly directory: string;
   /** The CA of its certificate. */
-  readonly ca: string;
+  readonly ca: Cert;
   /** A client certificate with every right. */
   readonly admin: Cert;
   /** One request with every right. */
@@ -177,7 +177,7 @@ export async function startApi(...flags: readonly string[]): Promise<ApiServer> 
     pid: () => server?.pid ?? 0,
     etcdPid: () => database.pid ?? 0,
     directory,
-    ca: pki.ca.pem,
+    ca: pki.ca,
     admin: pki.admin,
     ask,
     must: async (method, path, body, type) => {
