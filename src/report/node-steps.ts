@@ -20,3 +20,8 @@ export const failures: Readonly<Record<Step, string>> = {
   tell: 'Events cannot be told',
   count: 'Events that say the same again cannot be counted',
 };
+
+/** Said when the API server answered well, and the Node is as it was before. */
+export function notKept(step: Step): string {
+  return `${failures[step]}: the API server takes the change and does not keep it; look for an admission webhook`;
+}

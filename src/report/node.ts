@@ -18,7 +18,7 @@ import { explain } from '../host/problem.ts';
 import { type Wanted, eventFor, isLacking, lacking } from './node-change.ts';
 import { type NodeEvents, openNodeEvents } from './node-events.ts';
 import { type NodeObject, type NodeView, openNodeObject } from './node-object.ts';
-import { type Step, failures, rules } from './node-steps.ts';
+import { type Step, failures, rules, notKept } from './node-steps.ts';
 import type { PassResult, RuntimeState } from './report.ts';
 import { type NodeEvent, bundleOf, conditionOf, eventsOf, mayStart, proofOf, removedEvent } from './standing.ts';
 
@@ -108,6 +108,12 @@ function sayOnce(self: Reporter, line: string): void {
   self.told.add(line);
 }
 
+/** Not to be tried again before the next read. */
+function refuse(self: Reporter, step: Step, line: string): void {
+  self.refused.add(step);
+  sayOnce(self, line);
+}
+
 /** A token that is being replaced, another's change at the same time, too many requests, a server that is not well. */
 function isPassing({ code }: Refusal): boolean {
   return [401, 409, 429].includes(code) || code >= 500;
@@ -125,11 +131,9 @@ async function attempt(self: Reporter, step: Step, make: () => Promise<void>, tr
     return true;
   } catch (error) {
     if (!(error instanceof Refusal) || isPassing(error)) throw error;
-    // Something is not as it was read.
-    if (error.code === 422 && triesLeft > 0) return false;
-    self.refused.add(step);
+    if (error.code === 422 && triesLeft > 0) return false; // Something is not as it was read.
     const rule = error.code === 403 ? `; grant the service account in a ClusterRole: ${rules[step]}` : '';
-    sayOnce(self, `${failures[step]}: ${explain(error)}${rule}`);
+    refuse(self, step, `${failures[step]}: ${explain(error)}${rule}`);
     return false;
   }
 }
@@ -152,7 +156,9 @@ async function write(self: Reporter): Promise<void> {
   const isWritten = await attempt(self, 'write', async () => {
     self.view = await self.node.write(change);
   });
-  if (isWritten) for (const event of events) wait(self, event);
+  if (!isWritten) return;
+  for (const event of events) wait(self, event);
+  if (isLacking(self.view, wanted)) refuse(self, 'write', notKept('write'));
 }
 
 /** Others change the taints of a node that starts: they are read right before, and again when that was too early. */
@@ -164,7 +170,8 @@ async function untaint(self: Reporter): Promise<void> {
     const untainting = async (): Promise<void> => {
       self.view = await self.node.untaint(view);
     };
-    await attempt(self, 'untaint', untainting, tries);
+    const isOff = await attempt(self, 'untaint', untainting, tries);
+    if (isOff && canUntaint(self)) refuse(self, 'untaint', notKept('untaint'));
   }
 }
 
@@ -206,8 +213,7 @@ async function hold(self: Reporter, signal: AbortSignal): Promise<void> {
   if (!isOtherBundle && !isRecent(saidAt, now(), jitterMs)) return;
   const over = new AbortController();
   const end = AbortSignal.any([signal, over.signal]);
-  const held = self.sleep(random() * jitterMs, end).catch(() => undefined);
-  await Promise.race([held, until(canUntaint, self, end)]);
+  await Promise.race([self.sleep(random() * jitterMs, end).catch(() => undefined), until(canUntaint, self, end)]);
   over.abort();
 }
 

@@ -78,7 +78,7 @@ async function start(
     const lines = streams.stdout.text.split('\n').slice(0, -1);
     return lines.map((line) => JSON.parse(line) as LogLine);
   };
-  await vi.waitUntil(() => log().length > 0);
+  await seen(() => log().length > 0);
   const address = String(log()[0]?.['listen']);
   const ask = async (path: string): Promise<Answer> => {
     if (crash !== undefined) throw crash as Error;
@@ -127,7 +127,7 @@ const put = (directory: string, certificate: Fixture): void => {
   fs.writeFileSync(join(directory, `${certificate.subjectHash}.crt`), certificate.pem);
 };
 
-const seen = (test: () => boolean): Promise<unknown> => vi.waitUntil(test, { timeout: 4_000, interval: 10 });
+const seen = (test: () => boolean): Promise<unknown> => vi.waitUntil(test, { timeout: 20_000, interval: 10 });
 
 describe.skipIf(process.getuid?.() !== 0)('run', () => {
   it('installs the bundle, is ready then, and leaves it there when it ends', async () => {
@@ -450,10 +450,14 @@ describe.skipIf(process.getuid?.() !== 0)('a daemon that follows the Secret thro
   it('tells its Node how it stands, and nothing of it once all is removed', async () => {
     const host = littleHost();
     const asked: ApiRequest[] = [];
+    const conditions: unknown[] = [];
     const api: Api = {
       ask: (request) => {
         asked.push(request);
-        return Promise.resolve({ metadata: { name: 'node-1', uid: 'uid-1' } });
+        const { status } = (request.body ?? {}) as { status?: { conditions?: unknown[] } };
+        conditions.push(...(status?.conditions ?? []));
+        const kept = conditions.slice(-1);
+        return Promise.resolve({ metadata: { name: 'node-1', uid: 'uid-1' }, status: { conditions: kept } });
       },
       follow: () => Promise.reject(new Error('nothing is followed')),
     };

@@ -49,13 +49,14 @@ function opened(first: Node = nodeOf(), random = 1, fail: (asked: Asked) => Erro
   const began = Date.now();
   let node = first;
   let skew = 0;
+  let keeps = true;
   const api: Api = {
     ask: (request) => {
       const one = { ...request, at: Date.now() - began };
       asked.push(one);
       const failure = fail(one);
       if (failure !== undefined) return Promise.reject(failure);
-      if (request.method === 'PATCH' && !request.path.includes('events')) node = changed(node, request);
+      if (request.method === 'PATCH' && !request.path.includes('events') && keeps) node = changed(node, request);
       return Promise.resolve(node);
     },
     follow: () => Promise.reject(new Error('nothing is followed')),
@@ -76,6 +77,10 @@ function opened(first: Node = nodeOf(), random = 1, fail: (asked: Asked) => Erro
     /** Another Node takes the place of this one. */
     register: (other: Node): void => {
       node = other;
+    },
+    /** An admission webhook, say, takes off what is written. */
+    keepNothing: (): void => {
+      keeps = false;
     },
     setClock: (ms: number): void => {
       skew += ms;
@@ -296,6 +301,21 @@ describe('a Node', () => {
     await advance(30_000);
     expect(lines().slice(before)).toEqual([status, read, untaint, event]);
     expect(asked.at(-1)?.body).toMatchObject({ regarding: { uid: 'uid-2' } });
+    await stop();
+  });
+
+  it('that the API server does not keep as written is left alone until the next resync, and said', async () => {
+    const { lines, said, report, keepNothing, stop } = opened(nodeOf({ taints: [taint] }));
+    keepNothing();
+    report.tell(proven());
+    await advance(60_000);
+    await advance(300_000);
+    // The read before the taint permits one more.
+    expect(lines().slice(0, -1)).toEqual([read, status, read, untaint, event, status]);
+    expect(said).toEqual([
+      'condition and annotation of the Node cannot be written: the API server takes the change and does not keep it; look for an admission webhook',
+      'the startup taint cannot be taken off: the API server takes the change and does not keep it; look for an admission webhook',
+    ]);
     await stop();
   });
 
