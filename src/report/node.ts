@@ -153,8 +153,13 @@ async function write(self: Reporter): Promise<void> {
   if (view === undefined || !isLacking(view, wanted)) return;
   const change = lacking(view, wanted, self.now());
   const events = eventFor(view, wanted);
-  const isWritten = await attempt(self, 'write', async () => {
+  const write = async (): Promise<void> => {
     self.view = await self.node.write(change);
+  };
+  // Without an answer it may have been written all the same, and nothing be left to tell an Event of.
+  const isWritten = await attempt(self, 'write', write).catch((error: unknown) => {
+    for (const event of events) wait(self, event);
+    throw error;
   });
   if (!isWritten) return;
   for (const event of events) wait(self, event);
