@@ -2,7 +2,17 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -36,6 +46,11 @@ export interface ApiServer extends AsyncDisposable {
   kill(): Promise<void>;
   /** Starts it anew; returns when it answers. */
   start(): Promise<void>;
+  /**
+   * Copies what etcd holds; both are restarted for it.
+   * @returns puts that in the place of what it holds then, as an admin does after a disaster: versions begin again there
+   */
+  backUp(): Promise<() => Promise<void>>;
 }
 
 interface Pki {
@@ -139,7 +154,7 @@ export async function startApi(...flags: readonly string[]): Promise<ApiServer> 
   mkdirSync(join(directory, 'etcd'), { mode: 0o700 });
   const pki = await makePki(directory);
   const ask = asker(pki);
-  const database = startEtcd(directory);
+  let database = startEtcd(directory);
   let server: ChildProcess | undefined;
   const start = async (): Promise<void> => {
     const child = startApiServer(directory, flags);
@@ -153,6 +168,10 @@ export async function startApi(...flags: readonly string[]): Promise<ApiServer> 
         throw new Error(`the API server does not answer:\n${log.split('\n').slice(-15).join('\n')}`);
       }
     }
+  };
+  const endBoth = async (): Promise<void> => {
+    if (server !== undefined) await end(server, 'SIGKILL');
+    await end(database, 'SIGKILL');
   };
   await start();
   return {
@@ -168,9 +187,25 @@ export async function startApi(...flags: readonly string[]): Promise<ApiServer> 
       if (server !== undefined) await end(server, 'SIGKILL');
     },
     start,
+    backUp: async () => {
+      const [data, copy] = [join(directory, 'etcd'), join(directory, 'backup')];
+      const restarted = async (between: () => void): Promise<void> => {
+        await endBoth();
+        between();
+        database = startEtcd(directory);
+        await start();
+      };
+      await restarted(() => {
+        cpSync(data, copy, { recursive: true });
+      });
+      return () =>
+        restarted(() => {
+          rmSync(data, { recursive: true });
+          renameSync(copy, data);
+        });
+    },
     async [Symbol.asyncDispose]() {
-      if (server !== undefined) await end(server, 'SIGKILL');
-      await end(database, 'SIGKILL');
+      await endBoth();
       rmSync(directory, { recursive: true, force: true });
     },
   };
