@@ -91,7 +91,7 @@ export function bundleDigest(fingerprints: Iterable<string>): string {
 function emptiness(anchors: readonly Anchor[], findings: readonly Finding[], rules: BundleRules): readonly Finding[] {
   if (anchors.length > 0 || rules.allowEmpty || findings.some(({ severity }) => severity === 'error')) return [];
   const message =
-    'no source holds a certificate; put one in (in a cluster: into the Secret, in the namespace of the pod), or allow it with --allow-empty';
+    'no source holds a certificate; put one in (in a cluster: into the Secret or ConfigMap, in the namespace of the pod), or allow it with --allow-empty';
   return [finding('empty', 'bundle', message)];
 }
 

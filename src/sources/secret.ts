@@ -66,9 +66,14 @@ export const secretPacing: SecretPacing = {
 };
 
 const version = z.string().check(z.minLength(1));
+/** Not a record of zod's, which leaves out a key named __proto__ without a word. */
+const texts = z.custom<Readonly<Record<string, string>>>(
+  (value: unknown) =>
+    typeof value === 'object' && value !== null && Object.values(value).every((text) => typeof text === 'string'),
+);
 const secretShape = z.object({
   metadata: z.object({ name: z.string(), namespace: z.string(), resourceVersion: version }),
-  data: z.optional(z.nullable(z.record(z.string(), z.string()))),
+  data: z.optional(z.nullable(texts)),
 });
 const listShape = z.object({
   kind: z.literal('SecretList'),

@@ -29,6 +29,7 @@ async function tearDown(before: Machine): Promise<void> {
 
 export default async function setup(): Promise<() => Promise<void>> {
   needs('buildah', 'debootstrap', 'chroot', 'unshare', 'tar', 'npm');
+  const giveBack = await provider().keep();
   mkdirSync(cacheDirectory, { recursive: true });
   const directory = mkdtempSync(join(cacheDirectory, 'run-'));
   try {
@@ -41,7 +42,9 @@ export default async function setup(): Promise<() => Promise<void>> {
     await cluster.importImage(archive);
     // A node's store is what its own tool makes of it; the machine's may have been changed by hand.
     await Promise.all(cluster.nodes.map((node) => node.exec('update-ca-certificates', ['--fresh'])));
-    return () => tearDown(before);
+    return async () => {
+      await tearDown(before).finally(giveBack);
+    };
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

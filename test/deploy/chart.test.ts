@@ -41,6 +41,16 @@ describe('deploy/chart', () => {
     { namespace: 'node-ca-trust', values: [], directory: 'deploy/base' },
     { namespace: 'kube-system', values: ['values-aks.yaml'], directory: 'deploy/overlays/aks' },
     { namespace: 'node-ca-trust', values: ['values-pool-example.yaml'], directory: 'deploy/overlays/pool-example' },
+    {
+      namespace: 'node-ca-trust',
+      values: ['values-configmap-example.yaml'],
+      directory: 'deploy/overlays/configmap-example',
+    },
+    {
+      namespace: 'node-ca-trust',
+      values: ['values-trust-bundle-example.yaml'],
+      directory: 'deploy/overlays/trust-bundle-example',
+    },
   ])('makes with $values what $directory makes', ({ namespace, values, directory }) => {
     const options = values.map((file) => `--values=deploy/chart/${file}`);
     expect(inOrder(renderChart(namespace, ...options))).toEqual(inOrder(render(directory)));
@@ -67,6 +77,7 @@ describe('deploy/chart', () => {
     ['instnce=lab', "at '': additional properties 'instnce' not allowed"],
     ['image.tagg=1', "at '/image': additional properties 'tagg' not allowed"],
     ['instance=Lab', "at '/instance': 'Lab' does not match pattern"],
+    ['bundleVolume.name=bundle', "at '/bundleVolume': 'not' failed"],
     ['port=none', "at '/port': got string, want integer"],
     ['nodeLabels={lab}', "at '/nodeLabels/0': 'lab' does not match pattern"],
     ['resync=often', "at '/resync': 'often' does not match pattern"],
@@ -112,6 +123,12 @@ describe('helm test', () => {
     expect(container.args).toEqual(['check', '--max-certificates=7', '/etc/node-ca-trust/bundle']);
     expect(agent.env).toEqual(expect.arrayContaining([...container.env]));
     expect(only(renderChart('anywhere'), 'DaemonSet').metadata.namespace).toBe(check.metadata.namespace);
+  });
+
+  test('reads what the agents mount in the place of the Secret', () => {
+    const values = '--values=deploy/chart/values-configmap-example.yaml';
+    const mounted = agentOf(renderChart('anywhere', values)).pod.volumes.filter(({ name }) => name === 'bundle');
+    expect(renderChartTest('anywhere', values).spec.volumes).toEqual(mounted);
   });
 
   test('has a command line that the program knows', async () => {

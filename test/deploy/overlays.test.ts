@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { project } from '../image/machine.ts';
-import { agentOf, enablingLabels, optionValues, render, type Resource } from './manifests.ts';
+import { agentOf, asKubernetesReadsIt, enablingLabels, optionValues, render, type Resource } from './manifests.ts';
 
 const namesOf = (resources: readonly Resource[]) =>
   resources.map(({ kind, metadata }) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`);
@@ -93,6 +93,49 @@ describe('deploy/overlays/pool-example', () => {
     } finally {
       await rm(directory, { recursive: true });
     }
+  });
+});
+
+describe.each([
+  {
+    overlay: 'configmap-example',
+    source: {
+      configMap: {
+        name: 'company-cas',
+        optional: true,
+        items: [{ key: 'ca-bundle.pem', path: 'company-cas/ca-bundle.pem' }],
+      },
+    },
+  },
+  {
+    overlay: 'trust-bundle-example',
+    source: { clusterTrustBundle: { name: 'company-cas', optional: true, path: 'company-cas.pem' } },
+  },
+])('deploy/overlays/$overlay', ({ overlay, source }) => {
+  test('is deploy/base with another volume, and without the fast source and its permission', () => {
+    const base = render('deploy/base').filter(({ kind }) => kind !== 'Role' && kind !== 'RoleBinding');
+    const { pod, agent } = agentOf(base);
+    const args = agent.args.filter((arg) => !arg.startsWith('--secret='));
+    expect(args).toHaveLength(agent.args.length - 1);
+    const projected = { defaultMode: 0o444, sources: [source] };
+    const resources = render(join('deploy/overlays', overlay));
+    const made = agentOf(resources);
+    expect(made.agent).toEqual({ ...agent, args });
+    expect(new Set(made.pod.volumes)).toEqual(
+      new Set([...pod.volumes.filter(({ secret }) => secret === undefined), { name: 'bundle', projected }]),
+    );
+    const others = (all: readonly Resource[]) => all.filter(({ kind }) => kind !== 'DaemonSet');
+    expect(others(resources)).toEqual(others(base));
+    const rest = ({ daemonSet: { spec } }: typeof made): unknown => ({
+      ...spec,
+      template: { ...spec.template, spec: { ...spec.template.spec, containers: [], volumes: [] } },
+    });
+    expect(rest(made)).toEqual(rest(agentOf(base)));
+  });
+
+  test('has no field that Kubernetes does not know', () => {
+    const { daemonSet } = agentOf(render(join('deploy/overlays', overlay)));
+    expect(asKubernetesReadsIt(daemonSet)).toMatchObject(daemonSet);
   });
 });
 

@@ -109,7 +109,7 @@ async function start(tokens: ReadonlyMap<string, string>): Promise<void> {
   for (let begun = 0; begun < count; begun += batch) {
     const some = nodes.slice(begun, begun + batch);
     const begin = (name: string): Promise<Agent> =>
-      startAgent(name, { token: tokens.get(name) ?? '', ca: api.ca }, pacing);
+      startAgent(name, { token: tokens.get(name) ?? '', ca: api.ca.pem }, pacing);
     agents = [...agents, ...(await Promise.all(some.map(begin)))];
     await untilAsked('create events', from, begun + some.length);
   }

@@ -2,7 +2,17 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { Agent, request } from 'node:https';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -43,6 +53,11 @@ export interface ApiServer extends AsyncDisposable {
   kill(): Promise<void>;
   /** Starts it anew; returns when it answers. */
   start(): Promise<void>;
+  /**
+   * Copies what etcd holds; both are restarted for it.
+   * @returns puts that in the place of what it holds then, as an admin does after a disaster: versions begin again there
+   */
+  backUp(): Promise<() => Promise<void>>;
 }
 
 interface Pki {
@@ -150,7 +165,7 @@ export async function startApi(...flags: readonly string[]): Promise<ApiServer> 
   const pki = await makePki(directory);
   let connections = connectionsOf(pki);
   const ask = asker(() => connections);
-  const database = startEtcd(directory);
+  let database = startEtcd(directory);
   let server: ChildProcess | undefined;
   const start = async (): Promise<void> => {
     const child = startApiServer(directory, flags);
@@ -172,6 +187,10 @@ export async function startApi(...flags: readonly string[]): Promise<ApiServer> 
     connections.destroy();
     connections = connectionsOf(pki);
   };
+  const endBoth = async (): Promise<void> => {
+    await kill();
+    await end(database);
+  };
   return {
     url: apiUrl,
     pid: () => server?.pid ?? 0,
@@ -187,9 +206,25 @@ export async function startApi(...flags: readonly string[]): Promise<ApiServer> 
     },
     kill,
     start,
+    backUp: async () => {
+      const [data, copy] = [join(directory, 'etcd'), join(directory, 'backup')];
+      const restarted = async (between: () => void): Promise<void> => {
+        await endBoth();
+        between();
+        database = startEtcd(directory);
+        await start();
+      };
+      await restarted(() => {
+        cpSync(data, copy, { recursive: true });
+      });
+      return () =>
+        restarted(() => {
+          rmSync(data, { recursive: true });
+          renameSync(copy, data);
+        });
+    },
     async [Symbol.asyncDispose]() {
-      await kill();
-      await end(database);
+      await endBoth();
       rmSync(directory, { recursive: true, force: true });
     },
   };
