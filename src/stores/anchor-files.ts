@@ -3,6 +3,7 @@
  * that it makes of them.
  */
 import type { Clock } from '../host/clock.ts';
+import type { CommandResult } from '../host/commands.ts';
 import type { Host } from '../host/host.ts';
 import type { CertificateFile, CertificateFiles } from './certificate-files.ts';
 import { type Extension, type OwnFile, type StoreChange, type StoreState, prefixIn, stemOf } from './store.ts';
@@ -43,6 +44,12 @@ function squatters({ host, instance, anchors, extension }: StoreContext): readon
   return strange.map((name) => ({ name, content: 'altered' }));
 }
 
+/** What is wrong with another's file. Nobody expects a certificate of a README. */
+function problemOf(path: string, { fingerprints, problems }: CertificateFile): string | undefined {
+  const isEmpty = fingerprints.length === 0 && /\.(crt|pem|cer|der)$/.test(path);
+  return problems[0] ?? (isEmpty ? 'no certificate in it' : undefined);
+}
+
 /** All that the refresh command puts together: ours, and everyone else's. @param paths every file that it reads */
 export function observeSources(
   context: StoreContext,
@@ -57,7 +64,7 @@ export function observeSources(
     if (ours !== undefined) own.push(ours);
     if (ours?.content === 'intact' || file === undefined) continue;
     for (const fingerprint of file.fingerprints) carriers.set(fingerprint, path);
-    const [problem = file.fingerprints.length === 0 ? 'no certificate in PEM' : undefined] = file.problems;
+    const problem = problemOf(path, file);
     if (problem !== undefined) notes.push(`${path} on the host, not ours, is broken: ${problem}`);
   }
   return { own, carriers, notes };
@@ -130,4 +137,9 @@ export async function relabel(host: Host, paths: readonly string[]): Promise<voi
 /** The last line a command printed: tools say there what went wrong. */
 export function lastLine(output: string): string {
   return output.split('\n').at(-1) ?? '';
+}
+
+/** How a command ended, as a phrase. */
+export function endOf({ code, timedOut }: CommandResult): string {
+  return timedOut ? 'took too long and was ended' : `ended with exit code ${code ?? '?'}`;
 }

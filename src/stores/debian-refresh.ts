@@ -8,7 +8,7 @@ import type { Lock } from '../host/lock.ts';
 import { workDirectory } from '../host/ledger.ts';
 import type { CommandResult } from '../host/commands.ts';
 import { Problem } from '../host/problem.ts';
-import { type StoreContext, abandonedAfterMs, discard, lastLine, moveFiles, relabel } from './anchor-files.ts';
+import { type StoreContext, abandonedAfterMs, discard, endOf, lastLine, moveFiles, relabel } from './anchor-files.ts';
 import { goodBlocks } from './certificate-files.ts';
 import { certificatePaths, debian, privateBundle, privateDirectory, selectedPaths } from './debian-layout.ts';
 import { type StoreChange, type StoreChanged, prefixIn } from './store.ts';
@@ -54,11 +54,10 @@ async function build(context: StoreContext, configuration: string, lock: Lock): 
   const isWritten = (): boolean => context.host.entry(privateBundle(context))?.kind === 'file';
   const first = await runTool(context, configuration, lock);
   if (isWritten()) return;
-  const { code, output, timedOut } = first.timedOut ? first : await runTool(context, configuration, lock);
+  const last = first.timedOut ? first : await runTool(context, configuration, lock);
   if (isWritten()) return;
-  const end = timedOut ? 'took too long and was ended' : `ended with exit code ${code ?? '?'}`;
   throw new Problem(
-    `update-ca-certificates on the host ${end} and wrote no bundle; it said: ${lastLine(output) || 'nothing'}. The host's bundle is as it was`,
+    `update-ca-certificates on the host ${endOf(last)} and wrote no bundle; it said: ${lastLine(last.output) || 'nothing'}. The host's bundle is as it was`,
   );
 }
 

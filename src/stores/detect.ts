@@ -7,9 +7,11 @@ import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
 import { Problem } from '../host/problem.ts';
 import { debianFamily } from './debian.ts';
+import { azureFamily, rhelFamily } from './rhel.ts';
 import type { Family, TrustStore } from './store.ts';
+import { suseFamily } from './suse.ts';
 
-const families: readonly Family[] = [debianFamily];
+const families: readonly Family[] = [debianFamily, rhelFamily, azureFamily, suseFamily];
 
 /** Systems that are known, why this program cannot serve them, and what does. */
 const unsupported: Readonly<Record<string, string>> = {
