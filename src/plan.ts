@@ -121,7 +121,7 @@ function refreshReasons(
   const lost = (ledger.ledger.others ?? 0) - (state.others ?? Number.POSITIVE_INFINITY);
   return [
     ...state.problems,
-    ...(lost > 0 ? [`the effective bundle has lost ${lost} certificates of the host's own`] : []),
+    ...(lost > 0 ? [`certificates of the host's own that the effective bundle has lost: ${lost}`] : []),
     ...(add.length > 0 ? [`${add.length} to install`] : []),
     ...(remove.length > 0 ? [`${remove.length} to remove`] : []),
     ...(untrusted > 0 ? [`${untrusted} installed, but not in the effective bundle`] : []),

@@ -46,7 +46,7 @@ const shared: Pick<Family, 'marks' | 'open'> = {
 export const rhelFamily: Family = {
   ...shared,
   name: 'RHEL, Rocky, Alma, CentOS, Fedora and Amazon Linux',
-  ids: ['rhel', 'fedora', 'centos', 'rocky', 'almalinux', 'amzn', 'rhcos'],
+  ids: ['rhel', 'fedora', 'centos', 'rocky', 'almalinux', 'amzn'],
   needs,
 };
 

@@ -23,22 +23,14 @@ const layout: P11KitLayout = {
 
 export const suseFamily: Family = {
   name: 'SUSE and openSUSE',
-  ids: [
-    'suse',
-    'sles',
-    'opensuse',
-    'opensuse-leap',
-    'opensuse-tumbleweed',
-    'opensuse-microos',
-    'sle-micro',
-    'sl-micro',
-  ],
+  ids: ['suse', 'opensuse', 'sles'],
   marks: ['/etc/pki/trust', '/usr/lib/ca-certificates/update.d'],
   needs: {
     '/usr/sbin/update-ca-certificates': 'ca-certificates',
     '/usr/bin/trust': 'p11-kit-tools',
     '/usr/bin/flock': 'util-linux',
     [output]: 'ca-certificates',
+    [layout.lockDirectory]: 'p11-kit',
   },
   open: (host, instance, clock) => openP11KitStore(layout, host, instance, clock),
 };

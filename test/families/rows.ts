@@ -2,9 +2,11 @@
 // openssl and Go's crypto/x509.
 import { copyFile, mkdir, readFile, readdir, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { openHost } from '../../src/host/host.ts';
 import { agent } from '../sandbox/harness/agent.ts';
 import { makeCert, makeServerCert, makeThree, type Cert } from '../sandbox/harness/certs.ts';
 import { chooseSeed, killRotations, randomFrom, unfinishedIn } from '../sandbox/harness/chaos.ts';
+import { readBundle } from '../sandbox/harness/classify.ts';
 import { inBundle, ledger, state } from '../sandbox/harness/host.ts';
 import { mountSecret, type SecretFiles, type SecretMount } from '../sandbox/harness/secret-mount.ts';
 import { opensslTrusts } from '../sandbox/harness/tls-server.ts';
@@ -26,7 +28,7 @@ interface Scene {
 const [kept, old, next] = await makeThree();
 
 /** The system laid out on a view of the machine, and a mounted Secret. They end with the test. */
-async function scene(system: System, files: SecretFiles = {}): Promise<Scene> {
+export async function scene(system: System, files: SecretFiles = {}): Promise<Scene> {
   const stack = new AsyncDisposableStack();
   onTestFinished(() => stack.disposeAsync());
   const world = stack.use(await createWorld({ view: 'overlay' }));
@@ -45,11 +47,15 @@ interface Trust {
   readonly go: boolean;
 }
 
-const everywhere: Trust = { bundle: true, hashed: true, go: true };
-const nowhere: Trust = { bundle: false, hashed: false, go: false };
+export const everywhere: Trust = { bundle: true, hashed: true, go: true };
+export const nowhere: Trust = { bundle: false, hashed: false, go: false };
 
 /** Who trusts a self-signed CA. Where nothing is looked up by hash, that is as the bundle says. */
-async function trust({ bundle: path, hashed: directories }: System, world: World, { pem }: Cert): Promise<Trust> {
+export async function trust(
+  { bundle: path, hashed: directories }: System,
+  world: World,
+  { pem }: Cert,
+): Promise<Trust> {
   const bundle = (await opensslTrusts(world, pem, { cafile: path })).trusted;
   const byHash = await Promise.all(directories.map((capath) => opensslTrusts(world, pem, { capath })));
   const { stdout } = await world.exec('goverify', [], { input: pem });
@@ -58,13 +64,28 @@ async function trust({ bundle: path, hashed: directories }: System, world: World
   return { bundle, hashed: bundle ? hashed : isInAny, go: stdout.trim() === 'trusted' };
 }
 
+/** The same without a process: in the bundle, and found by hash as OpenSSL looks. */
+async function readTrust(system: System, world: World, { fingerprint, subjectHash }: Cert) {
+  const host = openHost(world.root);
+  const found = (directory: string): boolean => {
+    for (let suffix = 0; ; suffix += 1) {
+      const pem = host.read(`${directory}/${subjectHash}.${suffix}`)?.toString('latin1');
+      if (pem === undefined) return false;
+      if (readBundle(pem).fingerprints.has(fingerprint)) return true;
+    }
+  };
+  const bundle = (await inBundle(world, system.bundle)).has(fingerprint);
+  const byHash = system.hashed.map(found);
+  return { bundle, hashed: bundle ? byHash.every(Boolean) : byHash.some(Boolean) };
+}
+
 /** What should not be there once a pass has ended. */
 function leftovers({ anchors, disk }: System, world: World): Promise<readonly string[]> {
   return unfinishedIn(world, anchors, disk, state);
 }
 
 /** One line for a person, no stack trace. */
-function oneLine(stderr: string): string {
+export function oneLine(stderr: string): string {
   expect(stderr).toMatch(/^node-ca-trust: [^\n]{1,700}\n$/);
   return stderr;
 }
@@ -171,7 +192,7 @@ const rows: Readonly<Record<string, (system: System) => Promise<void>>> = {
     const seed = chooseSeed();
     const watched = {
       bundle: system.bundle,
-      trust: (one: World, cert: Cert) => trust(system, one, cert),
+      trust: (one: World, cert: Cert) => readTrust(system, one, cert),
       leftovers: (one: World) => leftovers(system, one),
     };
     const { underWay, failures } = await killRotations(world, kills, randomFrom(seed), watched);
@@ -258,23 +279,29 @@ const rows: Readonly<Record<string, (system: System) => Promise<void>>> = {
   },
 
   async 'what the tool drops'(system) {
-    const leaf = await makeCert({ ca: false });
-    const bare = await makeCert({ ca: 'absent' });
-    const files = { 'ca.crt': kept.pem, 'leaf.crt': leaf.pem, 'bare.crt': bare.pem };
+    const [leaf, bare, client] = await Promise.all([
+      makeCert({ ca: false }),
+      makeCert({ ca: 'absent' }),
+      makeCert({ usage: 'clientAuth' }),
+    ]);
+    const takes = await Promise.all([
+      makeCert({ v1: true }),
+      makeCert({ usage: 'serverAuth,clientAuth' }),
+      makeCert({ usage: 'anyExtendedKeyUsage' }),
+      makeCert({ notAfter: new Date(Date.now() - 3_600_000) }),
+    ]);
+    const refusable = { 'leaf.crt': leaf.pem, 'bare.crt': bare.pem, 'client.crt': client.pem };
+    const files = { 'ca.crt': [kept, ...takes].map(({ pem }) => pem).join(''), ...refusable };
     const { world, secret, apply } = await scene(system, files);
     const { code, report } = await apply(secret.directory, '--allow-leaf');
     expect({ code, reasons: report.reasons }).toEqual({ code: 0, reasons: [] });
     const dropped = report.findings.filter(({ code: what }) => what === 'unsupported-by-store');
     expect(dropped.map(({ source, severity }) => [source.split('/').at(-1), severity])).toEqual(
-      system.drops
-        ? [
-            ['bare.crt', 'warning'],
-            ['leaf.crt', 'warning'],
-          ]
-        : [],
+      system.drops ? ['bare.crt', 'client.crt', 'leaf.crt'].map((name) => [name, 'warning']) : [],
     );
     const held = await inBundle(world, system.bundle);
-    for (const one of [leaf, bare]) expect(held.has(one.fingerprint)).toBe(!system.drops);
+    for (const one of takes) expect(held).toContain(one.fingerprint);
+    for (const one of [leaf, bare, client]) expect(held.has(one.fingerprint)).toBe(!system.drops);
     expect(await trust(system, world, kept)).toEqual(everywhere);
     if (!system.drops) return;
     // Nothing of the new bundle can be installed: what is there stays.
