@@ -107,16 +107,19 @@ export function holdersIn({ host, files }: StoreContext, directories: readonly s
   return held;
 }
 
-/** Writes the files of new anchors, each whole, and takes off those of removed ones. @returns the paths of the new ones */
-export function moveFiles(context: StoreContext, { add, remove }: StoreChange): readonly string[] {
+/** Writes the files of new anchors, each whole. @returns their paths */
+export function writeAnchors(context: StoreContext, { add }: StoreChange): readonly string[] {
   const { host, instance, anchors, extension } = context;
-  const added = add.map(({ fingerprint, pem }) => {
+  return add.map(({ fingerprint, pem }) => {
     const path = `${anchors}/${stemOf(instance, fingerprint)}${extension}`;
     host.write(path, pem);
     return path;
   });
+}
+
+/** Takes off the files of removed anchors. */
+export function removeAnchors({ host, anchors }: StoreContext, { remove }: StoreChange): void {
   for (const name of remove) host.remove(`${anchors}/${name}`);
-  return added;
 }
 
 /** Removes a file, or a directory of ours with all that is in it. */

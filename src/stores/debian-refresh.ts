@@ -8,7 +8,16 @@ import type { Lock } from '../host/lock.ts';
 import { workDirectory } from '../host/ledger.ts';
 import type { CommandResult } from '../host/commands.ts';
 import { Problem } from '../host/problem.ts';
-import { type StoreContext, abandonedAfterMs, discard, endOf, lastLine, moveFiles, relabel } from './anchor-files.ts';
+import {
+  type StoreContext,
+  abandonedAfterMs,
+  discard,
+  endOf,
+  lastLine,
+  relabel,
+  removeAnchors,
+  writeAnchors,
+} from './anchor-files.ts';
 import { goodBlocks } from './certificate-files.ts';
 import { certificatePaths, debian, privateBundle, privateDirectory, selectedPaths } from './debian-layout.ts';
 import { type StoreChange, type StoreChanged, prefixIn } from './store.ts';
@@ -186,7 +195,8 @@ export async function changeDebian(context: StoreContext, change: StoreChange, l
   host.makeDirectory(workDirectory(instance));
   host.makeDirectory(privateDirectory(context), 0o700);
   const before = certificateLinks(context);
-  moveFiles(context, change); // (2) (3)
+  writeAnchors(context, change); // (2)
+  removeAnchors(context, change); // (3)
   for (const name of change.relink) host.remove(`${debian.certs}/${name.replace(/\.crt$/, '.pem')}`);
   if (change.refresh) await refresh(context, change, lock); // (4) to (7)
   const lines = hookLines(context, before, change);

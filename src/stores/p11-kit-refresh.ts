@@ -7,7 +7,7 @@ import { getSystemErrorMessage } from 'node:util';
 import type { CommandResult } from '../host/commands.ts';
 import type { Lock } from '../host/lock.ts';
 import { Problem } from '../host/problem.ts';
-import { abandonedAfterMs, discard, endOf, lastLine, moveFiles, relabel } from './anchor-files.ts';
+import { abandonedAfterMs, discard, endOf, lastLine, relabel, removeAnchors, writeAnchors } from './anchor-files.ts';
 import { type P11KitContext, extractsUnderWay, privateDirectory } from './p11-kit-layout.ts';
 import type { StoreChange, StoreChanged } from './store.ts';
 
@@ -46,14 +46,14 @@ async function tryOut(context: P11KitContext, change: StoreChange, lock: Lock): 
   const held = new Set(files.read(`${directory}/bundle.pem`)?.fingerprints);
   const before = new Set(files.read(bundle)?.fingerprints).size;
   const lost = [...change.required].filter((fingerprint) => !held.has(fingerprint));
-  if (lost.length > 0) {
-    throw new Problem(
-      `trust extract on the host leaves out ${lost.length} anchors (${lost[0]?.slice(0, 16) ?? ''}...), so nothing is published; look for them in its blocklist. ${bundle} is as it was`,
-    );
-  }
   if (held.size + change.remove.length < before / 2) {
     throw new Problem(
       `trust extract on the host finds only ${held.size} of ${before} certificates, so nothing is published; look for what has become of ${layout.sources.join(', ')}, or run ${layout.tool.join(' ')} yourself. ${bundle} is as it was`,
+    );
+  }
+  if (lost.length > 0) {
+    throw new Problem(
+      `trust extract on the host leaves out ${lost.length} anchors (${lost[0]?.slice(0, 16) ?? ''}...), so nothing is published; look for them in its blocklist. ${bundle} is as it was`,
     );
   }
   return held;
@@ -105,24 +105,27 @@ async function settle(context: P11KitContext): Promise<void> {
  * A change of the store.
  *
  * 1. leftovers of killed runs go
- * 2. new anchors are written, each file whole, and removed ones' files go
- * 3. the new bundle is made in private, on the same disk, and checked
- * 4. the private one goes: its room is the tool's
- * 5. the host's tool publishes; a run of another that was under way meanwhile is waited for
+ * 2. new anchors are written, each file whole
+ * 3. the new bundle is made in private, on the same disk, and checked: nothing goes before its successor is known to come
+ * 4. removed anchors' files go, and it is made without them
+ * 5. the private one goes: its room is the tool's
+ * 6. the host's tool publishes; a run of another that was under way meanwhile is waited for
  */
 export async function changeP11Kit(context: P11KitContext, change: StoreChange, lock: Lock): Promise<StoreChanged> {
   const { host, anchors } = context;
   for (const path of change.clean) discard(host, path); // (1)
   const made = host.makeDirectory(anchors);
-  await relabel(host, moveFiles(context, change)); // (2)
+  await relabel(host, writeAnchors(context, change)); // (2)
   if (!change.refresh) return { made, notes: [] };
   const directory = privateDirectory(context);
   host.makeDirectory(directory, 0o700);
   host.makeDirectory(`${directory}/hashed`, 0o700);
   try {
-    const bundle = await tryOut(context, change, lock); // (3)
-    discard(host, directory); // (4)
-    return { made, notes: await publish(context, bundle, change, lock) }; // (5)
+    let bundle = await tryOut(context, change, lock); // (3)
+    removeAnchors(context, change);
+    if (change.remove.length > 0) bundle = await tryOut(context, change, lock); // (4)
+    discard(host, directory); // (5)
+    return { made, notes: await publish(context, bundle, change, lock) }; // (6)
   } finally {
     discard(host, directory);
   }

@@ -20,6 +20,9 @@ test('an anchor on the blocklist of the host is an error, and nothing is publish
   const { code, stderr } = await apply(secret.directory);
   expect(code).toBe(1);
   expect(oneLine(stderr)).toMatch(/leaves out 1 anchors.*blocklist/);
+  // What it was to replace is trusted still, also after a run of the tool by another.
+  await world.exec('update-ca-trust');
+  expect(await trust(rhel, world, old)).toEqual(everywhere);
   expect((await readFile(world.path(rhel.bundle))).equals(before)).toBe(true);
 });
 
@@ -75,10 +78,11 @@ test('a bundle of its own where Go programs look first is named', async () => {
 
 test.each([rhel, fedora, suse])('a read-only /usr ($name) is no hindrance', async (system) => {
   const { world, secret, apply, remove } = await scene(system, { 'ca.crt': kept.pem });
-  await using _ = await world.readOnly('/usr');
+  await using readOnly = await world.readOnly('/usr');
   expect(await apply(secret.directory)).toMatchObject({ code: 0 });
   expect(await trust(system, world, kept)).toEqual(everywhere);
   expect(await remove()).toMatchObject({ code: 0 });
+  await readOnly.undo();
 });
 
 test('hash links that a killed run of the tool has taken away are made again', async () => {
