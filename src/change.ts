@@ -95,9 +95,15 @@ async function change(
     present: plan.present,
   };
   const { made, notes } = await store.change(request, lock);
-  const proof = prove(store, plan, store.observe(plan.wanted));
+  const state = store.observe(plan.wanted);
+  const proof = prove(store, plan, state);
   const proven = proof.hostReasons.length === 0;
-  const record = dated(recorded(intent, plan, made, proven), host, seen);
+  const { others } = state;
+  const record = dated(
+    { ...recorded(intent, plan, made, proven), ...(others !== undefined && { others }) },
+    host,
+    seen,
+  );
   // Only what an anchor directory can need was ever made, whatever the ledger says.
   const above = record.made.filter((directory) => `${store.anchorDirectory}/`.startsWith(`${directory}/`));
   if (plan.forget && proven) removeLedger(host, instance, { ...record, made: above });

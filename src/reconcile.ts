@@ -2,7 +2,7 @@
  * The pass: read, decide, apply, prove, report. It starts from what is there, never from what an event said, and
  * whatever kills it, the next one goes on from what is there then.
  */
-import { readBundle } from './bundle/bundle.ts';
+import { fitBundle, readBundle } from './bundle/bundle.ts';
 import type { Bundle, BundleRules, Reading } from './bundle/types.ts';
 import { type Outcome, type StoreScene, account, changeUntilProven, survey } from './change.ts';
 import type { Clock } from './host/clock.ts';
@@ -112,7 +112,8 @@ async function converge(scene: Scene): Promise<readonly [Outcome, Pulls]> {
 }
 
 /** What a pass itself tells. */
-type Told = Omit<Report, 'instance' | 'digest' | 'anchors' | 'findings' | 'dryRun' | 'milliseconds'>;
+type Told = Omit<Report, 'instance' | 'digest' | 'anchors' | 'findings' | 'dryRun' | 'milliseconds'> &
+  Partial<Pick<Report, 'findings'>>;
 
 const nothingDone: Omit<Told, 'converged' | 'reasons'> = {
   added: [],
@@ -167,10 +168,11 @@ function paceOf({ jitterMs }: PassSettings, { started }: Memory): Pace {
 }
 
 /** A pass on a bundle. @throws Problem when the host cannot be examined or changed */
-async function passOn(settings: PassSettings, bundle: Bundle, memory: Memory, clock: Clock): Promise<Told> {
+async function passOn(settings: PassSettings, whole: Bundle, memory: Memory, clock: Clock): Promise<Told> {
   const { instance, policy } = settings;
   const host = openHost(settings.hostRoot);
   const store = (memory.store ??= openStore(host, instance, clock));
+  const bundle = fitBundle(whole, (anchor) => store.drops?.(anchor));
   const runtimes = (memory.runtimes ??= openRuntimes(host, store.bundle, { ...settings, clock }));
   memory.started ??= readMoment(host)?.seconds;
   const locate = (target: WatchTarget): WatchTarget => ({ ...target, path: host.locate(target.path) });
@@ -183,7 +185,7 @@ async function passOn(settings: PassSettings, bundle: Bundle, memory: Memory, cl
   if (settings.probes.length > 0 && (memory.probes === undefined || hasChanged(told))) {
     memory.probes = await probeAll(host, store.bundle, settings.probes);
   }
-  return { ...told, probes: memory.probes ?? [] };
+  return { ...told, findings: bundle.findings, probes: memory.probes ?? [] };
 }
 
 /**

@@ -9,7 +9,7 @@ import { momentShape } from './moment.ts';
 export const stateDirectory = '/var/lib/node-ca-trust';
 
 /** A name in it is deleted on `remove`, so it must be one that this program gives: never a path, never another's file. */
-const ownName = z.string().check(z.regex(/^node-ca-trust-[a-z0-9-]+-[0-9a-f]{16}\.crt$/));
+const ownName = z.string().check(z.regex(/^node-ca-trust-[a-z0-9-]+-[0-9a-f]{16}\.(crt|pem)$/));
 
 const shape = z.object({
   version: z.literal(1),
@@ -21,6 +21,8 @@ const shape = z.object({
   announced: z.array(ownName),
   /** Directories of the trust store that did not exist before us. */
   made: z.array(z.string()),
+  /** How many certificates of others the effective bundle held after the last change, where the store tells. */
+  others: z.optional(z.number()),
   /** When the host last came to trust something through this instance, and when it last ceased to. */
   added: z.optional(momentShape),
   removed: z.optional(momentShape),

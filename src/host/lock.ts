@@ -29,7 +29,7 @@ export async function lockDirectory(host: Host, directory: string, waitMs: numbe
     const { code, timedOut, output } = await host.run('flock', ['-x', '3'], { descriptor, timeoutMs: waitMs });
     if (timedOut) {
       throw new Problem(
-        `${directory} on the host has been locked for ${Math.round(waitMs / 1000)} s by another pass; look for a hanging update-ca-certificates`,
+        `${directory} on the host has been locked for ${Math.round(waitMs / 1000)} s by another pass; look for a hanging update-ca-certificates or update-ca-trust`,
       );
     }
     if (code !== 0)

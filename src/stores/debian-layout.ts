@@ -2,9 +2,8 @@
  * Where a Debian-family host keeps what its update-ca-certificates(8) reads and writes.
  */
 import { posix } from 'node:path';
-import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
-import type { CertificateFiles } from './certificate-files.ts';
+import type { StoreContext } from './anchor-files.ts';
 
 export const debian = {
   anchors: '/usr/local/share/ca-certificates',
@@ -17,26 +16,16 @@ export const debian = {
   hooks: '/etc/ca-certificates/update.d',
 } as const;
 
-/** Another's temporary bundle that has not changed for so long was left behind by a run that was killed. */
-export const abandonedAfterMs = 60_000;
-
-export interface DebianContext {
-  readonly host: Host;
-  readonly instance: string;
-  readonly clock: Clock;
-  readonly files: CertificateFiles;
-}
-
 /**
  * Where an instance has its bundle built: beside the certificate directory, since Go programs trust every file inside
  * it, and for root alone, since the tool copies another's private key into it like anything else. Beside where the
  * directory really is, since the tool names it from within.
  */
-export function privateDirectory({ host, instance }: DebianContext): string {
+export function privateDirectory({ host, instance }: StoreContext): string {
   return posix.join(host.real(debian.certs), '..', `.node-ca-trust-${instance}`);
 }
 
-export function privateBundle(context: DebianContext): string {
+export function privateBundle(context: StoreContext): string {
   return `${privateDirectory(context)}/bundle.crt`;
 }
 

@@ -8,23 +8,25 @@ import type { Lock } from '../host/lock.ts';
 import { workDirectory } from '../host/ledger.ts';
 import type { CommandResult } from '../host/commands.ts';
 import { Problem } from '../host/problem.ts';
-import { goodBlocks } from './certificate-files.ts';
 import {
-  type DebianContext,
+  type StoreContext,
   abandonedAfterMs,
-  certificatePaths,
-  debian,
-  privateBundle,
-  privateDirectory,
-  selectedPaths,
-} from './debian-layout.ts';
-import { type StoreChange, type StoreChanged, prefixIn, stemOf } from './store.ts';
+  discard,
+  endOf,
+  lastLine,
+  relabel,
+  removeAnchors,
+  writeAnchors,
+} from './anchor-files.ts';
+import { goodBlocks } from './certificate-files.ts';
+import { certificatePaths, debian, privateBundle, privateDirectory, selectedPaths } from './debian-layout.ts';
+import { type StoreChange, type StoreChanged, prefixIn } from './store.ts';
 
 /** How often the other writer's temporary file is looked at while we wait for it. */
 const settleStepMs = 50;
 
 /** Names of the links in the certificate directory that carry certificates, with where each points. */
-function certificateLinks({ host }: DebianContext): ReadonlyMap<string, string> {
+function certificateLinks({ host }: StoreContext): ReadonlyMap<string, string> {
   const links = new Map<string, string>();
   for (const name of host.list(debian.certs) ?? []) {
     const target = name.endsWith('.pem') ? host.link(`${debian.certs}/${name}`) : undefined;
@@ -34,7 +36,7 @@ function certificateLinks({ host }: DebianContext): ReadonlyMap<string, string> 
 }
 
 /** The host's own selection, and one line `!x/FILE` per removal: that makes the tool report it and make links anew. */
-function writeConfiguration({ host, instance }: DebianContext, removed: readonly string[]): string {
+function writeConfiguration({ host, instance }: StoreContext, removed: readonly string[]): string {
   const own = host.read(debian.configuration)?.toString('utf8') ?? '';
   const path = `${workDirectory(instance)}/ca-certificates.conf`;
   // Never empty: an empty selection makes the tool start afresh, with all hash links gone for most of the run.
@@ -43,13 +45,8 @@ function writeConfiguration({ host, instance }: DebianContext, removed: readonly
   return path;
 }
 
-/** The last line a command printed: tools say there what went wrong. */
-function lastLine(output: string): string {
-  return output.split('\n').at(-1) ?? '';
-}
-
 /** One run of the tool into the private bundle. Its exit code proves nothing: what counts is what it wrote. */
-async function runTool(context: DebianContext, configuration: string, lock: Lock): Promise<CommandResult> {
+async function runTool(context: StoreContext, configuration: string, lock: Lock): Promise<CommandResult> {
   const { host, instance } = context;
   const work = workDirectory(instance);
   const bundle = posix.relative(host.real(debian.certs), privateBundle(context));
@@ -62,20 +59,19 @@ async function runTool(context: DebianContext, configuration: string, lock: Lock
  * file, though it has made all links; the next run has none to make, leaves that out, and writes the bundle.
  * @throws Problem when it wrote no bundle
  */
-async function build(context: DebianContext, configuration: string, lock: Lock): Promise<void> {
+async function build(context: StoreContext, configuration: string, lock: Lock): Promise<void> {
   const isWritten = (): boolean => context.host.entry(privateBundle(context))?.kind === 'file';
   const first = await runTool(context, configuration, lock);
   if (isWritten()) return;
-  const { code, output, timedOut } = first.timedOut ? first : await runTool(context, configuration, lock);
+  const last = first.timedOut ? first : await runTool(context, configuration, lock);
   if (isWritten()) return;
-  const end = timedOut ? 'took too long and was ended' : `ended with exit code ${code ?? '?'}`;
   throw new Problem(
-    `update-ca-certificates on the host ${end} and wrote no bundle; it said: ${lastLine(output) || 'nothing'}. The host's bundle is as it was`,
+    `update-ca-certificates on the host ${endOf(last)} and wrote no bundle; it said: ${lastLine(last.output) || 'nothing'}. The host's bundle is as it was`,
   );
 }
 
 /** All that the new bundle must hold: what is required of us, and every certificate that the host's own files carry. */
-function expectedFingerprints({ host, files }: DebianContext, required: ReadonlySet<string>): ReadonlySet<string> {
+function expectedFingerprints({ host, files }: StoreContext, required: ReadonlySet<string>): ReadonlySet<string> {
   const paths = [...selectedPaths(host), ...certificatePaths(host, debian.anchors)];
   return new Set([...required, ...paths.flatMap((path) => files.read(path)?.fingerprints ?? [])]);
 }
@@ -84,7 +80,7 @@ function expectedFingerprints({ host, files }: DebianContext, required: Readonly
  * The bundle as the tool makes it, all files one after the other, but without the broken blocks of another's file: one
  * truncated block breaks curl for every site, and a private key would be there for all to read.
  */
-function withoutBroken({ host, files }: DebianContext): string {
+function withoutBroken({ host, files }: StoreContext): string {
   const paths = [...selectedPaths(host), ...certificatePaths(host, debian.anchors)];
   const texts = paths.map((path) => {
     const file = files.read(path);
@@ -99,7 +95,7 @@ function withoutBroken({ host, files }: DebianContext): string {
  * Checks the private bundle, and leaves out of it what another's broken file brought in.
  * @throws Problem when a certificate that must be there is not
  */
-function check(context: DebianContext, required: ReadonlySet<string>): void {
+function check(context: StoreContext, required: ReadonlySet<string>): void {
   const { host, files } = context;
   const bundle = privateBundle(context);
   if ((files.read(bundle)?.problems.length ?? 0) > 0) {
@@ -114,17 +110,12 @@ function check(context: DebianContext, required: ReadonlySet<string>): void {
   }
 }
 
-/** Gives the file the label that a host with SELinux wants at its new place, as the tool does. */
-async function relabel({ host }: DebianContext): Promise<void> {
-  if (host.target('/sbin/restorecon')?.kind === 'file') await host.run('/sbin/restorecon', [debian.bundle]);
-}
-
 /**
  * What the hooks are told: `+` or `-` and the link's path, additions first, as the tool words it. Of ours, what they have
  * not heard yet, also when a killed pass made the change; of others', what the tool changed in this run.
  */
 function hookLines(
-  context: DebianContext,
+  context: StoreContext,
   before: ReadonlyMap<string, string>,
   { announced, present }: StoreChange,
 ): readonly string[] {
@@ -147,7 +138,7 @@ function hookLines(
 }
 
 /** Runs the host's hooks as the tool does, after the publication, so that they see what they are told of. */
-async function runHooks({ host }: DebianContext, lines: readonly string[]): Promise<readonly string[]> {
+async function runHooks({ host }: StoreContext, lines: readonly string[]): Promise<readonly string[]> {
   if (host.target(debian.hooks)?.kind !== 'directory') return [];
   const { output } = await host.run('run-parts', ['--test', '--', debian.hooks]);
   const failures: string[] = [];
@@ -164,7 +155,7 @@ async function runHooks({ host }: DebianContext, lines: readonly string[]): Prom
  * Waits until a run of another that may have read the old files has published: what it publishes may lack what we just
  * added. A run that starts later reads the new files. One that nobody writes to any more is left to the next pass.
  */
-async function settle({ host, clock }: DebianContext, other: string | undefined): Promise<void> {
+async function settle({ host, clock }: StoreContext, other: string | undefined): Promise<void> {
   for (;;) {
     const temporary = host.entry(debian.plainTemporary);
     if (other === undefined || temporary?.identity !== other) return;
@@ -174,32 +165,14 @@ async function settle({ host, clock }: DebianContext, other: string | undefined)
 }
 
 /** The tool, the check, the publication: (4) to (7) of a change. */
-async function refresh(context: DebianContext, change: StoreChange, lock: Lock): Promise<void> {
+async function refresh(context: StoreContext, change: StoreChange, lock: Lock): Promise<void> {
   const { host } = context;
   await build(context, writeConfiguration(context, change.remove), lock); // (4)
   check(context, change.required); // (5)
   const other = host.entry(debian.plainTemporary)?.identity;
   host.publish(privateBundle(context), debian.bundle); // (6)
-  await relabel(context);
+  await relabel(host, [debian.bundle]);
   await settle(context, other); // (7)
-}
-
-function moveFiles({ host, instance }: DebianContext, change: StoreChange): void {
-  for (const { fingerprint, pem } of change.add) {
-    host.write(`${debian.anchors}/${stemOf(instance, fingerprint)}.crt`, pem); // (2)
-  }
-  for (const name of change.remove) host.remove(`${debian.anchors}/${name}`); // (3)
-  for (const name of change.relink) host.remove(`${debian.certs}/${name.replace(/\.crt$/, '.pem')}`);
-}
-
-/** Removes a file, or a directory of ours with all that is in it. */
-function discard(context: DebianContext, path: string): void {
-  const { host } = context;
-  if (host.entry(path)?.kind !== 'directory') host.remove(path);
-  else {
-    for (const name of host.list(path) ?? []) discard(context, `${path}/${name}`);
-    host.removeDirectory(path);
-  }
 }
 
 /**
@@ -215,17 +188,19 @@ function discard(context: DebianContext, path: string): void {
  * 8. the hooks hear of every addition and removal
  * 9. nothing of the work is left
  */
-export async function changeDebian(context: DebianContext, change: StoreChange, lock: Lock): Promise<StoreChanged> {
+export async function changeDebian(context: StoreContext, change: StoreChange, lock: Lock): Promise<StoreChanged> {
   const { host, instance } = context;
-  for (const path of change.clean) discard(context, path); // (1)
+  for (const path of change.clean) discard(host, path); // (1)
   const made = host.makeDirectory(debian.anchors);
   host.makeDirectory(workDirectory(instance));
   host.makeDirectory(privateDirectory(context), 0o700);
   const before = certificateLinks(context);
-  moveFiles(context, change); // (2) (3)
+  writeAnchors(context, change); // (2)
+  removeAnchors(context, change); // (3)
+  for (const name of change.relink) host.remove(`${debian.certs}/${name.replace(/\.crt$/, '.pem')}`);
   if (change.refresh) await refresh(context, change, lock); // (4) to (7)
   const lines = hookLines(context, before, change);
   const notes = change.refresh || lines.length > 0 ? await runHooks(context, lines) : []; // (8)
-  for (const directory of [workDirectory(instance), privateDirectory(context)]) discard(context, directory); // (9)
+  for (const directory of [workDirectory(instance), privateDirectory(context)]) discard(host, directory); // (9)
   return { made, notes };
 }

@@ -26,6 +26,7 @@ const packages = {
   findmnt: 'util-linux',
   mount: 'mount',
   'update-ca-certificates': 'ca-certificates',
+  trust: 'p11-kit',
   buildah: 'buildah',
   debootstrap: 'debootstrap',
   containerd: 'containerd',
