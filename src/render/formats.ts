@@ -1,15 +1,20 @@
 /**
  * The formats that a bundle can be rendered in. One is added by adding one file, and one line here and in names.ts.
  */
+import { bottlerocket } from './bottlerocket.ts';
+import { cloudInit } from './cloud-init.ts';
+import type { Format } from './format.ts';
+import { ignition } from './ignition.ts';
+import { kubeadm } from './kubeadm.ts';
 import type { FormatName } from './names.ts';
-import { type Rendering, installer } from './node-files.ts';
-
-export interface Format {
-  /** It is of use without a certificate. */
-  readonly withoutBundle?: true;
-  render(rendering: Rendering): string;
-}
+import { systemd } from './systemd.ts';
+import { talos } from './talos.ts';
 
 export const formats: Readonly<Record<FormatName, Format>> = {
-  systemd: { withoutBundle: true, render: installer },
+  'cloud-init': cloudInit,
+  ignition,
+  systemd,
+  kubeadm,
+  talos,
+  bottlerocket,
 };

@@ -4,6 +4,7 @@
 import type { Anchor } from '../bundle/types.ts';
 import { stemOf } from '../stores/store.ts';
 import { refreshScript, scriptPath, stagingDirectory } from './refresh-script.ts';
+import { heading } from './text.ts';
 import { pathName, pathUnit, serviceName, serviceUnit } from './units.ts';
 
 export interface NodeFile {
@@ -18,19 +19,14 @@ export interface Rendering {
   readonly instance: string;
 }
 
-/** The anchors, as files that wait for the refresh script. */
-export function anchorFiles({ anchors, instance }: Rendering): readonly NodeFile[] {
-  return anchors.map(({ fingerprint, pem }) => ({
+/** The refresh script, and the anchors as files that wait for it. */
+export function nodeFiles({ anchors, instance }: Rendering): readonly NodeFile[] {
+  const waiting = anchors.map(({ fingerprint, pem }) => ({
     path: `${stagingDirectory}/${stemOf(instance, fingerprint)}.crt`,
     text: pem,
   }));
+  return [...waiting, { path: scriptPath, text: refreshScript }];
 }
-
-export const scriptFile: NodeFile = { path: scriptPath, text: refreshScript };
-export const unitFiles: readonly NodeFile[] = [
-  { path: `/etc/systemd/system/${serviceName}`, text: serviceUnit },
-  { path: `/etc/systemd/system/${pathName}`, text: pathUnit },
-];
 
 /** No file of ours has this line. */
 const end = 'END_OF_FILE';
@@ -41,14 +37,19 @@ function puts(files: readonly NodeFile[]): string {
 
 /** A shell script, whole in itself, that puts everything on the system it runs on and refreshes its trust store. */
 export function installer(rendering: Rendering): string {
+  const units = [
+    { path: `/etc/systemd/system/${serviceName}`, text: serviceUnit },
+    { path: `/etc/systemd/system/${pathName}`, text: pathUnit },
+  ];
   return `#!/bin/sh
-# Made by node-ca-trust: brings ${rendering.anchors.length} certificates into this system's trust store, and keeps the store in step with its anchor
-# directory. For a system that runs, and for the root of an image.
+${heading(rendering)}
+# Brings these anchors into this system's trust store, and keeps the store in step with its anchor directory from now on.
+# For a system that runs, and for the root of an image.
 set -eu
 umask 022
 put() { mkdir -p "$(dirname "$1")"; cat > "$1.new"; mv -f "$1.new" "$1"; }
-${puts([...anchorFiles(rendering), scriptFile])}if command -v systemctl > /dev/null; then
-${puts(unitFiles)}systemctl --quiet enable ${pathName} ${serviceName}
+${puts(nodeFiles(rendering))}if command -v systemctl > /dev/null; then
+${puts(units)}systemctl --quiet enable ${pathName} ${serviceName}
 fi
 status=0
 sh ${scriptPath} < /dev/null || status=$?

@@ -37,12 +37,8 @@ fail() { say "$*"; exit 1; }
 
 # Whoever makes this file asks for a run. It goes before the run begins, so that one that is made meanwhile asks for another.
 request=/var/lib/node-ca-trust/_refresh
-requested=
-if [ -e "$request" ]; then
-  requested=yes
-  # systemd comes back at once while it is there.
-  rm -f "$request" || { sleep 60; fail "$request cannot be removed"; }
-fi
+# systemd comes back at once while it is there.
+rm -f "$request" || { sleep 60; fail "$request cannot be removed"; }
 
 release=/etc/os-release
 [ -r "$release" ] || release=/usr/lib/os-release
@@ -110,16 +106,16 @@ certificates() {
       inside { gsub(/[ \t\r]/, ""); body = body $0 }' /dev/null | sort -u
 }
 
-ours() { find -L "$anchors" -maxdepth 1 -type f -name "node-ca-trust-*$suffix"; }
+# The files that count in the anchor directory: on Debian the tool takes in whatever has this ending.
+files() {
+  if [ "$family" = debian ]; then find -L "$anchors" -type f -name '*.crt'
+  else find -L "$anchors" -maxdepth 1 -type f -name "node-ca-trust-*$suffix"; fi
+}
 
 # The paths of all that has to be in the bundle.
 sources() {
-  if [ "$family" != debian ]; then
-    ours
-    return
-  fi
-  find -L "$anchors" -type f -name '*.crt'
-  sed -e '/^[#!]/d' -e '/^$/d' -e 's|^|/usr/share/ca-certificates/|' /etc/ca-certificates.conf
+  files
+  [ "$family" != debian ] || sed -e '/^[#!]/d' -e '/^$/d' -e 's|^|/usr/share/ca-certificates/|' /etc/ca-certificates.conf
 }
 
 # Whether a bundle lacks nothing.
@@ -127,15 +123,6 @@ holds_all() {
   sources | certificates > "$work/wanted"
   echo "$1" | certificates > "$work/held"
   [ -z "$(comm -23 "$work/wanted" "$work/held")" ]
-}
-
-# Whether there is nothing to do; only on Debian can that be told from the files alone.
-is_fresh() {
-  [ "$family" = debian ] && holds_all "$bundle" && cmp -s "$work/wanted" "$work/held" || return 1
-  [ -z "$(find -L /etc/ssl/certs -maxdepth 1 -type l -name '*.pem')" ] || return 1
-  for file in "$anchors"/node-ca-trust-*.crt; do
-    [ ! -f "$file" ] || [ -e "/etc/ssl/certs/$(basename "$file" .crt).pem" ] || return 1
-  done
 }
 
 # What update-ca-certificates makes of Debian's store, without its hazards: it has no lock, appends to what a killed run
@@ -153,7 +140,7 @@ refresh_debian() {
     cat /etc/ca-certificates.conf
   } > "$work/conf"
   # Hooks hear of a change when it is published, not before: until then it is noted.
-  mkdir "$work/hooks"
+  mkdir -p "$work/hooks"
   printf '#!/bin/sh\ncat >> "%s"\n' "$heard" > "$work/hooks/note"
   chmod 755 "$work/hooks/note"
   # Twice: its "openssl rehash" gives up on another's unreadable file, though it has made all links then.
@@ -162,9 +149,8 @@ refresh_debian() {
       --hooksdir "$work/hooks" > "$work/said" 2>&1 || true
   done
   [ -s "$new" ] || fail "update-ca-certificates wrote no bundle; it said: $(tail -n 1 "$work/said")"
-  [ -z "$requested" ] || openssl rehash "$certs" > /dev/null 2>&1 || true
   if grep -q 'PRIVATE KEY' "$new" || ! openssl crl2pkcs7 -nocrl -certfile "$new" > /dev/null 2>&1; then
-    find -L "$anchors" -type f -name '*.crt' | while read -r file; do
+    files | while read -r file; do
       if grep -q 'PRIVATE KEY' "$file"; then say "$file holds a private key: take it out"; fi
       openssl crl2pkcs7 -nocrl -certfile "$file" > /dev/null 2>&1 || say "$file is broken: mend or remove it"
     done
@@ -172,8 +158,10 @@ refresh_debian() {
   fi
   holds_all "$new" || fail "update-ca-certificates left certificates out; the bundle is left as it was"
   mv -f "$new" "$bundle"
+  # The tool makes no links where it sees no change.
+  openssl rehash "$certs" > /dev/null 2>&1 || true
   [ ! -x /sbin/restorecon ] || /sbin/restorecon "$bundle" > /dev/null 2>&1 || true
-  if [ -d /etc/ca-certificates/update.d ]; then
+  if [ -s "$heard" ] && [ -d /etc/ca-certificates/update.d ]; then
     run-parts --test -- /etc/ca-certificates/update.d | while read -r hook; do
       "$hook" < "$heard" || say "$hook ended with exit code $?"
     done
@@ -189,14 +177,13 @@ refresh() {
   esac
 }
 
-[ -z "$requested" ] && is_fresh && exit 0
-for attempt in 1 2 3; do
-  rm -rf "$work/hooks"
+for attempt in 1 2 3 4 5; do
+  listed=$(files)
   refresh
-  # Files that came meanwhile take another run.
-  if holds_all "$bundle"; then exit 0; fi
+  # Files that came or went meanwhile, which systemd does not see during a run, take another one.
+  if holds_all "$bundle" && [ "$listed" = "$(files)" ]; then exit 0; fi
 done
-ours | while read -r file; do
+files | while read -r file; do
   echo "$file" | certificates > "$work/one"
   [ -z "$(comm -23 "$work/one" "$work/held")" ] || say "$bundle does not hold $file"
 done
