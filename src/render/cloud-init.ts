@@ -19,7 +19,7 @@ export const cloudInit: Format = {
     const command = `cloud-init-per instance node-ca-trust-${rendering.instance} sh << '${end}'\n${installer(rendering)}${end}\n`;
     return `#cloud-config
 ${heading(rendering)}
-# How the parts that come after this one are joined with it: lists are added.
+# Of several parts of user data let this one be the last: it adds its list to theirs, another would put its own in its place.
 merge_how:
   - name: list
     settings: [append]

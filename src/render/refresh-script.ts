@@ -60,13 +60,28 @@ done
 
 suffix=.crt
 tool='update-ca-certificates'
+# The locks are those that the agent takes: SUSE's tool has one of its own, on its bundle's directory.
 case $family in
-  debian | alpine) anchors=/usr/local/share/ca-certificates bundle=/etc/ssl/certs/ca-certificates.crt ;;
-  flatcar) anchors=/etc/ssl/certs suffix=.pem bundle=/etc/ssl/certs/ca-certificates.crt ;;
-  suse) anchors=/etc/pki/trust/anchors bundle=/var/lib/ca-certificates/ca-bundle.pem ;;
+  debian | alpine)
+    anchors=/usr/local/share/ca-certificates
+    bundle=/etc/ssl/certs/ca-certificates.crt
+    locked=/etc/ssl/certs
+    ;;
+  flatcar)
+    anchors=/etc/ssl/certs suffix=.pem
+    bundle=/etc/ssl/certs/ca-certificates.crt
+    locked=/etc/ssl/certs
+    ;;
+  suse)
+    anchors=/etc/pki/trust/anchors
+    bundle=/var/lib/ca-certificates/ca-bundle.pem
+    locked=/etc/pki/trust
+    ;;
   rhel)
-    anchors=/etc/pki/ca-trust/source/anchors bundle=/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem
     tool='update-ca-trust extract'
+    anchors=/etc/pki/ca-trust/source/anchors
+    bundle=/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem
+    locked=/etc/pki/ca-trust
     ;;
   *) fail "the trust store of $ID is not known here" ;;
 esac
@@ -75,8 +90,6 @@ mkdir -p "$anchors"
 
 # One run at a time, and none while an agent of node-ca-trust changes the store. The lock ends with whoever holds it, the
 # tool included.
-locked=$anchors
-[ "$family" != debian ] || locked=/etc/ssl/certs
 exec 9< "$locked"
 timeout 100 flock 9 || fail "another has held the lock of $locked for too long"
 rm -rf "$work"
@@ -86,24 +99,32 @@ trap 'exit 1' HUP INT TERM
 # Of tools that are killed, what they leave goes with the rest.
 export TMPDIR="$work"
 
-# What was put there for this system before its family was known takes its place, once, each file whole.
+# What was put there for this system before its family was known takes its place, once, each file whole. That directory may
+# be another's: nothing is written to what is there already.
 for file in "$home"/anchors/node-ca-trust-*.crt; do
   [ -f "$file" ] || continue
   name=$(basename "$file" .crt)$suffix
-  cp "$file" "$anchors/.$name.00000000.tmp"
-  chmod 644 "$anchors/.$name.00000000.tmp"
+  rm -f "$anchors/.$name.00000000.tmp"
+  (set -C && cat "$file" > "$anchors/.$name.00000000.tmp")
   mv -f "$anchors/.$name.00000000.tmp" "$anchors/$name"
   rm -f "$file"
 done
 
-# Of PEM files whose paths are read: a line for each certificate, however its base64 is broken into lines.
+# Of PEM, no more than the certificates, without byte order marks, which Go does not understand.
+blocks='{ sub(/^\357\273\277/, "") }
+  /^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----/ { inside = 1 }
+  inside { print }
+  /^-----END / { inside = 0 }'
+# The same, one line for each certificate, however its base64 is broken into lines.
+lines='{ sub(/^\357\273\277/, "") }
+  FNR == 1 { inside = 0 }
+  /^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----/ { inside = 1; body = ""; next }
+  /^-----END / { if (inside) print body; inside = 0 }
+  inside { gsub(/[ \t\r]/, ""); body = body $0 }'
+
+# The certificates of the files whose paths are read.
 certificates() {
-  while read -r path; do [ ! -f "$path" ] || printf '%s\0' "$path"; done |
-    xargs -0 awk '
-      FNR == 1 { inside = 0 }
-      /^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----/ { inside = 1; body = ""; next }
-      /^-----END / { if (inside) print body; inside = 0 }
-      inside { gsub(/[ \t\r]/, ""); body = body $0 }' /dev/null | sort -u
+  while read -r path; do [ ! -f "$path" ] || printf '%s\0' "$path"; done | xargs -0 awk "$lines" /dev/null | sort -u
 }
 
 # The files that count in the anchor directory: on Debian the tool takes in whatever has this ending.
@@ -130,6 +151,7 @@ holds_all() {
 refresh_debian() {
   certs=/etc/ssl/certs
   new=$work/bundle.crt
+  rm -f "$new"
   find "$certs" -maxdepth 1 -name ca-certificates.crt.new -mmin +1 -exec rm -f {} +
   {
     echo '# made for one run'
@@ -144,20 +166,22 @@ refresh_debian() {
   printf '#!/bin/sh\ncat >> "%s"\n' "$heard" > "$work/hooks/note"
   chmod 755 "$work/hooks/note"
   # Twice: its "openssl rehash" gives up on another's unreadable file, though it has made all links then.
-  for attempt in 1 2; do
+  for _ in 1 2; do
     [ -s "$new" ] || update-ca-certificates --certsconf "$work/conf" --certbundle ../../node-ca-trust/refresh.work/bundle.crt \
       --hooksdir "$work/hooks" > "$work/said" 2>&1 || true
   done
   [ -s "$new" ] || fail "update-ca-certificates wrote no bundle; it said: $(tail -n 1 "$work/said")"
-  if grep -q 'PRIVATE KEY' "$new" || ! openssl crl2pkcs7 -nocrl -certfile "$new" > /dev/null 2>&1; then
+  # All may read the bundle: whatever else was in the files, or in what links there lead to, must not get into it.
+  awk "$blocks" "$new" > "$work/blocks.crt"
+  if grep -q 'PRIVATE KEY' "$new" || ! openssl crl2pkcs7 -nocrl -certfile "$work/blocks.crt" > /dev/null 2>&1; then
     files | while read -r file; do
       if grep -q 'PRIVATE KEY' "$file"; then say "$file holds a private key: take it out"; fi
       openssl crl2pkcs7 -nocrl -certfile "$file" > /dev/null 2>&1 || say "$file is broken: mend or remove it"
     done
     fail "the bundle is left as it was"
   fi
-  holds_all "$new" || fail "update-ca-certificates left certificates out; the bundle is left as it was"
-  mv -f "$new" "$bundle"
+  holds_all "$work/blocks.crt" || fail "update-ca-certificates left certificates out; the bundle is left as it was"
+  mv -f "$work/blocks.crt" "$bundle"
   # The tool makes no links where it sees no change.
   openssl rehash "$certs" > /dev/null 2>&1 || true
   [ ! -x /sbin/restorecon ] || /sbin/restorecon "$bundle" > /dev/null 2>&1 || true
@@ -177,7 +201,7 @@ refresh() {
   esac
 }
 
-for attempt in 1 2 3 4 5; do
+for _ in 1 2 3 4 5; do
   listed=$(files)
   refresh
   # Files that came or went meanwhile, which systemd does not see during a run, take another one.

@@ -8,16 +8,30 @@ import { apply, boot, names, namesOf, pull, registryOn, rendered, when } from '.
 const [one, two, three] = await makeThree();
 const seed = '/var/lib/cloud/seed/nocloud';
 
+/** User data in several parts, as clouds and their tools join them. */
+function joined(...parts: readonly string[]): string {
+  const part = (text: string): string => `--part\nContent-Type: text/cloud-config\n\n${text}\n`;
+  return `MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="part"\n\n${parts.map(part).join('')}--part--\n`;
+}
+
+const ofAnother = `#cloud-config
+bootcmd:
+  - echo bootcmd >> /run/others
+runcmd:
+  - echo runcmd >> /run/others
+`;
+
 test('after the first boot pulls trust the bundle, and the agent takes over what is there', async () => {
   const node = await boot({
     [`${seed}/meta-data`]: 'instance-id: node-1\n',
-    [`${seed}/user-data`]: await rendered('cloud-init', one, two),
+    [`${seed}/user-data`]: joined(ofAnother, await rendered('cloud-init', one, two)),
   });
   const [byOne, byThree] = await Promise.all([one, three].map((ca) => makeServerCert(ca, ['registry.test'])));
   if (byOne === undefined || byThree === undefined) throw new Error('no certificates');
 
   // No agent has been there.
   expect(await node.shell('cloud-init status')).toBe('status: done\n');
+  expect(await node.shell('cat /run/others')).toBe('bootcmd\nruncmd\n');
   expect(await names(node)).toEqual(namesOf(one, two));
   const registry = await registryOn(node, byOne, 5443);
   await registryOn(node, byThree, 6443);

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { inject, onTestFinished } from 'vitest';
 import { binary } from '../cluster/binaries.ts';
-import { attempt } from '../cluster/process.ts';
+import { attempt, shell } from '../cluster/process.ts';
 import { address } from '../runtimes/harness/machine.ts';
 import { type Registry, startRegistry } from '../runtimes/harness/registry.ts';
 import { type SystemdNode, bootNode } from '../runtimes/systemd-node.ts';
@@ -48,6 +48,21 @@ export async function makeLayer(): Promise<string> {
   const layer = await mkdtemp(join(sandbox, 'layer-'));
   onTestFinished(() => rm(layer, { recursive: true }));
   return layer;
+}
+
+/** Hands out a root, as an image that is being built: what is written to it goes into the layer, and nothing runs there. */
+export async function inRoot(layer: string, work: (root: string) => Promise<unknown>): Promise<void> {
+  const base = await mkdtemp(join(sandbox, 'root-'));
+  const script = `mkdir "$1/root" "$1/work"; mount -t tmpfs tmpfs "$1/work"; mkdir "$1/work/work" "$1/work/upper"
+    mount -t overlay -o "lowerdir=$2,upperdir=$1/work/upper,workdir=$1/work/work" overlay "$1/root"`;
+  await shell(script, base, inject('debian'));
+  try {
+    await work(join(base, 'root'));
+    await shell('cp -a "$1/work/upper/." "$2"', base, layer);
+  } finally {
+    await shell('umount "$1/root" "$1/work"', base);
+    await rm(base, { recursive: true });
+  }
 }
 
 /** Boots a node on which these files are, and whatever is in the layer already. It ends with the test. */

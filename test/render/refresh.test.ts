@@ -1,6 +1,6 @@
 // The script that refreshes a store where no agent may: run with Debian's real tools in a world, and what it must not do.
 import { existsSync } from 'node:fs';
-import { readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { readFile, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { agent } from '../sandbox/harness/agent.ts';
 import { makeThree, type Cert } from '../sandbox/harness/certs.ts';
@@ -156,6 +156,34 @@ describe('the refresh script', () => {
       `${anchors}/with-key.crt`,
       '',
     ]);
+  });
+
+  test('lets nothing but certificates into the bundle, which all may read', async () => {
+    await using world = await smallWorld();
+    await install(world, one);
+    // Where the anchor directory is another's, root reads whatever a link in it leads to.
+    await writeFile(world.path('/root/secret'), 'a password\n', { mode: 0o600 });
+    await symlink('/root/secret', world.path(`${anchors}/leads-to-a-secret.crt`));
+    await writeFile(world.path(`${anchors}/with-mark.crt`), `\uFEFFsome words\n\uFEFF${two.pem}`);
+
+    expect(await refresh(world)).toEqual(done);
+
+    const text = await readFile(world.path(bundle), 'latin1');
+    expect(text).not.toMatch(/a password|some words|\xef/);
+    expect((await inBundle(world)).has(two.fingerprint)).toBe(true);
+  });
+
+  test('does not write through what another has put in its way', async () => {
+    await using world = await smallWorld();
+    await install(world);
+    await writeFile(world.path('/root/precious'), 'as it was\n');
+    await symlink('/root/precious', world.path(`${anchors}/.${nameOf(one)}.00000000.tmp`));
+    await symlink('/root/precious', world.path(fileOf(one)));
+
+    expect(await install(world, one)).toEqual(done);
+
+    expect(await readFile(world.path('/root/precious'), 'utf8')).toBe('as it was\n');
+    expect(await readFile(world.path(fileOf(one)), 'utf8')).toBe(one.pem);
   });
 
   test('does not let what a killed run of the tool left bring a CA back', async () => {

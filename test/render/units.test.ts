@@ -1,7 +1,6 @@
 // The units at work: in an image that they were baked into, and on a node that Ignition made.
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { expect, inject, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { run, shell } from '../cluster/process.ts';
 import { image } from '../runtimes/harness/registry.ts';
 import type { SystemdNode } from '../runtimes/systemd-node.ts';
@@ -9,7 +8,7 @@ import { eventually } from '../sandbox/harness/agent.ts';
 import { type Cert, makeServerCert, makeThree } from '../sandbox/harness/certs.ts';
 import { readBundle } from '../sandbox/harness/classify.ts';
 import { bundle, fileOf, state } from '../sandbox/harness/host.ts';
-import { type Files, boot, makeLayer, names, namesOf, pull, registryOn, rendered, when } from './node.ts';
+import { type Files, boot, inRoot, makeLayer, names, namesOf, pull, registryOn, rendered, when } from './node.ts';
 
 const [one, two, three] = await makeThree();
 const service = 'node-ca-trust-refresh.service';
@@ -34,21 +33,10 @@ async function trusted(node: SystemdNode): Promise<(cert: Cert) => boolean> {
 /** Runs the installer in the root that an image is made of, as a build of an image does: nothing runs in there. */
 async function bake(...certs: readonly Cert[]): Promise<string> {
   const layer = await makeLayer();
-  const work = await makeLayer();
-  const root = join(work, 'root');
-  await shell('mkdir "$1/root" "$1/work"', work);
-  await shell(
-    'mount -t overlay -o "lowerdir=$1,upperdir=$2,workdir=$3/work" overlay "$3/root"',
-    inject('debian'),
-    layer,
-    work,
-  );
-  try {
+  await inRoot(layer, async (root) => {
     await run('chroot', [root, 'sh'], { input: await rendered('systemd', ...certs) });
     await run('chroot', [root, 'systemd-analyze', 'verify', service, service.replace('.service', '.path')]);
-  } finally {
-    await shell('umount "$1/root"', work);
-  }
+  });
   return layer;
 }
 
