@@ -121,7 +121,7 @@ function observe(context: DebianContext, wanted: readonly Anchor[]): StoreState 
     ...sources,
     trusted: new Set(effective?.fingerprints),
     problems: bundleProblems(effective, sources.carriers),
-    unlinked: unlinkedAnchors(host, files, debian.certs, wanted),
+    unlinked: unlinkedAnchors(files, debian.certs, wanted),
     dangling: danglingLinks(host, instance),
     leftovers: leftovers(context),
   };

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type Api, Refusal } from '../../../src/api/api.ts';
+import type { Api } from '../../../src/api/api.ts';
+import { Refusal } from '../../../src/api/refusal.ts';
 import { openSecret, secretPacing } from '../../../src/sources/secret.ts';
 import { sleep } from '../support/sleep.ts';
 
