@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { render } from '../deploy/manifests.ts';
 import type { ClusterNode } from './cluster.ts';
-import { type AgentNames, base, chart, defaultAgent, overlays, useScene } from './scene.ts';
+import { base, overlays } from './installed.ts';
+import { type AgentNames, chart, defaultAgent, useScene } from './scene.ts';
 import { makeAuthority, serveOn, storeOf, trusts } from './witness.ts';
 
 const agent: AgentNames = { ...defaultAgent, namespace: 'helm-test' };
