@@ -44,6 +44,12 @@ const strictOption = (): Option => new Option('--strict', 'any error in the bund
 const host = (): readonly Option[] => [
   new Option('--host-root <directory>', "where the host's root is mounted").argParser(parseDirectory).default('/host'),
   new Option('--instance <name>', 'keeps two agents on one node apart').argParser(parseInstance).default('default'),
+  new Option(
+    '--store-refresh <who>',
+    "who refreshes the host's store: command, by its own tool, or unit, for which the host has the units of render systemd",
+  )
+    .choices(['command', 'unit'])
+    .default('command'),
 ];
 
 const pulls = (): readonly Option[] => [

@@ -21,8 +21,10 @@ function essence(resource: Resource): unknown {
   if (resource.kind !== 'DaemonSet') return bare;
   const { spec } = resource as DaemonSet;
   const pod = spec.template.spec;
+  const [agent] = pod.containers;
   const sorted = {
     ...pod,
+    containers: [{ ...agent, env: agent.env.toSorted((left, right) => left.name.localeCompare(right.name)) }],
     // A node selector of one label and an affinity for it mean the same.
     nodeSelector: { 'kubernetes.io/os': pod.nodeSelector['kubernetes.io/os'] },
     affinity: enablingLabels(pod),
@@ -74,6 +76,11 @@ describe('deploy/chart', () => {
     const args = ['template', 'any-release', 'deploy/chart', withPools(lab, { ...lab, port: 9643 })];
     const { stderr } = await execa('helm', args, { cwd: project, reject: false });
     expect(stderr).toContain('pools: each needs an instance of its own; here are default, lab, lab');
+  });
+
+  test.each(['restricted', 'writer'])('makes with privilege=%s what the overlay of this name makes', (privilege) => {
+    const made = renderChart('node-ca-trust', `--set=privilege=${privilege}`);
+    expect(inOrder(made)).toEqual(inOrder(render(`deploy/overlays/${privilege}`)));
   });
 
   test('makes with admissionPolicy.create=false what deploy/overlays/no-admission-policy makes', () => {

@@ -165,6 +165,36 @@ describe('deploy/overlays/restricted', () => {
   });
 });
 
+describe('deploy/overlays/writer', () => {
+  const { agent, pod } = agentOf(render('deploy/overlays/writer'));
+
+  test('runs as nobody, without any capability, and leaves the refresh to the node', () => {
+    expect(agent.securityContext).toEqual({
+      privileged: false,
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ['ALL'] },
+      runAsUser: 9641,
+      runAsGroup: 9641,
+      runAsNonRoot: true,
+      readOnlyRootFilesystem: true,
+    });
+    expect(pod).toMatchObject({ securityContext: { fsGroup: 9641, seccompProfile: { type: 'RuntimeDefault' } } });
+    expect(agent.env).toContainEqual({ name: 'NODE_CA_TRUST_STORE_REFRESH', value: 'unit' });
+  });
+
+  test('writes in two directories, which one container with one capability gives to it', () => {
+    const writable = ['/usr/local/share/ca-certificates', '/var/lib/node-ca-trust'];
+    const mounts = mountsOf(agent, pod);
+    expect(mounts.map(({ mountPath }) => mountPath)).toEqual(mounts.map(({ path }) => `/host${path}`));
+    expect(mounts.filter(({ readOnly }) => !readOnly).map(({ path }) => path)).toEqual(writable);
+    const [own] = pod['initContainers'] as readonly [Container & { readonly command: readonly string[] }];
+    expect(mountsOf(own, pod).map(({ path }) => path)).toEqual(writable);
+    expect(own.command.slice(3)).toEqual(writable.map((path) => `/host${path}`));
+    expect(own.securityContext).toMatchObject({ privileged: false, capabilities: { drop: ['ALL'], add: ['CHOWN'] } });
+    expect(own.image).toBe(agent.image);
+  });
+});
+
 describe('deploy/overlays/no-admission-policy', () => {
   test('is deploy/base without the kinds that an older API server does not know', () => {
     const known = render('deploy/base').filter(({ kind }) => !kind.startsWith('ValidatingAdmissionPolicy'));
