@@ -1,6 +1,7 @@
 /**
  * What a command was asked to do, validated: made once by cli.ts, trusted everywhere after.
  */
+import type { FormatName } from '../render/names.ts';
 import type { RuntimeRefresh } from '../runtimes/runtimes.ts';
 import type { NodeLabel } from '../sources/node-label.ts';
 import type { SecretName } from '../sources/secret.ts';
@@ -26,6 +27,12 @@ export interface CheckConfig extends BundleConfig {
   /** Files and directories; `-` is standard input. */
   readonly paths: readonly string[];
   readonly output: OutputFormat;
+}
+
+export interface RenderConfig extends BundleConfig, Pick<HostConfig, 'instance'> {
+  readonly format: FormatName;
+  /** Files and directories; `-` is standard input. */
+  readonly paths: readonly string[];
 }
 
 export interface RemoveConfig extends HostConfig {
