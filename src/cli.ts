@@ -48,6 +48,12 @@ const instanceOption = (): Option =>
 const host = (): readonly Option[] => [
   new Option('--host-root <directory>', "where the host's root is mounted").argParser(parseDirectory).default('/host'),
   instanceOption(),
+  new Option(
+    '--store-refresh <who>',
+    "who refreshes the host's store: command, by its own tool, or unit, for which the host has the units of render systemd",
+  )
+    .choices(['command', 'unit'])
+    .default('command'),
 ];
 
 const pulls = (): readonly Option[] => [

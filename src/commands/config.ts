@@ -6,6 +6,7 @@ import type { RuntimeRefresh } from '../runtimes/runtimes.ts';
 import type { NodeLabel } from '../sources/node-label.ts';
 import type { SecretName } from '../sources/secret.ts';
 import type { Address } from '../stores/probe.ts';
+import type { StoreRefresh } from '../stores/unit.ts';
 
 export type OutputFormat = 'table' | 'json';
 
@@ -18,6 +19,8 @@ export interface BundleConfig {
 export interface HostConfig {
   readonly hostRoot: string;
   readonly instance: string;
+  /** Who runs the host's refresh command: this program, unless told otherwise. */
+  readonly storeRefresh?: StoreRefresh;
 }
 
 export interface CheckConfig extends BundleConfig {

@@ -12,8 +12,6 @@ export const directory = '/etc/node-ca-trust';
 export const scriptPath = `${directory}/refresh.sh`;
 /** Anchor files of a node whose family is not known yet: the script takes them to their place, once. */
 export const stagingDirectory = `${directory}/anchors`;
-/** Whoever makes this file asks for a run. No instance can bear a name with this mark. */
-export const requestPath = '/var/lib/node-ca-trust/_refresh';
 /** Where the families' tools look for anchors; Flatcar's is also the tool's output, and nobody can watch that. */
 export const watchedDirectories = [
   '/usr/local/share/ca-certificates',

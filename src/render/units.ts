@@ -2,7 +2,8 @@
  * The systemd units that run the refresh script: at each boot before the container runtimes, and on every change of an
  * anchor directory.
  */
-import { requestPath, scriptPath, watchedDirectories } from './refresh-script.ts';
+import { requestPath } from '../stores/unit.ts';
+import { scriptPath, watchedDirectories } from './refresh-script.ts';
 
 export const serviceName = 'node-ca-trust-refresh.service';
 export const pathName = 'node-ca-trust-refresh.path';

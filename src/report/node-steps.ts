@@ -1,6 +1,7 @@
 /**
  * The requests that the report makes of the API server: what permits each, and what a refusal means.
  */
+import type { Refusal } from '../api/refusal.ts';
 
 /** The steps, each with the rule of RBAC that permits it. */
 export const rules = {
@@ -24,4 +25,9 @@ export const failures: Readonly<Record<Step, string>> = {
 /** Said when the API server answered well, and the Node is as it was before. */
 export function notKept(step: Step): string {
   return `${failures[step]}: the API server takes the change and does not keep it; look for an admission webhook`;
+}
+
+/** A token that is being replaced, another's change at the same time, too many requests, a server that is not well. */
+export function isPassing({ code }: Refusal): boolean {
+  return [401, 409, 429].includes(code) || code >= 500;
 }

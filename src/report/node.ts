@@ -18,7 +18,7 @@ import { explain } from '../host/problem.ts';
 import { type Wanted, eventFor, isLacking, lacking } from './node-change.ts';
 import { type NodeEvents, openNodeEvents } from './node-events.ts';
 import { type NodeObject, type NodeView, openNodeObject } from './node-object.ts';
-import { type Step, failures, rules, notKept } from './node-steps.ts';
+import { type Step, failures, isPassing, notKept, rules } from './node-steps.ts';
 import type { PassResult, RuntimeState } from './report.ts';
 import { type NodeEvent, bundleOf, conditionOf, eventsOf, mayStart, proofOf, removedEvent } from './standing.ts';
 
@@ -112,11 +112,6 @@ function sayOnce(self: Reporter, line: string): void {
 function refuse(self: Reporter, step: Step, line: string): void {
   self.refused.add(step);
   sayOnce(self, line);
-}
-
-/** A token that is being replaced, another's change at the same time, too many requests, a server that is not well. */
-function isPassing({ code }: Refusal): boolean {
-  return [401, 409, 429].includes(code) || code >= 500;
 }
 
 /**

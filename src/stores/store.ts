@@ -70,8 +70,8 @@ export interface TrustStore {
   /** The effective bundle, as the host knows it. */
   readonly bundle: string;
   readonly anchorDirectory: string;
-  /** The directory whose lock keeps other instances out. */
-  readonly lockDirectory: string;
+  /** The directory whose lock keeps other instances out; undefined where the host's own refresh takes it. */
+  readonly lockDirectory: string | undefined;
   /** Directories in which a change can mean drift. */
   readonly watched: readonly WatchTarget[];
   /**

@@ -2,7 +2,8 @@
 // and its like write.
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { base, namespace, overlays, shows, useScene } from './scene.ts';
+import { base, overlays } from './installed.ts';
+import { namespace, shows, useScene } from './scene.ts';
 import { type Authority, makeAuthority, serveOn, trusts } from './witness.ts';
 
 const scene = await useScene(() => Promise.resolve());
