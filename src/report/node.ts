@@ -18,7 +18,7 @@ import { explain } from '../host/problem.ts';
 import { type Wanted, eventFor, isLacking, lacking } from './node-change.ts';
 import { type NodeEvents, openNodeEvents } from './node-events.ts';
 import { type NodeObject, type NodeView, openNodeObject } from './node-object.ts';
-import { type Step, failures, rules } from './node-steps.ts';
+import { type Step, failures, isPassing, rules } from './node-steps.ts';
 import type { PassResult, RuntimeState } from './report.ts';
 import { type NodeEvent, bundleOf, conditionOf, eventsOf, mayStart, proofOf, removedEvent } from './standing.ts';
 
@@ -108,11 +108,6 @@ function sayOnce(self: Reporter, line: string): void {
   self.told.add(line);
 }
 
-/** A token that is being replaced, another's change at the same time, too many requests, a server that is not well. */
-function isPassing({ code }: Refusal): boolean {
-  return [401, 409, 429].includes(code) || code >= 500;
-}
-
 /**
  * Makes one step. What the API server refuses is not tried again before the next read.
  * @returns whether it was made
@@ -150,7 +145,11 @@ async function write(self: Reporter): Promise<void> {
   const change = lacking(view, wanted, self.now());
   const events = eventFor(view, wanted);
   const write = async (): Promise<void> => {
-    self.view = await self.node.write(change);
+    const now = await self.node.write(change);
+    // What was written counts, also when somebody takes it out at once: it is not put in again before the next read.
+    const { condition, annotation } = { ...view, ...change };
+    self.view =
+      now.uid === view.uid ? { ...view, condition: condition ?? undefined, annotation: annotation ?? undefined } : now;
   };
   // Without an answer it may have been written all the same, and nothing be left to tell an Event of.
   const isWritten = await attempt(self, 'write', write).catch((error: unknown) => {
@@ -167,7 +166,8 @@ async function untaint(self: Reporter): Promise<void> {
     const { view } = self;
     if (view === undefined || !canUntaint(self)) return;
     const untainting = async (): Promise<void> => {
-      self.view = await self.node.untaint(view);
+      await self.node.untaint(view);
+      self.view = { ...view, taints: [] };
     };
     await attempt(self, 'untaint', untainting, tries);
   }

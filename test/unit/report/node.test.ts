@@ -49,13 +49,14 @@ function opened(first: Node = nodeOf(), random = 1, fail: (asked: Asked) => Erro
   const began = Date.now();
   let node = first;
   let skew = 0;
+  let isDeaf = false;
   const api: Api = {
     ask: (request) => {
       const one = { ...request, at: Date.now() - began };
       asked.push(one);
       const failure = fail(one);
       if (failure !== undefined) return Promise.reject(failure);
-      if (request.method === 'PATCH' && !request.path.includes('events')) node = changed(node, request);
+      if (!isDeaf && request.method === 'PATCH' && !request.path.includes('events')) node = changed(node, request);
       return Promise.resolve(node);
     },
     follow: () => Promise.reject(new Error('nothing is followed')),
@@ -76,6 +77,10 @@ function opened(first: Node = nodeOf(), random = 1, fail: (asked: Asked) => Erro
     /** Another Node takes the place of this one. */
     register: (other: Node): void => {
       node = other;
+    },
+    /** What is written is taken out again at once. */
+    undo: (): void => {
+      isDeaf = true;
     },
     setClock: (ms: number): void => {
       skew += ms;
@@ -299,6 +304,17 @@ describe('a Node', () => {
     await stop();
   });
 
+  it('that another keeps as it was is written to once per resync', async () => {
+    const { lines, report, undo, stop } = opened(nodeOf({ conditions: [known] }));
+    undo();
+    for (let minute = 0; minute < 15; minute += 1) {
+      report.tell(proven());
+      await advance(60_000);
+    }
+    expect(lines().filter((line) => !line.includes('events'))).toEqual([read, status, read, status]);
+    await stop();
+  });
+
   it('that is gone is written to once, and not before the next resync again', async () => {
     let isGone = false;
     const { asked, said, report, stop } = opened(nodeOf(), 1, ({ path }) =>
@@ -393,7 +409,7 @@ describe('the startup taint', () => {
     const { asked, lines, report, register, stop } = opened();
     report.tell(proven());
     await advance(60_000);
-    register(tainted);
+    register({ ...tainted, metadata: { ...tainted.metadata, uid: 'uid-2' } });
     report.tell(refused);
     await advance(0);
     const before = asked.length;
