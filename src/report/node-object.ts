@@ -47,7 +47,7 @@ export interface NodeObject {
   /** Condition and annotation, in one request. @returns the Node as it is then, which may be another of this name */
   write(change: NodeChange): Promise<NodeView>;
   /** Takes our taint off, unless somebody has changed the taints since they were read. */
-  untaint(view: NodeView): Promise<NodeView>;
+  untaint(view: NodeView): Promise<void>;
 }
 
 /** In a strategic merge patch: the entry of this type goes. */
@@ -85,7 +85,7 @@ export function openNodeObject(nodeName: string, names: NodeNames, api: Api): No
         { op: 'test', path: `/spec/taints/${index}`, value: taint },
         { op: 'remove', path: `/spec/taints/${index}` },
       ]);
-      return viewOf(await api.ask({ method: 'PATCH', path, body, type: patches.json }));
+      await api.ask({ method: 'PATCH', path, body, type: patches.json });
     },
   };
 }

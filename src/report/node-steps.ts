@@ -22,11 +22,6 @@ export const failures: Readonly<Record<Step, string>> = {
   count: 'Events that say the same again cannot be counted',
 };
 
-/** Said when the API server answered well, and the Node is as it was before. */
-export function notKept(step: Step): string {
-  return `${failures[step]}: the API server takes the change and does not keep it; look for an admission webhook`;
-}
-
 /** A token that is being replaced, another's change at the same time, too many requests, a server that is not well. */
 export function isPassing({ code }: Refusal): boolean {
   return [401, 409, 429].includes(code) || code >= 500;

@@ -18,7 +18,7 @@ import { explain } from '../host/problem.ts';
 import { type Wanted, eventFor, isLacking, lacking } from './node-change.ts';
 import { type NodeEvents, openNodeEvents } from './node-events.ts';
 import { type NodeObject, type NodeView, openNodeObject } from './node-object.ts';
-import { type Step, failures, isPassing, notKept, rules } from './node-steps.ts';
+import { type Step, failures, isPassing, rules } from './node-steps.ts';
 import type { PassResult, RuntimeState } from './report.ts';
 import { type NodeEvent, bundleOf, conditionOf, eventsOf, mayStart, proofOf, removedEvent } from './standing.ts';
 
@@ -108,12 +108,6 @@ function sayOnce(self: Reporter, line: string): void {
   self.told.add(line);
 }
 
-/** Not to be tried again before the next read. */
-function refuse(self: Reporter, step: Step, line: string): void {
-  self.refused.add(step);
-  sayOnce(self, line);
-}
-
 /**
  * Makes one step. What the API server refuses is not tried again before the next read.
  * @returns whether it was made
@@ -126,9 +120,11 @@ async function attempt(self: Reporter, step: Step, make: () => Promise<void>, tr
     return true;
   } catch (error) {
     if (!(error instanceof Refusal) || isPassing(error)) throw error;
-    if (error.code === 422 && triesLeft > 0) return false; // Something is not as it was read.
+    // Something is not as it was read.
+    if (error.code === 422 && triesLeft > 0) return false;
+    self.refused.add(step);
     const rule = error.code === 403 ? `; grant the service account in a ClusterRole: ${rules[step]}` : '';
-    refuse(self, step, `${failures[step]}: ${explain(error)}${rule}`);
+    sayOnce(self, `${failures[step]}: ${explain(error)}${rule}`);
     return false;
   }
 }
@@ -149,16 +145,18 @@ async function write(self: Reporter): Promise<void> {
   const change = lacking(view, wanted, self.now());
   const events = eventFor(view, wanted);
   const write = async (): Promise<void> => {
-    self.view = await self.node.write(change);
+    const now = await self.node.write(change);
+    // What was written counts, also when somebody takes it out at once: it is not put in again before the next read.
+    const { condition, annotation } = { ...view, ...change };
+    self.view =
+      now.uid === view.uid ? { ...view, condition: condition ?? undefined, annotation: annotation ?? undefined } : now;
   };
   // Without an answer it may have been written all the same, and nothing be left to tell an Event of.
   const isWritten = await attempt(self, 'write', write).catch((error: unknown) => {
     for (const event of events) wait(self, event);
     throw error;
   });
-  if (!isWritten) return;
-  for (const event of events) wait(self, event);
-  if (isLacking(self.view, wanted)) refuse(self, 'write', notKept('write'));
+  if (isWritten) for (const event of events) wait(self, event);
 }
 
 /** Others change the taints of a node that starts: they are read right before, and again when that was too early. */
@@ -168,10 +166,10 @@ async function untaint(self: Reporter): Promise<void> {
     const { view } = self;
     if (view === undefined || !canUntaint(self)) return;
     const untainting = async (): Promise<void> => {
-      self.view = await self.node.untaint(view);
+      await self.node.untaint(view);
+      self.view = { ...view, taints: [] };
     };
-    const isOff = await attempt(self, 'untaint', untainting, tries);
-    if (isOff && canUntaint(self)) refuse(self, 'untaint', notKept('untaint'));
+    await attempt(self, 'untaint', untainting, tries);
   }
 }
 
@@ -213,7 +211,8 @@ async function hold(self: Reporter, signal: AbortSignal): Promise<void> {
   if (!isOtherBundle && !isRecent(saidAt, now(), jitterMs)) return;
   const over = new AbortController();
   const end = AbortSignal.any([signal, over.signal]);
-  await Promise.race([self.sleep(random() * jitterMs, end).catch(() => undefined), until(canUntaint, self, end)]);
+  const held = self.sleep(random() * jitterMs, end).catch(() => undefined);
+  await Promise.race([held, until(canUntaint, self, end)]);
   over.abort();
 }
 

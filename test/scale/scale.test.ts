@@ -42,6 +42,8 @@ let api: ApiServer;
 let audit: Audit;
 let agents: readonly Agent[] = [];
 let mint: Mint;
+/** Watches of Secrets that are the API server's own. */
+let ownWatches = 0;
 
 beforeAll(async () => {
   const directory = mkdtempSync(join(process.env['NODE_CA_TRUST_SANDBOX'] ?? '/nowhere', 'audit-'));
@@ -119,7 +121,9 @@ async function start(tokens: ReadonlyMap<string, string>): Promise<void> {
   expect(after.filter(isTrue)).toHaveLength(count);
   expect(after.filter(({ spec }) => spec.taints?.some(({ key }) => key === taint))).toEqual([]);
   expect(of('create events', since(from))).toHaveLength(count);
-  expect(to.watches - from.watches).toBe(count);
+  // One that is being renewed is none for a moment.
+  ownWatches = from.watches;
+  await vi.waitUntil(async () => (await costsOf(api)).watches === ownWatches + count, patience);
   const heap = (await liveHeapOf(api)) - heapBefore;
   console.log(`heap of the API server per agent: ${(heap / count / 1024).toFixed(0)} KiB`);
 }
@@ -154,9 +158,11 @@ async function change(): Promise<void> {
   const to = await costsOf(api);
   const asked = since(from);
   console.log(`one change of the Secret ${spent(from, to)}; ${JSON.stringify(counted(asked))}`);
-  console.log(`${to.sent - from.sent} times sent to ${from.watches} watches; load per core: ${crowd().toFixed(1)}`);
+  console.log(
+    `${to.sent - from.sent} times sent, ${ownWatches} of them to the API server itself; load per core: ${crowd().toFixed(1)}`,
+  );
   expect((await nodesNow()).filter((node) => trustOf(node)?.digest === digest)).toHaveLength(count);
-  expect(to.sent - from.sent).toBe(from.watches);
+  expect(to.sent - from.sent).toBe(count + ownWatches);
   for (const what of ['patch nodes/status', 'create events']) {
     const each = Map.groupBy(of(what, asked), ({ node }) => node);
     expect([...each.values()].map(({ length }) => length)).toEqual(nodes.map(() => 1));
