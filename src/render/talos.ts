@@ -1,5 +1,5 @@
 /**
- * A document of Talos' machine configuration (Talos 1.7 and later): its API alone changes its trust store.
+ * A document of Talos' machine configuration (Talos 1.8 and later): its API alone changes its trust store.
  */
 import type { Format } from './format.ts';
 import { heading, indent, pemOf } from './text.ts';

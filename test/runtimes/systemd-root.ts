@@ -19,7 +19,12 @@ export async function ensureSystemdRoot(name = 'bookworm', more: readonly string
   mkdirSync(dirname(directory), { recursive: true });
   const made = mkdtempSync(`${directory}.`);
   try {
-    const words = ['--variant=minbase', `--include=${[...packages, ...more].join(',')}`, 'bookworm', join(made, 'root')];
+    const words = [
+      '--variant=minbase',
+      `--include=${[...packages, ...more].join(',')}`,
+      'bookworm',
+      join(made, 'root'),
+    ];
     await run('debootstrap', words, { env: ownEnvironment() });
     renameSync(join(made, 'root'), directory);
   } finally {
