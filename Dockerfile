@@ -2,24 +2,14 @@
 # and nothing is written: it runs with a read-only root file system and starts the node's own programs by chroot.
 #
 #   docker buildx build --platform linux/amd64,linux/arm64 --tag node-ca-trust:0.1.0 .
+#   docker buildx build --target sbom --output . .        # what the image holds, as sbom.cdx.json
 #
-# The same sources, base and SOURCE_DATE_EPOCH make the same layers.
-ARG BASE=docker.io/library/node:24-bookworm-slim
+# The same sources, base and SOURCE_DATE_EPOCH make the same image. That time is in what the image says of itself alone: the
+# first layer stays the same from one release to the next.
 
-# The program is the same for every architecture: it is built once, on the builder's own.
-FROM --platform=$BUILDPLATFORM ${BASE} AS program
-WORKDIR /src
-COPY package.json package-lock.json ./
-# With the optional dependencies, since the bundler's binary is one. The build needs no package's install script.
-RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY . .
-ARG SOURCE_DATE_EPOCH=0
-RUN set -eu; \
-    npm run build; \
-    mkdir -p /out; \
-    cp -r dist /out/app; \
-    cp LICENSE /out/app/; \
-    find /out -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+# By the digest of its index, which names all architectures: a tag can come to mean something else. For a newer base,
+# `docker buildx imagetools inspect TAG` prints the digest; its Node.js is the version that package.json names.
+ARG BASE=docker.io/library/node:24.21.0-bookworm-slim@sha256:d6aa754f16b3197301076f047b5def2f02ea1dbbc2ca920407d46d7ec7f87b20
 
 # The root file system, put together on the base of the architecture it is for:
 # 1. Both programs and each file that the dynamic loader opens for them, the loader included.
@@ -30,8 +20,7 @@ RUN set -eu; \
 # 5. Both programs run, or the build fails here and not on a node.
 # 6. No time of this build stays in a file.
 FROM ${BASE} AS rootfs
-ARG SOURCE_DATE_EPOCH=0
-RUN set -eu; \
+RUN set -eu; umask 022; \
     files=$(for program in node chroot; do \
       path=$(command -v "$program"); echo "$path"; ldd "$path" | grep -o '/[^ ]*'; done | sort -u); \
     mkdir -p /rootfs/var/lib/dpkg/status.d /rootfs/etc/node-ca-trust/bundle /rootfs/host; \
@@ -47,14 +36,35 @@ RUN set -eu; \
     echo 'root:x:0:0:root:/:/usr/sbin/nologin' > /rootfs/etc/passwd; \
     echo 'root:x:0:' > /rootfs/etc/group; \
     echo 'hosts: files dns' > /rootfs/etc/nsswitch.conf; \
-    chroot /rootfs node --version; \
     chroot /rootfs chroot / node --version; \
-    find /rootfs -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+    chroot /rootfs node --print 'JSON.stringify(process.versions)' > /versions.json; \
+    find /rootfs -exec touch -h -d @0 {} +
+
+# The program is the same for every architecture: it is built once, on the builder's own.
+FROM --platform=$BUILDPLATFORM ${BASE} AS program
+WORKDIR /src
+COPY package.json package-lock.json ./
+# With the optional dependencies, since the bundler's binary is one. The build needs no package's install script.
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY . .
+RUN npm run build
+
+# The program's layer, with the list of all that the image holds: that of its own architecture.
+FROM program AS app
+ARG SOURCE_DATE_EPOCH=0
+RUN --mount=type=bind,from=rootfs,target=/base set -eu; umask 022; \
+    mkdir -p /out/app; \
+    install -m 644 LICENSE dist/* /out/app/; \
+    node sbom.mjs metafile.json /base/versions.json /base/rootfs > /out/app/sbom.cdx.json; \
+    find /out -exec touch -h -d @0 {} +
+
+FROM scratch AS sbom
+COPY --from=app /out/app/sbom.cdx.json /
 
 FROM scratch
 # The large layer first: it changes with Node.js alone, so a node that has it pulls only a new program.
 COPY --from=rootfs /rootfs/ /
-COPY --from=program /out/ /
+COPY --from=app /out/ /
 ENV NODE_ENV=production \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 # A node's trust store belongs to root.
@@ -63,10 +73,12 @@ USER 0:0
 # to give back what a pass took.
 ENTRYPOINT ["node", "--expose-gc", "--no-opt", "--no-maglev", "--max-semi-space-size=1", "/app/node-ca-trust.cjs"]
 CMD ["run"]
+ARG BASE
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="node-ca-trust" \
       org.opencontainers.image.description="Your CAs, trusted on every labelled Kubernetes node" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="${BASE}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

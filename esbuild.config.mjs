@@ -1,5 +1,5 @@
 /**
- * Builds dist/: the program as one entry and chunks that are read when first needed.
+ * Builds dist/: the program as one entry and chunks that are read when first needed. metafile.json tells what is in it.
  *
  * Two steps, both for memory at rest. Only ES modules can be split, so that a running agent never reads what prints
  * tables or starts processes. Only CommonJS leaves Node's own modules lazy: importing node:http as an ES module reads
@@ -42,7 +42,7 @@ const inPod = {
 };
 
 rmSync(outdir, { recursive: true, force: true });
-const { outputFiles } = await build({
+const { outputFiles, metafile } = await build({
   entryPoints: { 'node-ca-trust': 'src/main.ts' },
   outdir,
   outExtension: { '.js': '.cjs' },
@@ -55,6 +55,7 @@ const { outputFiles } = await build({
   legalComments: 'external',
   plugins: [inPod],
   write: false,
+  metafile: true,
   logLevel: 'warning',
 });
 mkdirSync(outdir, { recursive: true });
@@ -62,3 +63,4 @@ for (const { path, text } of outputFiles) {
   const options = { format: 'cjs', platform: 'node', target, minify: true, supported: { 'dynamic-import': false } };
   writeFileSync(path, path.endsWith('.cjs') ? (await transform(text, options)).code : text);
 }
+writeFileSync('metafile.json', JSON.stringify(metafile));

@@ -20,6 +20,10 @@ const commands = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler',
 /** By their directories in binaries/. The quick ones first: what is wrong with the compiler shows at once. */
 const modules: Readonly<Record<string, Module>> = {
   pause: { packages: { pause: '.' } },
+  actionlint: {
+    packages: { actionlint: 'github.com/rhysd/actionlint/cmd/actionlint' },
+    pinned: 'github.com/rhysd/actionlint',
+  },
   crictl: {
     packages: { crictl: 'sigs.k8s.io/cri-tools/cmd/crictl' },
     pinned: 'sigs.k8s.io/cri-tools',
@@ -75,7 +79,7 @@ const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), '
  * No part of a cluster: its nodes run Debian's containerd, the one that is built here is for tests of runtimes; the others
  * judge what is rendered.
  */
-const ofOthers = ['containerd', 'ignition', 'talos', 'clusterapi'];
+const ofOthers = ['containerd', 'ignition', 'talos', 'clusterapi', 'actionlint'];
 const ofTheCluster = (program: string): boolean => !ofOthers.includes(program);
 
 /** Builds the programs that the cache lacks: all of a cluster's take a quarter of an hour on two cores. */

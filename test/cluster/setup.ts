@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { madeDirectories, render } from '../deploy/manifests.ts';
 import { ensureBase } from '../image/base.ts';
 import { saveImage } from '../image/image.ts';
-import { cacheDirectory, needs, packageJson, timed } from '../image/machine.ts';
+import { builderFor, cacheDirectory, needs, packageJson, timed } from '../image/machine.ts';
 import { bringOnPath } from './binaries.ts';
 import { base } from './installed.ts';
 import { kind } from './kind.ts';
@@ -16,10 +16,11 @@ const reference = (): string => `docker.io/library/node-ca-trust:${packageJson()
 
 /** The image from the project's own Dockerfile, in a file. */
 function imageArchive(directory: string): string {
+  const builder = builderFor(directory);
   timed('base', () => {
-    ensureBase(directory);
+    ensureBase(builder);
   });
-  return timed('image', () => saveImage(directory, reference()));
+  return timed('image', () => saveImage(builder, reference()));
 }
 
 /** Ends the cluster. Throws when the machine is not as it was before; Docker's network for kind is Docker's to keep. */

@@ -5,12 +5,15 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { shell } from '../sandbox/harness/shell.ts';
 import type { Image } from './image.ts';
+import { emulated, ownArchitecture } from './machine.ts';
 
 export interface Mounts {
   /** What the node's root is: a world of the sandbox. */
   readonly host?: string;
   /** A mounted Secret. */
   readonly bundle?: string;
+  /** What a pod has of its service account. */
+  readonly account?: string;
 }
 
 export interface Result {
@@ -37,15 +40,17 @@ export interface Container {
 }
 
 /** Mounts a container. It goes with the test run's mount namespace. */
-export async function createContainer(image: Image, { host, bundle }: Mounts = {}): Promise<Container> {
+export async function createContainer(image: Image, { host, bundle, account }: Mounts = {}): Promise<Container> {
   const base = await mkdtemp(join(process.env['NODE_CA_TRUST_SANDBOX'] ?? '', 'container-'));
-  await mountRoot(base, image.root, host ?? '', bundle ?? '');
+  await mountRoot(base, image.root, host ?? '', bundle ?? '', account ?? '');
   const root = join(base, 'root');
   const environment = Object.fromEntries((image.config.Env ?? []).map(nameAndValue));
   const entrypoint = image.config.Entrypoint ?? [];
   const options = { env: environment, extendEnv: false, reject: false, all: true } as const;
+  const isForeign = image.architecture !== ownArchitecture;
   const exec = async (...words: readonly string[]): Promise<Result> => {
-    const { exitCode, all } = await execa('chroot', [root, ...words], options);
+    const [command, args] = isForeign ? emulated('chroot', root, ...words) : ['chroot', [root, ...words]];
+    const { exitCode, all } = await execa(command, args, options);
     return { code: exitCode, output: all };
   };
   return {
@@ -78,17 +83,19 @@ export function nameAndValue(text: string): [string, string] {
 }
 
 /** A runtime makes the mount points that an image lacks before it turns the root read-only; so does this. */
-function mountRoot(base: string, image: string, host: string, bundle: string): Promise<void> {
+function mountRoot(...places: readonly [base: string, image: string, host: string, bundle: string, account: string]) {
   return shell(
     `cd "$1"; mkdir root layers; mount -t tmpfs tmpfs layers; mkdir layers/upper layers/work
     mount -t overlay -o "lowerdir=$2,upperdir=$1/layers/upper,workdir=$1/layers/work" overlay root
-    mkdir -p root/proc root/dev
+    account=root/var/run/secrets/kubernetes.io/serviceaccount
+    mkdir -p root/proc root/dev "$account"
     mount -o remount,ro root
     mount --rbind /proc root/proc; mount --rbind /dev root/dev
     if [ -n "$3" ]; then mount --rbind "$3" root/host; fi
     if [ -n "$4" ]; then mount --bind "$4" root/etc/node-ca-trust/bundle
-      mount -o remount,bind,ro root/etc/node-ca-trust/bundle; fi`,
-    ...[base, image, host, bundle],
+      mount -o remount,bind,ro root/etc/node-ca-trust/bundle; fi
+    if [ -n "$5" ]; then mount --bind "$5" "$account"; fi`,
+    ...places,
   );
 }
 

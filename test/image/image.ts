@@ -1,8 +1,9 @@
 // Builds the project's Dockerfile and takes the image apart as a registry would hold it.
 import { createHash } from 'node:crypto';
 import { lstatSync, mkdirSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { buildah, run } from './machine.ts';
+import { basename, join } from 'node:path';
+import { baseName } from './base.ts';
+import { buildah, ownArchitecture, run, type Architecture, type Builder } from './machine.ts';
 
 export interface ImageConfig {
   readonly User?: string;
@@ -13,47 +14,61 @@ export interface ImageConfig {
 }
 
 export interface Image {
+  readonly architecture: Architecture;
   readonly config: ImageConfig;
-  /** Compressed size of each layer, in bytes. */
-  readonly layers: readonly number[];
+  /** As a registry would hold them: compressed, the size in bytes. */
+  readonly layers: readonly Descriptor[];
   /** Where its root file system was unpacked; nobody may change it. */
   readonly root: string;
   /** What is in it, one line for each file, in order: mode, time, size, path, link target or SHA-256. */
   readonly listing: readonly string[];
 }
 
-interface Descriptor {
+export interface Descriptor {
   readonly digest: string;
   readonly size: number;
 }
 
 /**
- * Builds the image and unpacks it below `directory`.
- * @param cached take what earlier builds left of the unchanged steps
+ * Builds the image and unpacks it.
+ * @param context another directory to build from than the project's own; then nothing of earlier builds is taken
  */
-export function buildImage(directory: string, { cached = true, name = 'image' } = {}): Image {
+export function buildImage(builder: Builder, context?: string): Image {
+  const name = [builder.architecture, ...(context === undefined ? [] : [basename(context)])].join('-');
   const tag = `localhost/node-ca-trust:${name}`;
-  const layout = join(directory, `${name}.oci`);
-  bud(directory, tag, cached);
-  buildah(directory, 'push', '--quiet', tag, `oci:${layout}:${name}`);
+  const layout = join(builder.directory, `${name}.oci`);
+  bud(builder, tag, context);
+  buildah(builder, 'push', '--quiet', tag, `oci:${layout}:${name}`);
   // The layers of a cached build stay for the next one.
-  if (!cached) buildah(directory, 'rmi', tag);
-  const image = unpack(layout, join(directory, `${name}.root`));
+  if (context !== undefined) buildah(builder, 'rmi', tag);
+  const image = unpack(layout, join(builder.directory, `${name}.root`));
   rmSync(layout, { recursive: true });
   return image;
 }
 
 /** Builds the image and gives an archive of it as `docker save` makes one, under that name. */
-export function saveImage(directory: string, reference: string): string {
-  const archive = join(directory, 'image.tar');
-  bud(directory, reference, true);
-  buildah(directory, 'push', '--quiet', reference, `docker-archive:${archive}:${reference}`);
+export function saveImage(builder: Builder, reference: string): string {
+  const archive = join(builder.directory, 'image.tar');
+  bud(builder, reference);
+  buildah(builder, 'push', '--quiet', reference, `docker-archive:${archive}:${reference}`);
   return archive;
 }
 
-function bud(directory: string, tag: string, cached: boolean): void {
-  const build = ['--isolation', 'chroot', '--pull-never', cached ? '--layers' : '--no-cache'];
-  buildah(directory, 'bud', ...build, ...npmSettings(directory), '--tag', tag, '.');
+function bud(builder: Builder, tag: string, context?: string): void {
+  const build = ['--isolation', 'chroot', '--pull-never', context === undefined ? '--layers' : '--no-cache'];
+  // This buildah does not know of itself what docker buildx does.
+  const platforms = [`BUILDPLATFORM=linux/${ownArchitecture}`, `BASE=${baseName}`].flatMap((arg) => [
+    '--build-arg',
+    arg,
+  ]);
+  const args = [
+    ...build,
+    '--platform',
+    `linux/${builder.architecture}`,
+    ...platforms,
+    ...npmSettings(builder.directory),
+  ];
+  buildah(builder, 'bud', ...args, '--tag', tag, context ?? '.');
 }
 
 /** A machine behind a proxy that inspects TLS has npm trust that proxy's CA; the npm of the build must do so too. */
@@ -70,11 +85,11 @@ function unpack(layout: string, root: string): Image {
   const blob = ({ digest }: Descriptor): string => join(layout, 'blobs', digest.replace(':', '/'));
   const parse = (file: string): unknown => JSON.parse(readFileSync(file, 'utf8'));
   const index = parse(join(layout, 'index.json')) as { manifests: [Descriptor] };
-  const manifest = parse(blob(index.manifests[0])) as { config: Descriptor; layers: readonly Descriptor[] };
-  const { config } = parse(blob(manifest.config)) as { config: ImageConfig };
+  const { config, layers } = parse(blob(index.manifests[0])) as { config: Descriptor; layers: readonly Descriptor[] };
+  const image = parse(blob(config)) as Pick<Image, 'architecture' | 'config'>;
   mkdirSync(root);
-  for (const layer of manifest.layers) run('tar', ['-xpzf', blob(layer), '--numeric-owner', '-C', root]);
-  return { config, layers: manifest.layers.map(({ size }) => size), root, listing: list(root) };
+  for (const layer of layers) run('tar', ['-xpzf', blob(layer), '--numeric-owner', '-C', root]);
+  return { architecture: image.architecture, config: image.config, layers, root, listing: list(root) };
 }
 
 function list(root: string): string[] {

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, readFileSync, realpathSync, statfsSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const project = fileURLToPath(new URL('../..', import.meta.url));
@@ -16,7 +16,10 @@ export const cacheDirectory = join(
 
 /** What the project says of itself. */
 export function packageJson(): {
+  readonly name: string;
   readonly version: string;
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
   readonly bin: Readonly<Record<string, string>>;
   readonly scripts: { readonly start: string };
 } {
@@ -69,14 +72,37 @@ function onPath(tool: string): string | undefined {
 /** The magic number of overlayfs (statfs(2)): such a disk cannot hold the upper layer of another overlay. */
 const overlayfs = 0x794c7630;
 
-/** buildah, with storage of its own: no image, container or setting of this machine is read or changed. */
-export function buildah(runDirectory: string, command: string, ...args: readonly string[]): string {
-  const driver = statfsSync(cacheDirectory).type === overlayfs ? 'vfs' : 'overlay';
-  const storage = ['--root', storageDirectory, '--runroot', join(runDirectory, 'storage'), '--storage-driver', driver];
-  return run('buildah', [...storage, command, ...args]);
+/** As images name it. */
+export type Architecture = 'amd64' | 'arm64';
+
+export const ownArchitecture: Architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
+
+/** Where images are made. */
+export interface Builder {
+  /** For what lasts as long as this run. */
+  readonly directory: string;
+  /** Of the images that it makes. */
+  readonly architecture: Architecture;
+  /** Of buildah, and of nobody else: no image, container or setting of this machine is read or changed. */
+  readonly storage: string;
 }
 
-export const storageDirectory = join(cacheDirectory, 'storage');
+export function builderFor(directory: string, architecture = ownArchitecture): Builder {
+  const name = architecture === ownArchitecture ? 'storage' : `storage-${architecture}`;
+  return { directory, architecture, storage: join(cacheDirectory, name) };
+}
+
+/** What runs a command that may start programs of another architecture. */
+export function emulated(...words: readonly string[]): [string, string[]] {
+  return ['sh', [join(import.meta.dirname, 'emulated.sh'), ...words]];
+}
+
+export function buildah({ directory, architecture, storage }: Builder, ...words: readonly string[]): string {
+  const driver = statfsSync(cacheDirectory).type === overlayfs ? 'vfs' : 'overlay';
+  const runDirectory = join(directory, basename(storage));
+  const args = ['--root', storage, '--runroot', runDirectory, '--storage-driver', driver, ...words];
+  return architecture === ownArchitecture ? run('buildah', args) : run(...emulated('buildah', ...args));
+}
 
 /** The package of npm: what the command on PATH is a link into. */
 export function npmDirectory(): string {

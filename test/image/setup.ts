@@ -1,37 +1,52 @@
-// Builds the image once for all tests of this folder.
+// Builds the images once for all tests of this folder.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { bringOnPath } from '../cluster/binaries.ts';
 import { ensureBase } from './base.ts';
 import { buildImage, type Image } from './image.ts';
-import { cacheDirectory, needs, timed } from './machine.ts';
+import {
+  builderFor,
+  cacheDirectory,
+  needs,
+  ownArchitecture,
+  timed,
+  type Architecture,
+  type Builder,
+} from './machine.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
+    builder: Builder;
     image: Image;
+    /** The image for arm64, where that is not this machine's own architecture. */
+    foreign: Image | undefined;
   }
 }
 
 export default async function setup(project: TestProject): Promise<() => void> {
-  needs('buildah', 'debootstrap', 'chroot', 'unshare', 'tar', 'npm');
-  await bringOnPath('kubectl');
+  needs('buildah', 'debootstrap', 'chroot', 'unshare', 'tar', 'npm', 'strace', 'qemu-aarch64-static');
+  await bringOnPath('kubectl', 'actionlint');
   mkdirSync(cacheDirectory, { recursive: true });
   const directory = mkdtempSync(join(cacheDirectory, 'run-'));
   const tearDown = (): void => {
     rmSync(directory, { recursive: true, force: true });
   };
   try {
-    timed('base', () => {
-      ensureBase(directory);
-    });
-    project.provide(
-      'image',
-      timed('image', () => buildImage(directory)),
-    );
+    project.provide('builder', builderFor(directory));
+    project.provide('image', build(directory, ownArchitecture));
+    project.provide('foreign', ownArchitecture === 'amd64' ? build(directory, 'arm64') : undefined);
   } catch (error) {
     tearDown();
     throw error;
   }
   return tearDown;
+}
+
+function build(directory: string, architecture: Architecture): Image {
+  const builder = builderFor(directory, architecture);
+  timed(`base for ${architecture}`, () => {
+    ensureBase(builder);
+  });
+  return timed(`image for ${architecture}`, () => buildImage(builder));
 }

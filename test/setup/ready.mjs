@@ -29,6 +29,8 @@ const packages = {
   trust: 'p11-kit',
   buildah: 'buildah',
   debootstrap: 'debootstrap',
+  'qemu-aarch64-static': 'qemu-user-static',
+  strace: 'strace',
   containerd: 'containerd',
   runc: 'runc',
   iptables: 'iptables',
