@@ -5,6 +5,8 @@ export interface Costs {
   readonly at: number;
   readonly apiServerCpuSeconds: number;
   readonly etcdCpuSeconds: number;
+  /** Of all agents: this process. */
+  readonly agentsCpuSeconds: number;
   readonly apiServerMiB: number;
   readonly etcdMiB: number;
   /** The size of etcd's file. */
@@ -45,6 +47,7 @@ export async function costsOf(api: ApiServer): Promise<Costs> {
     at: Date.now(),
     apiServerCpuSeconds: sumOf(own, 'process_cpu_seconds_total'),
     etcdCpuSeconds: sumOf(etcd, 'process_cpu_seconds_total'),
+    agentsCpuSeconds: process.cpuUsage().user / 1e6 + process.cpuUsage().system / 1e6,
     apiServerMiB: sumOf(own, 'process_resident_memory_bytes') / mebi,
     etcdMiB: sumOf(etcd, 'process_resident_memory_bytes') / mebi,
     databaseMiB: sumOf(etcd, 'etcd_mvcc_db_total_size_in_bytes') / mebi,
@@ -65,11 +68,12 @@ export async function liveHeapOf(api: ApiServer): Promise<number> {
 /** For a person: what was taken between two moments. */
 export function spent(from: Costs, to: Costs): string {
   const seconds = (to.at - from.at) / 1000;
-  const cpu = (name: 'apiServerCpuSeconds' | 'etcdCpuSeconds'): string => (to[name] - from[name]).toFixed(2);
+  const cpu = (name: 'apiServerCpuSeconds' | 'etcdCpuSeconds' | 'agentsCpuSeconds'): string =>
+    (to[name] - from[name]).toFixed(2);
   const away = to.turnedAway - from.turnedAway;
   return (
     `in ${seconds.toFixed(1)} s: API server ${cpu('apiServerCpuSeconds')} s of CPU, ${to.apiServerMiB.toFixed(0)} MiB; ` +
-    `etcd ${cpu('etcdCpuSeconds')} s, ${to.etcdMiB.toFixed(0)} MiB, its file ${to.databaseMiB.toFixed(0)} MiB; ` +
+    `etcd ${cpu('etcdCpuSeconds')} s, ${to.etcdMiB.toFixed(0)} MiB, its file ${to.databaseMiB.toFixed(0)} MiB; agents ${cpu('agentsCpuSeconds')} s; ` +
     `turned away ${away}, waited ${(to.waitedSeconds - from.waitedSeconds).toFixed(2)} s for one of ${from.seats} to ${to.seats} seats`
   );
 }
