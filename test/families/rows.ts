@@ -328,10 +328,15 @@ const rows: Readonly<Record<string, (system: System) => Promise<void>>> = {
   async proof(system) {
     const { world, secret, apply } = await scene(system, { 'kept.crt': kept.pem, 'ca.crt': old.pem });
     expect(await apply(secret.directory)).toMatchObject({ code: 0 });
-    // Somebody cuts the bundle short.
+    // Somebody takes a CA of the distribution out of the bundle.
     const whole = await readFile(world.path(system.bundle), 'latin1');
     const blocks = whole.split(/(?<=-----END CERTIFICATE-----\n)/);
-    await put(world, system.bundle, blocks.filter((_, index) => index % 2 === 0).join(''));
+    const isOurs = (block: string): boolean =>
+      [kept, old].some(({ fingerprint }) =>
+        readBundle(block.slice(block.indexOf('-----'))).fingerprints.has(fingerprint),
+      );
+    const [first] = blocks.filter((block) => !isOurs(block));
+    await put(world, system.bundle, blocks.filter((block) => block !== first).join(''));
     const mended = await apply(secret.directory);
     expect(mended.report).toMatchObject({ converged: true });
     expect(mended.report.refreshed).not.toEqual([]);
