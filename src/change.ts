@@ -44,7 +44,7 @@ export interface Survey {
 
 /** What is on the host and what follows from it. */
 export function survey({ host, store, instance, policy, bundle }: StoreScene): Survey {
-  const ledger = readLedger(host, instance, store.family);
+  const ledger = readLedger(host, instance, store);
   const state = store.observe(policy.removeAll ? [] : bundle.anchors);
   const plan = decide({ bundle, ledger, state, policy, nameOf: (print) => store.nameOf(print) });
   return { state, plan, ledger: ledger.ledger };
@@ -89,6 +89,7 @@ async function change(
     remove: plan.remove.map(({ name }) => name),
     clean: plan.clean,
     relink: plan.relink,
+    linked: plan.wanted.filter(({ fingerprint }) => plan.required.includes(fingerprint)),
     refresh: plan.refresh.length > 0,
     required: new Set(plan.required),
     announced: ledger.announced,

@@ -8,25 +8,24 @@ import type { Lock } from '../host/lock.ts';
 import { workDirectory } from '../host/ledger.ts';
 import type { CommandResult } from '../host/commands.ts';
 import { Problem } from '../host/problem.ts';
-import {
-  type StoreContext,
-  abandonedAfterMs,
-  discard,
-  endOf,
-  lastLine,
-  relabel,
-  removeAnchors,
-  writeAnchors,
-} from './anchor-files.ts';
+import { type StoreContext, discard, endOf, lastLine, relabel, removeAnchors, writeAnchors } from './anchor-files.ts';
 import { goodBlocks } from './certificate-files.ts';
-import { certificatePaths, debian, privateBundle, privateDirectory, selectedPaths } from './debian-layout.ts';
-import { type StoreChange, type StoreChanged, prefixIn } from './store.ts';
+import {
+  type DebianContext,
+  debian,
+  fileNameOf,
+  linkNameOf,
+  privateBundle,
+  privateDirectory,
+  unfinishedBundles,
+} from './debian-layout.ts';
+import type { StoreChange, StoreChanged } from './store.ts';
 
 /** How often the other writer's temporary file is looked at while we wait for it. */
 const settleStepMs = 50;
 
 /** Names of the links in the certificate directory that carry certificates, with where each points. */
-function certificateLinks({ host }: StoreContext): ReadonlyMap<string, string> {
+export function certificateLinks({ host }: StoreContext): ReadonlyMap<string, string> {
   const links = new Map<string, string>();
   for (const name of host.list(debian.certs) ?? []) {
     const target = name.endsWith('.pem') ? host.link(`${debian.certs}/${name}`) : undefined;
@@ -71,8 +70,11 @@ async function build(context: StoreContext, configuration: string, lock: Lock): 
 }
 
 /** All that the new bundle must hold: what is required of us, and every certificate that the host's own files carry. */
-function expectedFingerprints({ host, files }: StoreContext, required: ReadonlySet<string>): ReadonlySet<string> {
-  const paths = [...selectedPaths(host), ...certificatePaths(host, debian.anchors)];
+function expectedFingerprints(
+  { files }: StoreContext,
+  paths: readonly string[],
+  required: ReadonlySet<string>,
+): ReadonlySet<string> {
   return new Set([...required, ...paths.flatMap((path) => files.read(path)?.fingerprints ?? [])]);
 }
 
@@ -80,32 +82,31 @@ function expectedFingerprints({ host, files }: StoreContext, required: ReadonlyS
  * The bundle as the tool makes it, all files one after the other, but without the broken blocks of another's file: one
  * truncated block breaks curl for every site, and a private key would be there for all to read.
  */
-function withoutBroken({ host, files }: StoreContext): string {
-  const paths = [...selectedPaths(host), ...certificatePaths(host, debian.anchors)];
+export function concatenation({ host, files }: StoreContext, paths: readonly string[]): Buffer {
   const texts = paths.map((path) => {
     const file = files.read(path);
     if (file === undefined || file.fingerprints.length === 0) return '';
     const text = host.read(path)?.toString('latin1') ?? '';
     return file.problems.length === 0 ? text : goodBlocks(text);
   });
-  return texts.map((text) => (text === '' || text.endsWith('\n') ? text : `${text}\n`)).join('');
+  const ended = texts.map((text) => (text === '' || text.endsWith('\n') ? text : `${text}\n`));
+  return Buffer.from(ended.join(''), 'latin1');
 }
 
 /**
  * Checks the private bundle, and leaves out of it what another's broken file brought in.
+ * @param paths the files that it is made of
  * @throws Problem when a certificate that must be there is not
  */
-function check(context: StoreContext, required: ReadonlySet<string>): void {
+export function check(context: StoreContext, paths: readonly string[], required: ReadonlySet<string>): void {
   const { host, files } = context;
   const bundle = privateBundle(context);
-  if ((files.read(bundle)?.problems.length ?? 0) > 0) {
-    host.write(bundle, Buffer.from(withoutBroken(context), 'latin1'));
-  }
+  if ((files.read(bundle)?.problems.length ?? 0) > 0) host.write(bundle, concatenation(context, paths));
   const held = new Set(files.read(bundle)?.fingerprints);
-  const lost = [...expectedFingerprints(context, required)].filter((fingerprint) => !held.has(fingerprint));
+  const lost = [...expectedFingerprints(context, paths, required)].filter((fingerprint) => !held.has(fingerprint));
   if (lost.length > 0) {
     throw new Problem(
-      `update-ca-certificates on the host left out ${lost.length} certificates (${lost[0]?.slice(0, 16) ?? ''}...); its bundle is not published, the host's is as it was`,
+      `the bundle that was built on the host lacks ${lost.length} certificates (${lost[0]?.slice(0, 16) ?? ''}...); it is not published, the host's is as it was`,
     );
   }
 }
@@ -115,13 +116,13 @@ function check(context: StoreContext, required: ReadonlySet<string>): void {
  * not heard yet, also when a killed pass made the change; of others', what the tool changed in this run.
  */
 function hookLines(
-  context: StoreContext,
+  context: DebianContext,
   before: ReadonlyMap<string, string>,
   { announced, present }: StoreChange,
 ): readonly string[] {
   const after = certificateLinks(context);
-  const isOurs = (name: string): boolean => prefixIn(context.instance, name, '.pem') !== undefined;
-  const linkOf = (name: string): string => name.replace(/\.crt$/, '.pem');
+  const isOurs = (name: string): boolean => fileNameOf(context, name) !== undefined;
+  const linkOf = (name: string): string => linkNameOf(context, name);
   const added = [...after]
     .filter(([name, target]) => !isOurs(name) && before.get(name) !== target)
     .map(([name]) => name);
@@ -137,9 +138,19 @@ function hookLines(
   ];
 }
 
-/** Runs the host's hooks as the tool does, after the publication, so that they see what they are told of. */
-async function runHooks({ host }: StoreContext, lines: readonly string[]): Promise<readonly string[]> {
-  if (host.target(debian.hooks)?.kind !== 'directory') return [];
+/**
+ * Runs the host's hooks as the tool does, after the publication, so that they see what they are told of.
+ * @param before the links that there were before the change
+ */
+export async function runHooks(
+  context: DebianContext,
+  before: ReadonlyMap<string, string>,
+  change: StoreChange,
+): Promise<readonly string[]> {
+  const { host } = context;
+  const lines = hookLines(context, before, change);
+  const isDue = change.refresh || lines.length > 0;
+  if (!isDue || host.target(debian.hooks)?.kind !== 'directory') return [];
   const { output } = await host.run('run-parts', ['--test', '--', debian.hooks]);
   const failures: string[] = [];
   for (const hook of output.split('\n').filter((path) => path.startsWith('/'))) {
@@ -153,26 +164,31 @@ async function runHooks({ host }: StoreContext, lines: readonly string[]): Promi
 
 /**
  * Waits until a run of another that may have read the old files has published: what it publishes may lack what we just
- * added. A run that starts later reads the new files. One that nobody writes to any more is left to the next pass.
+ * added. A run that starts later reads the new files. One that nobody writes to any more goes.
  */
-async function settle({ host, clock }: StoreContext, other: string | undefined): Promise<void> {
-  for (;;) {
-    const temporary = host.entry(debian.plainTemporary);
-    if (other === undefined || temporary?.identity !== other) return;
-    if (clock.now() - temporary.modified > abandonedAfterMs) return;
-    await clock.sleep(settleStepMs);
-  }
+async function settle(context: DebianContext, others: ReturnType<typeof unfinishedBundles>): Promise<void> {
+  const { host, clock, layout } = context;
+  const left = (): ReturnType<typeof unfinishedBundles> =>
+    new Map([...unfinishedBundles(context)].filter(([path, { identity }]) => others.get(path)?.identity === identity));
+  const isAlive = ({ modified }: { modified: number }): boolean => clock.now() - modified <= layout.abandonedAfterMs;
+  while ([...left().values()].some(isAlive)) await clock.sleep(settleStepMs);
+  for (const path of left().keys()) host.remove(path);
+}
+
+/** Puts the private bundle in the place of the effective one, and waits for a run of another. */
+export async function publish(context: DebianContext): Promise<void> {
+  const { host } = context;
+  const others = unfinishedBundles(context);
+  host.publish(privateBundle(context), debian.bundle);
+  await relabel(host, [debian.bundle]);
+  await settle(context, others);
 }
 
 /** The tool, the check, the publication: (4) to (7) of a change. */
-async function refresh(context: StoreContext, change: StoreChange, lock: Lock): Promise<void> {
-  const { host } = context;
+async function refresh(context: DebianContext, change: StoreChange, lock: Lock): Promise<void> {
   await build(context, writeConfiguration(context, change.remove), lock); // (4)
-  check(context, change.required); // (5)
-  const other = host.entry(debian.plainTemporary)?.identity;
-  host.publish(privateBundle(context), debian.bundle); // (6)
-  await relabel(host, [debian.bundle]);
-  await settle(context, other); // (7)
+  check(context, context.layout.sources(context.host), change.required); // (5)
+  await publish(context); // (6) (7)
 }
 
 /**
@@ -188,10 +204,10 @@ async function refresh(context: StoreContext, change: StoreChange, lock: Lock): 
  * 8. the hooks hear of every addition and removal
  * 9. nothing of the work is left
  */
-export async function changeDebian(context: StoreContext, change: StoreChange, lock: Lock): Promise<StoreChanged> {
+export async function changeDebian(context: DebianContext, change: StoreChange, lock: Lock): Promise<StoreChanged> {
   const { host, instance } = context;
   for (const path of change.clean) discard(host, path); // (1)
-  const made = host.makeDirectory(debian.anchors);
+  const made = host.makeDirectory(debian.local);
   host.makeDirectory(workDirectory(instance));
   host.makeDirectory(privateDirectory(context), 0o700);
   const before = certificateLinks(context);
@@ -199,8 +215,7 @@ export async function changeDebian(context: StoreContext, change: StoreChange, l
   removeAnchors(context, change); // (3)
   for (const name of change.relink) host.remove(`${debian.certs}/${name.replace(/\.crt$/, '.pem')}`);
   if (change.refresh) await refresh(context, change, lock); // (4) to (7)
-  const lines = hookLines(context, before, change);
-  const notes = change.refresh || lines.length > 0 ? await runHooks(context, lines) : []; // (8)
+  const notes = await runHooks(context, before, change); // (8)
   for (const directory of [workDirectory(instance), privateDirectory(context)]) discard(host, directory); // (9)
   return { made, notes };
 }

@@ -7,88 +7,114 @@ import type { Anchor } from '../bundle/types.ts';
 import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
 import { workDirectory } from '../host/ledger.ts';
-import {
-  type StoreContext,
-  abandonedAfterMs,
-  bundleProblems,
-  holdersIn,
-  observeSources,
-  temporariesOf,
-} from './anchor-files.ts';
+import { abandonedAfterMs, bundleProblems, holdersIn, observeSources, temporariesOf } from './anchor-files.ts';
 import { openCertificateFiles } from './certificate-files.ts';
-import { certificatePaths, debian, privateDirectory, selectedPaths } from './debian-layout.ts';
+import {
+  type DebianContext,
+  type Layout,
+  certificatePaths,
+  debian,
+  fileNameOf,
+  privateDirectory,
+  selectedPaths,
+  unfinishedBundles,
+} from './debian-layout.ts';
 import { changeDebian } from './debian-refresh.ts';
-import { unlinkedAnchors } from './hash-links.ts';
-import { type Family, type StoreState, type TrustStore, prefixIn, stemOf } from './store.ts';
+import { isHashLink, unlinkedAnchors } from './hash-links.ts';
+import { type Family, type StoreState, prefixIn, stemOf } from './store.ts';
 
 /** Files of ours to which links in the certificate directory still point, though they are gone. */
-function danglingLinks(host: Host, instance: string): readonly string[] {
-  const names = (host.list(debian.certs) ?? []).filter((name) => prefixIn(instance, name, '.pem') !== undefined);
-  const dangling = names.filter((name) => host.target(`${debian.certs}/${name}`) === undefined);
-  return dangling.map((name) => name.replace(/\.pem$/, '.crt'));
+function danglingLinks(context: DebianContext): readonly string[] {
+  const { host, layout } = context;
+  const dangling = (host.list(debian.certs) ?? []).flatMap((name) => {
+    const file = fileNameOf(context, name);
+    return file !== undefined && host.target(`${debian.certs}/${name}`) === undefined ? [file] : [];
+  });
+  return [...new Set([...dangling, ...(layout.lostLinks?.(context) ?? [])])];
+}
+
+/** Links in the certificate directory that had not yet their name when a pass of ours was killed. */
+function unfinishedLinks(context: DebianContext): readonly string[] {
+  const { host } = context;
+  const names = (host.list(debian.certs) ?? []).filter((name) => {
+    const target = /^\.(.+)\.[0-9a-f]{8}\.tmp$/.exec(name)?.[1];
+    return target !== undefined && (isHashLink(target) || fileNameOf(context, target) !== undefined);
+  });
+  return names.map((name) => `${debian.certs}/${name}`).filter((path) => host.entry(path)?.kind === 'link');
 }
 
 /** Temporaries of ours, which only a killed pass leaves, and another's that nobody writes to any more. */
-function leftovers(context: StoreContext): readonly string[] {
-  const { host, instance, clock } = context;
-  const plain = host.entry(debian.plainTemporary);
+function leftovers(context: DebianContext): readonly string[] {
+  const { host, instance, clock, layout } = context;
+  const others = [...unfinishedBundles(context)];
+  const abandoned = others.filter(([, { modified }]) => clock.now() - modified > layout.abandonedAfterMs);
   return [
     ...[privateDirectory(context), workDirectory(instance)].filter((path) => host.entry(path) !== undefined),
-    ...temporariesOf(context),
-    ...(plain !== undefined && clock.now() - plain.modified > abandonedAfterMs ? [debian.plainTemporary] : []),
+    ...new Set([...temporariesOf(context), ...unfinishedLinks(context)]),
+    ...abandoned.map(([path]) => path),
   ];
 }
 
-function observe(context: StoreContext, wanted: readonly Anchor[]): StoreState {
-  const { host, files, instance } = context;
+function observe(context: DebianContext, wanted: readonly Anchor[]): StoreState {
+  const { host, files, layout } = context;
   files.know(wanted.map(({ fingerprint }) => fingerprint));
-  const sources = observeSources(context, [...selectedPaths(host), ...certificatePaths(host, debian.anchors)]);
+  const sources = observeSources(context, layout.sources(host));
   const effective = files.read(debian.bundle);
   return {
     ...sources,
     trusted: new Set(effective?.fingerprints),
     problems: bundleProblems(context, effective, sources.carriers.keys()),
     unlinked: unlinkedAnchors(files, debian.certs, wanted),
-    dangling: danglingLinks(host, instance),
+    dangling: danglingLinks(context),
     leftovers: leftovers(context),
   };
 }
 
-/** The trust store of a Debian-family host. */
-function openDebianStore(host: Host, instance: string, clock: Clock): Omit<TrustStore, 'requireTools'> {
-  const { anchors, bundle } = debian;
-  const files = openCertificateFiles(host);
-  const context: StoreContext = { host, instance, clock, files, anchors, extension: '.crt', bundle };
-  const isOurs = (name: string): boolean =>
-    prefixIn(instance, name, '.crt') !== undefined || prefixIn(instance, name, '.pem') !== undefined;
-  return {
-    family: 'debian',
-    bundle,
-    anchorDirectory: anchors,
-    lockDirectory: debian.certs,
-    watched: [
-      { path: debian.anchors, concerns: isOurs },
-      {
-        path: debian.certs,
-        concerns: (name) => isOurs(name) || /^(ca-certificates\.crt|[0-9a-f]{8}\.\d+)$/.test(name),
-      },
-    ],
-    nameOf: (fingerprint) => `${stemOf(instance, fingerprint)}.crt`,
-    observe: (wanted) => observe(context, wanted),
-    change: (change, lock) => changeDebian(context, change, lock),
-    holders: () => holdersIn(context, [debian.certs]),
+/** Opens the trust stores of a family that has this layout. */
+export function storesOf(layout: Layout): Family['open'] {
+  const { family, anchors, extension, volatile } = layout;
+  const { bundle, certs } = debian;
+  return (host: Host, instance: string, clock: Clock) => {
+    const files = openCertificateFiles(host);
+    const context: DebianContext = { host, instance, clock, files, anchors, extension, bundle, layout };
+    const isLookedUp = (name: string): boolean => isHashLink(name) || `${certs}/${name}` === bundle;
+    return {
+      family,
+      bundle,
+      anchorDirectory: anchors,
+      lockDirectory: certs,
+      ...(volatile && { volatile }),
+      watched: [
+        { path: anchors, concerns: (name) => prefixIn(instance, name, extension) !== undefined },
+        { path: certs, concerns: (name) => isLookedUp(name) || fileNameOf(context, name) !== undefined },
+      ],
+      nameOf: (fingerprint) => `${stemOf(instance, fingerprint)}${extension}`,
+      observe: (wanted) => observe(context, wanted),
+      change: (change, lock) => layout.change(context, change, lock),
+      holders: () => holdersIn(context, [certs]),
+    };
   };
 }
 
 export const debianFamily: Family = {
   name: 'Debian and Ubuntu',
   ids: ['debian', 'ubuntu'],
-  marks: [debian.configuration, debian.distribution],
+  marks: [debian.configuration, debian.distribution, '/var/lib/dpkg'],
   needs: {
     '/usr/sbin/update-ca-certificates': 'ca-certificates',
     '/usr/bin/openssl': 'openssl',
     '/usr/bin/flock': 'util-linux',
     [debian.certs]: 'ca-certificates',
   },
-  open: openDebianStore,
+  open: storesOf({
+    family: 'debian',
+    anchors: debian.local,
+    extension: '.crt',
+    linkPrefix: '',
+    sources: (host) => [...selectedPaths(host), ...certificatePaths(host, debian.local)],
+    // The name is fixed: every plain run appends to it.
+    isUnfinished: (name) => name === 'ca-certificates.crt.new',
+    abandonedAfterMs,
+    change: changeDebian,
+  }),
 };

@@ -6,12 +6,22 @@ import { printable } from '../bundle/text.ts';
 import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
 import { Problem } from '../host/problem.ts';
+import { alpineFamily } from './alpine.ts';
 import { debianFamily } from './debian.ts';
+import { cosFamily, flatcarFamily } from './flatcar.ts';
 import { azureFamily, rhelFamily } from './rhel.ts';
 import type { Family, TrustStore } from './store.ts';
 import { suseFamily } from './suse.ts';
 
-const families: readonly Family[] = [debianFamily, rhelFamily, azureFamily, suseFamily];
+const families: readonly Family[] = [
+  debianFamily,
+  rhelFamily,
+  azureFamily,
+  suseFamily,
+  alpineFamily,
+  flatcarFamily,
+  cosFamily,
+];
 
 /** Systems that are known, why this program cannot serve them, and what does. */
 const unsupported: Readonly<Record<string, string>> = {

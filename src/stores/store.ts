@@ -50,6 +50,8 @@ export interface StoreChange {
   readonly clean: readonly string[];
   /** Names of files of ours whose links have to be made again. */
   readonly relink: readonly string[];
+  /** All that a look-up by hash has to find of ours. */
+  readonly linked: readonly Anchor[];
   /** Run the host's refresh command. */
   readonly refresh: boolean;
   /** All that the new bundle must hold to be published: fingerprints of ours. */
@@ -72,6 +74,8 @@ export interface TrustStore {
   readonly anchorDirectory: string;
   /** The directory whose lock keeps other instances out; undefined where the host's own refresh takes it. */
   readonly lockDirectory: string | undefined;
+  /** What is written there is gone when the machine is started anew. */
+  readonly volatile?: true;
   /** Directories in which a change can mean drift. */
   readonly watched: readonly WatchTarget[];
   /**

@@ -23,6 +23,10 @@ export interface System {
   readonly needed: readonly [path: string, pack: string];
   /** Whether its tool drops what is no CA of TLS servers without a word. */
   readonly drops: boolean;
+  /** What its own tool does is done here without it: it plays the other writer's part only. */
+  readonly isDirect?: true;
+  /** Its own tool knows nothing of our anchors: each run of it takes them out of the bundle until the next pass. */
+  readonly ignores?: true;
   /** Lays it out, its bundle made from a handful of public CAs. */
   build(world: World): Promise<void>;
 }

@@ -1,5 +1,5 @@
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '../../../src/host/clock.ts';
 import type { Host } from '../../../src/host/host.ts';
@@ -17,7 +17,7 @@ function put(host: Host, path: string, text = ''): void {
 
 /** What is there on each family's systems. */
 const systems = {
-  debian: [...needed, '/etc/ca-certificates.conf', '/usr/share/ca-certificates/world.crt'],
+  debian: [...needed, '/etc/ca-certificates.conf', '/usr/share/ca-certificates/world.crt', '/var/lib/dpkg/status'],
   rhel: [
     '/usr/bin/update-ca-trust',
     '/usr/bin/trust',
@@ -33,8 +33,19 @@ const systems = {
     '/usr/lib/ca-certificates/update.d/80etc_ssl.run',
     '/var/lib/ca-certificates/ca-bundle.pem',
   ],
+  alpine: [
+    '/usr/sbin/update-ca-certificates',
+    '/usr/bin/flock',
+    '/etc/ssl/certs',
+    '/etc/apk/world',
+    '/etc/ca-certificates.conf',
+    '/usr/share/ca-certificates/world.crt',
+  ],
+  flatcar: ['/usr/bin/flock', '/etc/ssl/certs', '/usr/share/flatcar/release'],
+  cos: ['/usr/bin/flock', '/etc/ssl/certs', '/mnt/stateful_partition/dev_image'],
 } as const;
 type System = keyof typeof systems;
+const kinds = Object.keys(systems) as System[];
 
 /** A host with all tools of these systems, and this os-release. */
 function hostWith(release?: string, path = '/etc/os-release', ...kinds: readonly System[]): Host {
@@ -50,7 +61,13 @@ describe('openStore', () => {
   it.each([
     ['Debian', 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\nVERSION_ID="12"\nID=debian\n'],
     ['Ubuntu', 'PRETTY_NAME="Ubuntu 24.04.1 LTS"\nNAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\n'],
-    ['a derivative, by ID_LIKE', 'ID=linuxmint\nID_LIKE="ubuntu debian"\n'],
+    ['Raspbian', 'ID=raspbian\nID_LIKE=debian\n'],
+    ['Kali', 'ID=kali\nID_LIKE=debian\n'],
+    ['Linux Mint', 'ID=linuxmint\nID_LIKE="ubuntu debian"\n'],
+    ['Pop!_OS', 'ID=pop\nID_LIKE="ubuntu debian"\n'],
+    ['Proxmox VE, which says Debian', 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n'],
+    ['Devuan', 'ID=devuan\nID_LIKE=debian\n'],
+    ['Garden Linux', 'ID=gardenlinux\nID_LIKE=debian\n'],
     ['a derivative of a derivative', "ID=house\nID_LIKE='something ubuntu'\n"],
     ['quoted values', 'ID="debian"\n'],
     ['values in single quotes', "ID='ubuntu'\n"],
@@ -72,6 +89,10 @@ describe('openStore', () => {
     ['suse', 'SLES', 'ID="sles"\nID_LIKE="suse"\n'],
     ['suse', 'Leap', 'ID="opensuse-leap"\nID_LIKE="suse opensuse"\n'],
     ['suse', 'MicroOS', 'ID="opensuse-microos"\nID_LIKE="suse opensuse opensuse-tumbleweed"\n'],
+    ['alpine', 'Alpine', 'ID=alpine\nVERSION_ID=3.22.1\n'],
+    ['alpine', 'postmarketOS', 'ID="postmarketos"\nID_LIKE="alpine"\n'],
+    ['flatcar', 'Flatcar', 'ID=flatcar\nID_LIKE=coreos\n'],
+    ['cos', 'Container-Optimized OS', 'ID=cos\nPRETTY_NAME="Container-Optimized OS from Google"\n'],
   ] as const)('knows %s: %s', (family, _, release) => {
     expect(familyOf(hostWith(release, '/etc/os-release', family))).toBe(family);
   });
@@ -80,8 +101,11 @@ describe('openStore', () => {
     ['debian', 'ID=debian\n'],
     ['rhel', 'ID=rocky\n'],
     ['suse', 'ID=sles\n'],
+    ['alpine', 'ID=alpine\n'],
+    ['flatcar', 'ID=flatcar\n'],
+    ['cos', 'ID=cos\n'],
   ])("is decided by os-release where several families' tools are there: %s", (family, release) => {
-    expect(familyOf(hostWith(release, '/etc/os-release', 'debian', 'rhel', 'suse'))).toBe(family);
+    expect(familyOf(hostWith(release, '/etc/os-release', ...kinds))).toBe(family);
   });
 
   it.each([
@@ -89,6 +113,10 @@ describe('openStore', () => {
     ['debian', 'ID=sles', 'Debian and Ubuntu'],
     ['rhel', 'ID=ubuntu', 'RHEL'],
     ['suse', 'ID=debian', 'SUSE'],
+    ['alpine', 'ID=debian', 'Alpine'],
+    ['debian', 'ID=alpine', 'Debian and Ubuntu'],
+    ['flatcar', 'ID=ubuntu', 'Flatcar'],
+    ['cos', 'ID=debian', 'Container-Optimized OS'],
   ] as const)('refuses a host of %s that says %s', (family, release, name) => {
     const host = hostWith(`${release}\nPRETTY_NAME="A Lie"\n`, '/etc/os-release', family);
     const line = new RegExp(`^the host's os-release says A Lie, but its trust store is that of ${name}[^\\n]*$`);
@@ -114,6 +142,14 @@ describe('openStore', () => {
     const host = hostWith('ID=ubuntu\n', '/usr/lib/os-release');
     symlinkSync('../usr/lib/os-release', join(host.root, 'etc/os-release'));
     expect(familyOf(host)).toBe('debian');
+  });
+
+  it('follows no link out of the root', () => {
+    const host = hostWith();
+    writeFileSync(`${host.root}-outside`, 'ID=debian\n');
+    symlinkSync(`../../${basename(host.root)}-outside`, join(host.root, 'etc/os-release'));
+    expect(() => familyOf(host)).toThrow(/has no \/etc\/os-release/);
+    rmSync(`${host.root}-outside`);
   });
 
   it('prefers /etc/os-release', () => {
