@@ -15,7 +15,8 @@ ARG BASE=docker.io/library/node:24.21.0-bookworm-slim@sha256:d6aa754f16b31973010
 # 1. Both programs and each file that the dynamic loader opens for them, the loader included.
 # 2. The Debian packages these come from: their licences, and the records from which scanners read their versions.
 # 3. Names for user and group 0, and how names of hosts are looked up.
-# 4. The places at which the node and the bundle are mounted.
+# 4. The places at which the node and the bundle are mounted. Where the node's /usr alone is, links lead to its programs
+#    and libraries, as on a node.
 # 5. Both programs run, or the build fails here and not on a node.
 # 6. No time of this build stays in a file.
 FROM ${BASE} AS rootfs
@@ -23,6 +24,7 @@ RUN set -eu; umask 022; \
     files=$(for program in node chroot; do \
       path=$(command -v "$program"); echo "$path"; ldd "$path" | grep -o '/[^ ]*'; done | sort -u); \
     mkdir -p /rootfs/var/lib/dpkg/status.d /rootfs/etc/node-ca-trust/bundle /rootfs/host; \
+    for name in bin sbin lib lib64; do ln -s "usr/$name" "/rootfs/host/$name"; done; \
     cp -L --parents $files /rootfs; \
     for file in $files; do dpkg -S "*/${file##*/}" 2>/dev/null | cut -d: -f1; done | sort -u > /packages; \
     while read -r package; do \

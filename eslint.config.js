@@ -8,7 +8,7 @@ import tseslint from 'typescript-eslint';
  */
 const floors = [
   ['commands'],
-  ['reconcile.ts'],
+  ['reconcile.ts', 'render'],
   ['change.ts', 'pulls.ts'],
   ['proof.ts'],
   ['plan.ts'],

@@ -44,7 +44,7 @@ export interface Survey {
 
 /** What is on the host and what follows from it. */
 export function survey({ host, store, instance, policy, bundle }: StoreScene): Survey {
-  const ledger = readLedger(host, instance, store.family);
+  const ledger = readLedger(host, instance, store);
   const state = store.observe(policy.removeAll ? [] : bundle.anchors);
   const plan = decide({ bundle, ledger, state, policy, nameOf: (print) => store.nameOf(print) });
   return { state, plan, ledger: ledger.ledger };
@@ -89,15 +89,22 @@ async function change(
     remove: plan.remove.map(({ name }) => name),
     clean: plan.clean,
     relink: plan.relink,
+    linked: plan.wanted.filter(({ fingerprint }) => plan.required.includes(fingerprint)),
     refresh: plan.refresh.length > 0,
     required: new Set(plan.required),
     announced: ledger.announced,
     present: plan.present,
   };
   const { made, notes } = await store.change(request, lock);
-  const proof = prove(store, plan, store.observe(plan.wanted));
+  const state = store.observe(plan.wanted);
+  const proof = prove(store, plan, state);
   const proven = proof.hostReasons.length === 0;
-  const record = dated(recorded(intent, plan, made, proven), host, seen);
+  const { others } = state;
+  const record = dated(
+    { ...recorded(intent, plan, made, proven), ...(others !== undefined && { others }) },
+    host,
+    seen,
+  );
   // Only what an anchor directory can need was ever made, whatever the ledger says.
   const above = record.made.filter((directory) => `${store.anchorDirectory}/`.startsWith(`${directory}/`));
   if (plan.forget && proven) removeLedger(host, instance, { ...record, made: above });

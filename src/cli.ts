@@ -1,9 +1,9 @@
 /**
  * argv and environment -> one command with one validated configuration; nothing else.
  */
-import { Command, CommanderError, Option } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import { printable } from './bundle/text.ts';
-import type { ApplyConfig, CheckConfig, RemoveConfig, RunConfig, Streams } from './commands/config.ts';
+import type { ApplyConfig, CheckConfig, RemoveConfig, RenderConfig, RunConfig, Streams } from './commands/config.ts';
 import { exitCodes } from './commands/config.ts';
 import { type Environment, environmentPrefix, strayVariables, takeEnvironment } from './commands/environment.ts';
 import { type StatusChoice, statusOptions } from './commands/status-options.ts';
@@ -21,6 +21,7 @@ import {
   parseSecret,
 } from './commands/values.ts';
 import { Problem, UsageProblem } from './host/problem.ts';
+import { type FormatName, formatNames } from './render/names.ts';
 
 /** The release, as the image and the package name it. */
 export const version = '0.1.0';
@@ -41,9 +42,18 @@ const rules = (): readonly Option[] => [
 
 const strictOption = (): Option => new Option('--strict', 'any error in the bundle refuses all of it').default(false);
 
+const instanceOption = (): Option =>
+  new Option('--instance <name>', 'keeps two agents on one node apart').argParser(parseInstance).default('default');
+
 const host = (): readonly Option[] => [
   new Option('--host-root <directory>', "where the host's root is mounted").argParser(parseDirectory).default('/host'),
-  new Option('--instance <name>', 'keeps two agents on one node apart').argParser(parseInstance).default('default'),
+  instanceOption(),
+  new Option(
+    '--store-refresh <who>',
+    "who refreshes the host's store: command, by its own tool, or unit, for which the host has the units of render systemd",
+  )
+    .choices(['command', 'unit'])
+    .default('command'),
 ];
 
 const pulls = (): readonly Option[] => [
@@ -186,6 +196,17 @@ function defineRemove(program: Command, choose: Choose): void {
   );
 }
 
+function defineRender(program: Command, choose: Choose): void {
+  const options = [...rules(), instanceOption()];
+  define(program, 'render', 'prints what puts a bundle on a node that no agent has been on', options)
+    .addArgument(new Argument('<format>', 'what for').choices(formatNames))
+    .argument('[path...]', 'files or directories; - is standard input')
+    .action((format: FormatName, paths: readonly string[], chosen: Omit<RenderConfig, 'format' | 'paths'>) => {
+      const config = { ...chosen, format, paths };
+      choose(async (streams) => (await import('./commands/render.ts')).render(config, streams, new Date()));
+    });
+}
+
 /** The words of the command line; each command ends in `choose` with what it has to do. */
 function createProgram(environment: Environment, stop: AbortSignal, choose: Choose): Command {
   const program = new Command('node-ca-trust')
@@ -203,6 +224,7 @@ function createProgram(environment: Environment, stop: AbortSignal, choose: Choo
   defineCheck(program, choose);
   defineStatus(program, environment, stop, choose);
   defineRemove(program, choose);
+  defineRender(program, choose);
   return program;
 }
 
@@ -223,7 +245,7 @@ function usageLine(text: string): string {
 }
 
 function nothingAsked(): UsageProblem {
-  return new UsageProblem('no command: name one of run, apply, check, status, remove; see --help');
+  return new UsageProblem('no command: name one of run, apply, check, status, remove, render; see --help');
 }
 
 /** Understands the command line. @throws UsageProblem; CommanderError when help or the version was asked for */

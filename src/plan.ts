@@ -118,8 +118,10 @@ function refreshReasons(
 ): readonly string[] {
   const untrusted = settled.filter((anchor) => !state.trusted.has(anchor.fingerprint)).length;
   const unlinked = settled.filter((anchor) => state.unlinked.has(anchor.fingerprint)).length;
+  const lost = (ledger.ledger.others ?? 0) - (state.others ?? Number.POSITIVE_INFINITY);
   return [
     ...state.problems,
+    ...(lost > 0 ? [`certificates of the host's own that the effective bundle has lost: ${lost}`] : []),
     ...(add.length > 0 ? [`${add.length} to install`] : []),
     ...(remove.length > 0 ? [`${remove.length} to remove`] : []),
     ...(untrusted > 0 ? [`${untrusted} installed, but not in the effective bundle`] : []),

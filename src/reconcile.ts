@@ -2,13 +2,13 @@
  * The pass: read, decide, apply, prove, report. It starts from what is there, never from what an event said, and
  * whatever kills it, the next one goes on from what is there then.
  */
-import { readBundle } from './bundle/bundle.ts';
+import { fitBundle, readBundle } from './bundle/bundle.ts';
 import type { Bundle, BundleRules, Reading } from './bundle/types.ts';
 import { type Outcome, type StoreScene, account, changeUntilProven, survey } from './change.ts';
 import type { Clock } from './host/clock.ts';
-import { openHost } from './host/host.ts';
+import { type Host, openHost } from './host/host.ts';
 import { readMoment } from './host/moment.ts';
-import { type Lock, lockDirectory } from './host/lock.ts';
+import { type Lock, lockDirectory, noLock } from './host/lock.ts';
 import { explain } from './host/problem.ts';
 import type { WatchTarget } from './host/watch.ts';
 import { type Policy, isIdle } from './plan.ts';
@@ -19,6 +19,7 @@ import { type RuntimeRefresh, type Runtimes, openRuntimes } from './runtimes/run
 import { openStore } from './stores/detect.ts';
 import { type Address, type Probe, probeAll } from './stores/probe.ts';
 import type { TrustStore } from './stores/store.ts';
+import { type StoreRefresh, leaveToUnit } from './stores/unit.ts';
 
 export interface PassSettings {
   readonly hostRoot: string;
@@ -29,6 +30,8 @@ export interface PassSettings {
   readonly dryRun: boolean;
   /** How long to wait for another pass on the same host. */
   readonly lockWaitMs: number;
+  /** Who runs the host's refresh command: this program, unless told otherwise. */
+  readonly storeRefresh?: StoreRefresh;
   /** How pulls of the host's container runtimes come to trust the store, and of which registries by name. */
   readonly refresh: RuntimeRefresh;
   readonly registries: readonly string[];
@@ -103,7 +106,8 @@ async function converge(scene: Scene): Promise<readonly [Outcome, Pulls]> {
     return [{ plan, proof, ledger, ...account(seen, store), refreshed: plan.refresh, notes }, pulls];
   }
   store.requireTools();
-  const lock = await lockDirectory(host, store.lockDirectory, settings.lockWaitMs);
+  const directory = store.lockDirectory;
+  const lock = directory === undefined ? noLock : await lockDirectory(host, directory, settings.lockWaitMs);
   try {
     return await changeAll(scene, lock, needed);
   } finally {
@@ -112,7 +116,8 @@ async function converge(scene: Scene): Promise<readonly [Outcome, Pulls]> {
 }
 
 /** What a pass itself tells. */
-type Told = Omit<Report, 'instance' | 'digest' | 'anchors' | 'findings' | 'dryRun' | 'milliseconds'>;
+type Told = Omit<Report, 'instance' | 'digest' | 'anchors' | 'findings' | 'dryRun' | 'milliseconds'> &
+  Partial<Pick<Report, 'findings'>>;
 
 const nothingDone: Omit<Told, 'converged' | 'reasons'> = {
   added: [],
@@ -166,11 +171,18 @@ function paceOf({ jitterMs }: PassSettings, { started }: Memory): Pace {
   return { agentStarted: jitterMs === undefined ? undefined : started, jitterMs: jitterMs ?? 0 };
 }
 
+/** @throws Problem when the host cannot be served */
+function storeOf(host: Host, { instance, storeRefresh }: PassSettings, clock: Clock): TrustStore {
+  const store = openStore(host, instance, clock);
+  return storeRefresh === 'unit' ? leaveToUnit(store, host, clock) : store;
+}
+
 /** A pass on a bundle. @throws Problem when the host cannot be examined or changed */
-async function passOn(settings: PassSettings, bundle: Bundle, memory: Memory, clock: Clock): Promise<Told> {
+async function passOn(settings: PassSettings, whole: Bundle, memory: Memory, clock: Clock): Promise<Told> {
   const { instance, policy } = settings;
   const host = openHost(settings.hostRoot);
-  const store = (memory.store ??= openStore(host, instance, clock));
+  const store = (memory.store ??= storeOf(host, settings, clock));
+  const bundle = fitBundle(whole, (anchor) => store.drops?.(anchor));
   const runtimes = (memory.runtimes ??= openRuntimes(host, store.bundle, { ...settings, clock }));
   memory.started ??= readMoment(host)?.seconds;
   const locate = (target: WatchTarget): WatchTarget => ({ ...target, path: host.locate(target.path) });
@@ -183,7 +195,7 @@ async function passOn(settings: PassSettings, bundle: Bundle, memory: Memory, cl
   if (settings.probes.length > 0 && (memory.probes === undefined || hasChanged(told))) {
     memory.probes = await probeAll(host, store.bundle, settings.probes);
   }
-  return { ...told, probes: memory.probes ?? [] };
+  return { ...told, findings: bundle.findings, probes: memory.probes ?? [] };
 }
 
 /**

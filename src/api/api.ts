@@ -8,8 +8,8 @@
 import { type IncomingMessage } from 'node:http';
 import { type RequestOptions, request as send } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
-import { printable } from '../bundle/text.ts';
-import { explain, problemOf } from '../host/problem.ts';
+import { problemOf } from '../host/problem.ts';
+import { Refusal } from './refusal.ts';
 
 export interface ApiRequest {
   readonly method?: 'GET' | 'PATCH' | 'POST';
@@ -41,18 +41,6 @@ export interface Api {
    * @throws likewise, also while it is read: when it falls silent, breaks off in a line or holds something else
    */
   follow(watched: Watched): Promise<AsyncIterable<unknown>>;
-}
-
-/** The API server answered, and the answer is no. */
-export class Refusal extends Error {
-  override name = 'Refusal';
-  /** The HTTP status. */
-  readonly code: number;
-
-  constructor(code: number, message: string) {
-    super(`the API server answered ${code}${message === '' ? '' : `: ${printable(message)}`}`);
-    this.code = code;
-  }
 }
 
 /** A whole answer to a request, and the beginning of one that goes on, are there within this. */
@@ -236,9 +224,4 @@ export function openApi(root = ''): Api | undefined {
       throw new Error('the API server answered, but not with a watch');
     },
   };
-}
-
-/** What an error of a request says in a few words. */
-export function reasonOf(error: unknown): string {
-  return error instanceof Refusal ? error.message : explain(error);
 }

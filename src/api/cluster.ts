@@ -4,17 +4,17 @@
  * client-node brings the credentials. The requests are Node's own: client-node's make an object of every field of every
  * Node, none of which is asked for here.
  */
-import { Agent, type IncomingMessage, type OutgoingHttpHeaders, request as sendPlain } from 'node:http';
-import { Agent as SecureAgent, type RequestOptions, request as sendSecure } from 'node:https';
+import { Agent, type IncomingMessage, request as sendPlain } from 'node:http';
+import { request as sendSecure } from 'node:https';
 import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { getCACertificates } from 'node:tls';
 import { createGunzip } from 'node:zlib';
 import type { KubeConfig } from '@kubernetes/client-node';
 import * as z from 'zod/mini';
-import { printable } from '../bundle/text.ts';
-import { UsageProblem, errnoOf, explain } from '../host/problem.ts';
+import { UsageProblem } from '../host/problem.ts';
+import { type Door, adviceOn, openDoor, why } from './door.ts';
 import { ItemSplitter } from './items.ts';
+import { Refusal } from './refusal.ts';
 
 export interface ListRequest<S, T> {
   readonly path: string;
@@ -36,18 +36,6 @@ export interface Cluster {
   list<S, T>(request: ListRequest<S, T>): Promise<readonly T[]>;
 }
 
-/** The server answered, and the answer is no. */
-export class Refusal extends UsageProblem {
-  override name = 'Refusal';
-  /** The HTTP status. */
-  readonly code: number;
-
-  constructor(code: number, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
-
 const pageSize = 500;
 /** Characters: 500 Nodes with all the images that a kubelet names are 10 million. */
 const maxSize = 64 * 1024 * 1024;
@@ -58,56 +46,18 @@ const silenceMs = 15_000;
 /** A list that takes longer than the server keeps its pages (410) is begun again this often. */
 const maxStarts = 3;
 
-/** What went wrong, with the path that a system error is about. */
-function why(error: unknown): string {
-  // Several addresses of one name fail together.
-  const one = error instanceof AggregateError ? (error.errors as unknown[])[0] : error;
-  if (!(one instanceof Error)) return explain(one);
-  const line = one.message.split('\n').find((text) => text.trim() !== '');
-  return line ?? errnoOf(one) ?? one.name;
-}
-
-interface Door {
-  readonly url: string;
-  readonly options: RequestOptions;
-  /** For a person: where, as whom. */
-  readonly where: string;
-  readonly user: string;
-}
-
-/** Where to and as whom: made anew for each list, since credentials age. */
-async function open(config: KubeConfig, environment: NodeJS.ProcessEnv): Promise<Door> {
-  const cluster = config.getCurrentCluster();
-  const user = config.getCurrentUser()?.name ?? '';
-  const headers: OutgoingHttpHeaders = { accept: 'application/json', 'accept-encoding': 'gzip' };
-  const options: RequestOptions = { headers };
-  await config.applyToHTTPSOptions(options).catch((error: unknown) => {
-    throw new UsageProblem(
-      `the credentials of the kubeconfig's user ${user} cannot be had: ${why(error)}; log in again, or mend the kubeconfig`,
-      {
-        cause: error,
-      },
-    );
-  });
-  const url = cluster?.server ?? '';
-  // kubectl trusts the machine's own store where the kubeconfig names no CA, and takes the proxy that the variables name.
-  const isOwn = url.startsWith('https:') && !cluster?.proxyUrl;
-  if (isOwn) {
-    const { ca = [...getCACertificates('default'), ...getCACertificates('system')] } = options;
-    const { cert, key, servername, rejectUnauthorized } = options;
-    const identity = { ca, cert, key, servername, rejectUnauthorized };
-    options.agent = new SecureAgent({ ...identity, keepAlive: true, proxyEnv: environment });
-  }
-  return { url, options, where: `${url} (context ${config.getCurrentContext()})`, user };
-}
-
-function send({ url, options }: Door, path: string, signal: AbortSignal): Promise<IncomingMessage> {
+function send({ url, options, user }: Door, path: string, signal: AbortSignal): Promise<IncomingMessage> {
   const sender = url.startsWith('https:') ? sendSecure : sendPlain;
   return new Promise((resolve, reject) => {
-    const sent = sender(`${url}${path}`, { ...options, signal, timeout: silenceMs }, resolve);
-    sent.on('timeout', () => sent.destroy(new Error(`no answer within ${silenceMs / 1000} s`)));
-    sent.on('error', reject);
-    sent.end();
+    try {
+      const sent = sender(`${url}${path}`, { ...options, signal }, resolve);
+      sent.on('error', reject);
+      sent.end();
+    } catch (error) {
+      // Nothing was sent: what the kubeconfig says makes no request.
+      const line = `the kubeconfig's server ${url}, or its user ${user}, cannot be used: ${why(error)}; mend the kubeconfig`;
+      reject(new UsageProblem(line, { cause: error }));
+    }
   });
 }
 
@@ -127,25 +77,34 @@ async function exchange(
 ): Promise<Answered> {
   const splitter = new ItemSplitter();
   let size = 0;
+  // A timeout of Node's own comes after twice its time where TLS has not begun.
+  const silence = new AbortController();
+  const timer = setTimeout(() => {
+    silence.abort();
+  }, silenceMs);
+  const ended = AbortSignal.any([signal, silence.signal]);
   const read = async (stream: AsyncIterable<string>): Promise<void> => {
     for await (const piece of stream) {
+      timer.refresh();
       size += piece.length;
       if (size > maxSize) throw new Error(`its answer is longer than ${maxSize}`);
       for (const item of splitter.push(piece)) take(item);
     }
   };
   try {
-    const response = await send(door, path, signal);
+    const response = await send(door, path, ended);
     const isPacked = response.headers['content-encoding'] === 'gzip';
     const unpacked = isPacked ? createGunzip({ chunkSize }) : new PassThrough();
-    await pipeline(response, unpacked.setEncoding('utf8'), read, { signal });
+    await pipeline(response, unpacked.setEncoding('utf8'), read, { signal: ended });
     return { code: response.statusCode ?? 0, rest: splitter.rest };
   } catch (error) {
     if (error instanceof UsageProblem) throw error;
-    const advice = 'is it the right context, and does the network lead there?';
-    throw new UsageProblem(`the API server ${door.where} cannot be reached: ${why(error)}; ${advice}`, {
+    const trouble = silence.signal.aborted ? `no answer within ${silenceMs / 1000} s` : why(error);
+    throw new UsageProblem(`the API server ${door.where} cannot be reached: ${trouble}; ${adviceOn(error, door)}`, {
       cause: error,
     });
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -164,14 +123,16 @@ function parse(text: string): unknown {
 }
 
 /** What a refusal means for the admin. */
-function refusal({ where, user }: Door, code: number, text: string): Refusal {
-  const said = z.safeParse(statusShape, parse(text)).data?.message ?? '';
-  const words = said === '' ? '' : `: ${printable(said, 500)}`;
+function refusal({ where, user }: Door, code: number, text: string): UsageProblem {
+  const server = `the API server ${where}`;
   if (code === 401) {
     const advice = 'they may have expired; log in again, or renew them';
-    return new Refusal(code, `the API server ${where} does not accept the credentials of the user ${user}: ${advice}`);
+    return new UsageProblem(`${server} does not accept the credentials of the user ${user}: ${advice}`);
   }
-  return new Refusal(code, `the API server ${where} answered ${code}${words}`);
+  const said = z.safeParse(statusShape, parse(text)).data?.message ?? '';
+  const isNobody = code === 403 && said.includes('"system:anonymous"');
+  const advice = `the kubeconfig's user ${user} has no credentials that it knows: log in, or mend them`;
+  return new Refusal(code, said, server, isNobody ? advice : '');
 }
 
 function stranger({ where }: Door): UsageProblem {
@@ -222,9 +183,13 @@ async function listWhole<S, T>(door: Door, request: ListRequest<S, T>, starts = 
 
 /** Opens the cluster of a kubeconfig's current context. @param environment names the proxy, if any */
 export function openCluster(config: KubeConfig, environment: NodeJS.ProcessEnv): Cluster {
+  let opened: Promise<unknown> = Promise.resolve();
   return {
     async list(request) {
-      const door = await open(config, environment);
+      // One after the other: the second list has no plug-in ask a person again.
+      const opening = opened.then(() => openDoor(config, environment, request.signal));
+      opened = opening.catch(() => undefined);
+      const door = await opening;
       try {
         return await listWhole(door, request);
       } finally {

@@ -3,14 +3,21 @@
  */
 import * as z from 'zod/mini';
 
-/** The annotation of an instance. */
-export function annotationOf(instance: string): string {
-  return `node-ca-trust.io/${instance}`;
+/** The names on the Node: the annotation's, the condition's type, the startup taint's key. */
+export interface NodeNames {
+  readonly condition: string;
+  readonly annotation: string;
+  readonly taint: string;
 }
 
-/** The type of an instance's condition. */
-export function conditionOf(instance: string): string {
-  return instance === 'default' ? 'CATrustReady' : `CATrustReady-${instance}`;
+/** They carry the instance's name; condition and taint do not when it is the default. */
+export function namesOf(instance: string): NodeNames {
+  const suffix = instance === 'default' ? '' : `-${instance}`;
+  return {
+    condition: `CATrustReady${suffix}`,
+    annotation: `node-ca-trust.io/${instance}`,
+    taint: `node-ca-trust.io/not-ready${suffix}`,
+  };
 }
 
 /** Longer than any agent writes. */
@@ -34,6 +41,13 @@ const shape = z.object({
 
 /** What a node has proven last. */
 export type Trust = z.infer<typeof shape>;
+/** The same but for when: what makes one proof another. */
+export type Proof = Omit<Trust, 'proven'>;
+
+/** The annotation's value: keys in the order in which they are documented. */
+export function writeTrust(proof: Proof, proven: string): string {
+  return JSON.stringify({ ...proof, proven } satisfies Trust);
+}
 
 /**
  * Reads the annotation's value. Whoever may change a Node can write there.

@@ -87,11 +87,32 @@ export function bundleDigest(fingerprints: Iterable<string>): string {
   return createHash('sha256').update(lines.join('')).digest('hex');
 }
 
+/**
+ * As much of a bundle as a store can take: what it would drop without a word is left out, and said instead. The digest
+ * stays that of the bundle, which is one on all families.
+ * @param drops why it drops an anchor, as a phrase; undefined when it takes it
+ */
+export function fitBundle(bundle: Bundle, drops: (anchor: Anchor) => string | undefined): Bundle {
+  const reasons = new Map(bundle.anchors.map((anchor) => [anchor, drops(anchor)]));
+  const anchors = bundle.anchors.filter((anchor) => reasons.get(anchor) === undefined);
+  const said = bundle.anchors.flatMap((anchor) => {
+    const [reason, [carrier = '']] = [reasons.get(anchor), anchor.carriers];
+    if (reason === undefined) return [];
+    const message = `${anchor.subject}: this host's trust store drops it, ${reason}; put in a CA that may issue for TLS servers`;
+    const end = carrier.lastIndexOf('#');
+    return [finding('unsupported-by-store', carrier.slice(0, end), message, Number(carrier.slice(end + 1)))];
+  });
+  if (said.length > 0 && anchors.length === 0) {
+    said.push(finding('empty', 'bundle', "this host's trust store takes no certificate of the bundle"));
+  }
+  return { ...bundle, anchors, findings: [...bundle.findings, ...said].sort(compareFindings) };
+}
+
 /** An empty bundle needs no second error when what made it empty has been said. */
 function emptiness(anchors: readonly Anchor[], findings: readonly Finding[], rules: BundleRules): readonly Finding[] {
   if (anchors.length > 0 || rules.allowEmpty || findings.some(({ severity }) => severity === 'error')) return [];
   const message =
-    'no source holds a certificate; put one in (in a cluster: into the Secret, in the namespace of the pod), or allow it with --allow-empty';
+    'no source holds a certificate; put one in (in a cluster: into the Secret or ConfigMap, in the namespace of the pod), or allow it with --allow-empty';
   return [finding('empty', 'bundle', message)];
 }
 

@@ -55,7 +55,12 @@ function describe(der: Uint8Array, profile: Profile): Certificate {
     subjectHash: subjectHash(profile.subject),
   };
   const notCa = whyNotCa(profile, x509);
-  return { anchor, weaknesses: weaknessesOf(profile, x509, key), ...(notCa !== undefined && { notCa }) };
+  const notForP11Kit = whyNotForP11Kit(profile);
+  return {
+    anchor: { ...anchor, ...(notForP11Kit !== undefined && { notForP11Kit }) },
+    weaknesses: weaknessesOf(profile, x509, key),
+    ...(notCa !== undefined && { notCa }),
+  };
 }
 
 /** OpenSSL must parse it and keep every octet of it. */
@@ -79,6 +84,12 @@ function whyNotCa(profile: Profile, x509: X509Certificate): string | undefined {
   if (profile.isCa === undefined) return 'it has no basicConstraints';
   if (!profile.isCa) return 'its basicConstraints say CA:FALSE';
   return profile.maySign === false ? 'its keyUsage lacks keyCertSign' : undefined;
+}
+
+/** What `trust extract --filter=ca-anchors --purpose=server-auth` leaves out without a word; keyUsage is not asked. */
+function whyNotForP11Kit({ version, isSelfIssued, isCa, forServers }: Profile): string | undefined {
+  if (!(version === 1 ? isSelfIssued : isCa === true)) return 'its basicConstraints do not make it a CA';
+  return forServers === false ? 'its extendedKeyUsage lacks serverAuth' : undefined;
 }
 
 function weaknessesOf(profile: Profile, x509: X509Certificate, key: string): readonly string[] {

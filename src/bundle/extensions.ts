@@ -11,6 +11,8 @@ export interface Extensions {
   isCa?: boolean;
   /** keyCertSign of keyUsage. */
   maySign?: boolean;
+  /** Whether extendedKeyUsage names TLS servers, or any use. */
+  forServers?: boolean;
 }
 
 /** Reads the value of an extension; what the rules ask goes into the second argument. */
@@ -112,6 +114,16 @@ function checkPolicyMapping(mappings: Reader): void {
   for (const tag of [tags.oid, tags.oid]) mapping.read(tag);
 }
 
+/** serverAuth and anyExtendedKeyUsage. */
+const serverUsages = new Set(['1.3.6.1.5.5.7.3.1', '2.5.29.37.0']);
+
+/** RFC 5280, 4.2.1.12. */
+function readUsages(value: Reader, found: Extensions): void {
+  const usages = value.enter(tags.sequence);
+  found.forServers = false;
+  while (!usages.empty) if (serverUsages.has(usages.oid())) found.forServers = true;
+}
+
 /** RFC 5280, 4.2.2.1. */
 function checkAccess(accesses: Reader): void {
   const access = accesses.enter(tags.sequence);
@@ -132,7 +144,7 @@ const extensions: Readonly<Record<string, readonly [string, Read]>> = {
   '2.5.29.33': ['policyMappings', sequenceOf(checkPolicyMapping)],
   '2.5.29.35': ['authorityKeyIdentifier', (value) => value.enter(tags.sequence).optional(primitive(0))],
   '2.5.29.36': ['policyConstraints', checkPolicyConstraints],
-  '2.5.29.37': ['extendedKeyUsage', sequenceOf((usages) => usages.oid())],
+  '2.5.29.37': ['extendedKeyUsage', readUsages],
   '2.5.29.54': ['inhibitAnyPolicy', (value) => value.integer(tags.integer, integerOctets)],
   '1.3.6.1.5.5.7.1.1': ['authorityInfoAccess', sequenceOf(checkAccess)],
 };

@@ -51,6 +51,8 @@ export interface Anchor {
   readonly key: string;
   /** OpenSSL's X509_NAME_hash of the subject, 8 hex digits: the name of its link in a hashed directory. */
   readonly subjectHash: string;
+  /** Why p11-kit leaves it out of what it extracts for TLS, as a phrase; absent when it takes it. */
+  readonly notForP11Kit?: string;
   /** The entries that carry it, "source#index", sorted. */
   readonly carriers: readonly string[];
 }

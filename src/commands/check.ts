@@ -40,11 +40,16 @@ function asJson({ anchors, findings, digest }: Bundle): string {
   return `${JSON.stringify({ digest, anchors: described, findings }, undefined, 2)}\n`;
 }
 
+/** Reads files, directories and, as `-`, standard input. @throws UsageProblem for a path that is not there */
+export async function readPaths(paths: readonly string[], stdin: NodeJS.ReadableStream): Promise<readonly Reading[]> {
+  const readings: Reading[] = [];
+  for (const path of paths) readings.push(path === '-' ? await readInput(stdin) : readPath(path));
+  return readings;
+}
+
 /** @returns the exit code: 0 when the bundle has no error */
 export async function check(config: CheckConfig, streams: Streams, now: Date): Promise<number> {
-  const readings: Reading[] = [];
-  for (const path of config.paths) readings.push(path === '-' ? await readInput(streams.stdin) : readPath(path));
-  const bundle = readBundle(readings, { ...config, now });
+  const bundle = readBundle(await readPaths(config.paths, streams.stdin), { ...config, now });
   streams.stdout.write(config.output === 'json' ? asJson(bundle) : bundleTable(bundle, streams.stdout, now));
   return bundle.findings.some(({ severity }) => severity === 'error') ? exitCodes.refused : exitCodes.ok;
 }

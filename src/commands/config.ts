@@ -1,10 +1,12 @@
 /**
  * What a command was asked to do, validated: made once by cli.ts, trusted everywhere after.
  */
+import type { FormatName } from '../render/names.ts';
 import type { RuntimeRefresh } from '../runtimes/runtimes.ts';
 import type { NodeLabel } from '../sources/node-label.ts';
 import type { SecretName } from '../sources/secret.ts';
 import type { Address } from '../stores/probe.ts';
+import type { StoreRefresh } from '../stores/unit.ts';
 
 export type OutputFormat = 'table' | 'json';
 
@@ -17,12 +19,20 @@ export interface BundleConfig {
 export interface HostConfig {
   readonly hostRoot: string;
   readonly instance: string;
+  /** Who runs the host's refresh command: this program, unless told otherwise. */
+  readonly storeRefresh?: StoreRefresh;
 }
 
 export interface CheckConfig extends BundleConfig {
   /** Files and directories; `-` is standard input. */
   readonly paths: readonly string[];
   readonly output: OutputFormat;
+}
+
+export interface RenderConfig extends BundleConfig, Pick<HostConfig, 'instance'> {
+  readonly format: FormatName;
+  /** Files and directories; `-` is standard input. */
+  readonly paths: readonly string[];
 }
 
 export interface RemoveConfig extends HostConfig {

@@ -32,8 +32,11 @@ export interface Loop {
   /** Lets the pass under way end, makes no further one, and resolves when `run` has. */
   stop(): Promise<void>;
   /** Makes passes until stopped, the first at once. `pass` must not throw. */
-  run(pass: () => Promise<PassEnd>): Promise<void>;
+  run(pass: Pass): Promise<void>;
 }
+
+/** @param askedAt when something changed that no pass before has seen; undefined when nothing is known to have */
+export type Pass = (askedAt: number | undefined) => Promise<PassEnd>;
 
 /** How long until the next pass when nothing triggers one; +-10 %, so that nodes do not march in step. */
 export function pause(pacing: Pacing, end: PassEnd, failures: number, random: () => number): number {
@@ -49,15 +52,18 @@ const whole = Symbol('whole');
 /** Opens a loop. */
 export function openLoop(pacing: Pacing, clock: Alarm, random: () => number): Loop {
   let asked = new AbortController();
+  let askedAt: number | undefined;
   let stopping = false;
   let failures = 0;
   /** When to look again after a change: the agent's own writes bring a pass before, which must not put it off. */
   let recheckAt = Number.POSITIVE_INFINITY;
   let running = Promise.resolve();
 
-  const next = async (pass: () => Promise<PassEnd>): Promise<void> => {
+  const next = async (pass: Pass): Promise<void> => {
     asked = new AbortController();
-    const end = await pass();
+    const since = askedAt;
+    askedAt = undefined;
+    const end = await pass(since);
     const now = clock.now();
     failures = end.converged ? 0 : failures + 1;
     const ms = pause(pacing, end, failures, random);
@@ -67,11 +73,12 @@ export function openLoop(pacing: Pacing, clock: Alarm, random: () => number): Lo
     const isPart = asked.signal.aborted && asked.signal.reason !== whole;
     if (isPart && !stopping) await clock.sleep(pacing.foldMs);
   };
-  const passes = async (pass: () => Promise<PassEnd>): Promise<void> => {
+  const passes = async (pass: Pass): Promise<void> => {
     while (!stopping) await next(pass);
   };
   return {
     trigger(isWhole = false) {
+      askedAt ??= clock.now();
       asked.abort(isWhole ? whole : undefined);
     },
     run(pass) {

@@ -10,6 +10,7 @@ import { openReconciler } from '../reconcile.ts';
 import { hasChanged } from '../report/report.ts';
 import { longestJitterMs } from '../runtimes/restart.ts';
 import { openHealth } from '../report/health.ts';
+import { openLag } from '../report/lag.ts';
 import { type Logger, openLog, openPassLog } from '../report/log.ts';
 import { openScrape } from '../report/scrape.ts';
 import { type Answers, openServer } from '../report/server.ts';
@@ -17,7 +18,7 @@ import { type ReadLabels, readEnabled, readLabels } from '../sources/node-label.
 import { type Alarm, systemClock } from './clock.ts';
 import { type Cluster, openCluster } from './cluster.ts';
 import { type RunConfig, type Streams, exitCodes } from './config.ts';
-import { type Loop, type Pacing, type PassEnd, openLoop } from './loop.ts';
+import { type Loop, type Pacing, type Pass, openLoop } from './loop.ts';
 import { removalOf, settingsOf } from './settings.ts';
 
 /** What the daemon takes from outside itself, beside its streams; a test brings its own. */
@@ -83,7 +84,7 @@ export interface Daemon extends Outside {
 
 interface Agent {
   readonly answers: Answers;
-  readonly pass: () => Promise<PassEnd>;
+  readonly pass: Pass;
   close(): Promise<void>;
 }
 
@@ -93,6 +94,7 @@ function openAgent({ config, log, clock, random }: Daemon, loop: Loop, { sources
   const reconciler = openReconciler(settings, () => sources.read(), clock);
   const health = openHealth();
   const scrape = openScrape();
+  const lag = openLag();
   const logPass = openPassLog(log);
   const tidy = openTidying();
   const watch = openWatch(
@@ -110,11 +112,12 @@ function openAgent({ config, log, clock, random }: Daemon, loop: Loop, { sources
       '/readyz': () => health.ready(),
       '/metrics': async () => ({ status: 200, ...(await scrape.answer()) }),
     },
-    pass: async () => {
+    pass: async (askedAt) => {
       health.begin(clock.now());
       const { report, bundle, dueMs } = await reconciler.pass();
       const result = { ...report, anchors: bundle.anchors };
-      for (const told of [health.end, scrape.record, logPass]) told(result);
+      scrape.record(result, lag(result, askedAt, clock.now()));
+      for (const told of [health.end, logPass]) told(result);
       if (bundle.provisional?.soon !== true) node?.tell(result);
       // What changed before the watches stood is found by a pass after they do.
       const targets = [...bundleTargets(sources.paths()), ...reconciler.watched()];

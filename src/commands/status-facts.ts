@@ -2,7 +2,7 @@
  * What `status` keeps of a Node and of an agent's pod: little, since a cluster has thousands of them.
  */
 import * as z from 'zod/mini';
-import { type Trust, annotationOf, conditionOf, readTrust } from '../api/trust-annotation.ts';
+import { type Trust, namesOf, readTrust } from '../api/trust-annotation.ts';
 import { printable } from '../bundle/text.ts';
 import type { NodeLabel } from '../sources/node-label.ts';
 
@@ -87,7 +87,7 @@ function saidOf({ reason, message }: { reason?: string | undefined; message?: st
 
 /** Keeps of a Node what says whether it trusts; nothing of a Node that has nothing to do with the instance. */
 export function nodePicker(instance: string, labels: readonly NodeLabel[]): (node: Node) => NodeFacts | undefined {
-  const [annotation, type] = [annotationOf(instance), conditionOf(instance)];
+  const { annotation, condition: type } = namesOf(instance);
   return ({ metadata, status }) => {
     const enabled = labels.some(({ key, value }) => metadata.labels?.[key] === value);
     const value = metadata.annotations?.[annotation];

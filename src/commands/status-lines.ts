@@ -21,7 +21,7 @@ export interface StatusLine extends Partial<Omit<Trust, 'proven'>> {
 }
 
 export interface ClusterStatus {
-  /** Every enabled node has proven the digest; without one, all agree and are ready. */
+  /** There is an enabled node, and each has proven the digest; without one, all agree and are ready. */
   readonly converged: boolean;
   readonly instance: string;
   /** As asked; without one, what most enabled nodes have proven. Absent when none has. */
@@ -80,8 +80,8 @@ function troubleOf(node: NodeFacts, pod: PodFacts | undefined, arePodsKnown: boo
 
 /** Why an unlabelled node still bears what an agent wrote. */
 function leftoverReason({ down }: NodeFacts, pod: PodFacts | undefined): string {
-  if (pod?.leaving === true) return 'not labelled any more: its agent is removing the CAs';
-  if (pod !== undefined) return `not labelled any more, and its agent's pod ${pod.name} has not ended yet`;
+  if (pod?.leaving === true && down === undefined) return 'not labelled any more: its agent is removing the CAs';
+  if (pod?.leaving === false) return `not labelled any more, and its agent's pod ${pod.name} has not ended yet`;
   const when = down === undefined ? '' : ' when it is ready';
   return `not labelled any more, and no agent removed the CAs: label it again${when}, and unlabel it`;
 }
@@ -138,7 +138,7 @@ export function statusOf(
   const lines = nodes.map(lineOf).sort(inOrder);
   const enabled = lines.filter((line) => line.enabled);
   return {
-    converged: enabled.every(({ ready, proven }) => proven && (ready || asked !== undefined)),
+    converged: enabled.length > 0 && enabled.every(({ ready, proven }) => proven && (ready || asked !== undefined)),
     instance,
     digest,
     enabled: enabled.length,

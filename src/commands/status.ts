@@ -5,7 +5,8 @@
  * It looks again by listing, not by watching: that needs no further permission, and has no state that a lost watch or an
  * old version could leave wrong. On a large cluster it looks less often, so that at most a tenth of the time goes there.
  */
-import { type Cluster, Refusal, openCluster } from '../api/cluster.ts';
+import { type Cluster, openCluster } from '../api/cluster.ts';
+import { Refusal } from '../api/refusal.ts';
 import { loadKubeconfig } from '../api/kubeconfig.ts';
 import { printable } from '../bundle/text.ts';
 import { UsageProblem } from '../host/problem.ts';
@@ -101,7 +102,8 @@ async function lookAgain(work: Work): Promise<void> {
 
 function isOver({ config, stop }: Work, status: ClusterStatus, deadline: number, now: number): boolean {
   if (stop.aborted || !(config.wait || config.watch)) return true;
-  return config.wait && (status.converged || now >= deadline);
+  // Where no node is enabled there is nothing to wait for: a label is misspelt, or not set yet.
+  return config.wait && (status.converged || status.enabled === 0 || now >= deadline);
 }
 
 async function repeat(work: Work, screen: Screen): Promise<void> {
@@ -132,16 +134,16 @@ function conclude({ config, streams, telling, stop }: Work): number {
   if (notice !== '' && streams.stderr.isTTY === true) warn(streams, notice);
   if (status.enabled === 0) {
     const labels = config.nodeLabel.map(({ key, value }) => `${key}=${value}`).join(' or ');
-    warn(streams, `warning: no node bears ${labels}`);
-  }
-  if (config.wait && !status.converged && !stop.aborted)
+    warn(streams, `no node bears ${labels}; label one, or name the label by --node-label`);
+  } else if (config.wait && !status.converged && !stop.aborted)
     warn(streams, `not within ${config.timeoutMs / 1000} s: ${summaryOf(status)}`);
   return status.converged ? exitCodes.ok : exitCodes.refused;
 }
 
 /**
  * Shows the cluster once, or until it is as asked or `stop` is aborted.
- * @returns the exit code: 0 when every enabled node has proven the digest; without one, when all agree and are ready
+ * @returns the exit code: 0 when there are enabled nodes and each has proven the digest; without one, when all agree and
+ * are ready
  * @throws UsageProblem when the cluster cannot be reached at first
  */
 export async function status(

@@ -67,8 +67,11 @@ export interface Host {
 /** ESRCH is said of a file of a process that has ended meanwhile. */
 const absent: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ESRCH']);
 
-/** A directory stays that has something in it, is a mount of its own, or is none. */
-const remaining: ReadonlySet<string> = new Set(['ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR', 'EBUSY']);
+/**
+ * A directory stays that has something in it, is a mount of its own, lies in what may not be written, or is none. Whoever
+ * runs the agent with mounts for what it writes has made the directories at which these are.
+ */
+const remaining = new Set(['ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR', 'EBUSY', 'EROFS', 'EACCES']);
 
 /** The result of `action`, or undefined when the path is not there. */
 function ifThere<T>(what: string, action: () => T): T | undefined {

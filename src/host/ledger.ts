@@ -4,12 +4,12 @@
  */
 import * as z from 'zod/mini';
 import type { Host } from './host.ts';
-import { momentShape } from './moment.ts';
+import { momentShape, readMoment } from './moment.ts';
 
 export const stateDirectory = '/var/lib/node-ca-trust';
 
 /** A name in it is deleted on `remove`, so it must be one that this program gives: never a path, never another's file. */
-const ownName = z.string().check(z.regex(/^node-ca-trust-[a-z0-9-]+-[0-9a-f]{16}\.crt$/));
+const ownName = z.string().check(z.regex(/^node-ca-trust-[a-z0-9-]+-[0-9a-f]{16}\.(crt|pem)$/));
 
 const shape = z.object({
   version: z.literal(1),
@@ -21,6 +21,8 @@ const shape = z.object({
   announced: z.array(ownName),
   /** Directories of the trust store that did not exist before us. */
   made: z.array(z.string()),
+  /** How many certificates of others the effective bundle held after the last change, where the store tells. */
+  others: z.optional(z.number()),
   /** When the host last came to trust something through this instance, and when it last ceased to. */
   added: z.optional(momentShape),
   removed: z.optional(momentShape),
@@ -58,13 +60,27 @@ function parse(text: string, instance: string): Ledger | undefined {
   }
 }
 
-/** Reads an instance's ledger. A broken one counts as lost. */
-export function readLedger(host: Host, instance: string, family: string): LedgerFile {
-  const empty: Ledger = { version: 1, store: family, files: [], announced: [], made: [] };
+/** Whether the machine was started anew since the ledger was written. */
+function isOfEarlierStart({ added }: Ledger, host: Host): boolean {
+  return added !== undefined && added.boot !== readMoment(host)?.boot;
+}
+
+/**
+ * Reads an instance's ledger. A broken one counts as lost.
+ * @param store a volatile one has lost all that the ledger knows of an earlier start of the machine: to put that back is
+ *   no repair, and what is not wanted any more is gone
+ */
+export function readLedger(
+  host: Host,
+  instance: string,
+  store: { readonly family: string; readonly volatile?: true },
+): LedgerFile {
+  const empty: Ledger = { version: 1, store: store.family, files: [], announced: [], made: [] };
   const bytes = host.read(ledgerPath(instance));
   if (bytes === undefined) return { state: 'absent', ledger: empty };
   const ledger = parse(bytes.toString('utf8'), instance);
-  return ledger === undefined ? { state: 'broken', ledger: empty } : { state: 'kept', ledger };
+  if (ledger === undefined) return { state: 'broken', ledger: empty };
+  return { state: 'kept', ledger: store.volatile === true && isOfEarlierStart(ledger, host) ? empty : ledger };
 }
 
 /** Removes what writes of a record that were killed have left beside it. */

@@ -15,6 +15,9 @@ export interface Lock {
   release(): void;
 }
 
+/** For who changes nothing that takes one. */
+export const noLock: Lock = { descriptor: -1, release: () => undefined };
+
 /**
  * Waits for the lock on a directory of the host.
  * @param waitMs how long at most
@@ -29,7 +32,7 @@ export async function lockDirectory(host: Host, directory: string, waitMs: numbe
     const { code, timedOut, output } = await host.run('flock', ['-x', '3'], { descriptor, timeoutMs: waitMs });
     if (timedOut) {
       throw new Problem(
-        `${directory} on the host has been locked for ${Math.round(waitMs / 1000)} s by another pass; look for a hanging update-ca-certificates`,
+        `${directory} on the host has been locked for ${Math.round(waitMs / 1000)} s by another pass; look for a hanging update-ca-certificates or update-ca-trust`,
       );
     }
     if (code !== 0)

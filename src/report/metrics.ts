@@ -7,8 +7,13 @@ import type { PassResult } from './report.ts';
 /** Seconds in which passes end: a refresh takes one to ten, a pass with nothing to do milliseconds. */
 const passBuckets = [0.01, 0.05, 0.25, 1, 2, 4, 8, 16, 60];
 
+/** Seconds from a changed bundle's arrival to its proof: a pass, and what it waits for where the host is in trouble. */
+const lagBuckets = [0.25, 0.5, 1, 2, 4, 8, 16, 30, 60, 120, 300];
+
 /** As much of a pass as is counted. */
-export type PassCount = Pick<PassResult, 'converged' | 'repaired' | 'milliseconds'>;
+export type PassCount = Pick<PassResult, 'converged' | 'repaired' | 'milliseconds'> & {
+  readonly lagMs?: number | undefined;
+};
 
 export interface Metrics {
   /** Counts a pass. */
@@ -82,12 +87,19 @@ function counters(registry: Registry): Pick<Metrics, 'count'> {
     buckets: passBuckets,
     registers,
   });
+  const lag = new Histogram({
+    name: 'node_ca_trust_source_lag_seconds',
+    help: 'From the arrival of a changed bundle at the agent to its proof on the host.',
+    buckets: lagBuckets,
+    registers,
+  });
   for (const result of ['converged', 'failed']) passes.inc({ result }, 0);
   return {
     count(pass) {
       passes.inc({ result: pass.converged ? 'converged' : 'failed' });
       repaired.inc(pass.repaired.length);
       seconds.observe(pass.milliseconds / 1000);
+      if (pass.lagMs !== undefined) lag.observe(pass.lagMs / 1000);
     },
   };
 }

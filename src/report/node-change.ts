@@ -1,8 +1,9 @@
 /**
  * What a Node says held against what it is to say: the difference is what is written, and told. Asks and writes nothing.
  */
-import { type NodeChange, type NodeView, annotationOf, proofIn } from './node-object.ts';
-import { type Condition, type NodeEvent, type Proof, eventOf, starting } from './standing.ts';
+import { type Proof, type Trust, readTrust, writeTrust } from '../api/trust-annotation.ts';
+import type { NodeChange, NodeView } from './node-object.ts';
+import { type Condition, type NodeEvent, eventOf, starting } from './standing.ts';
 
 /** What a Node is to say after a pass. */
 export interface Wanted {
@@ -23,9 +24,14 @@ function conditionFor(view: NodeView | undefined, wanted: Wanted | undefined): C
   return condition === undefined || (said !== undefined && lineOf(said) === lineOf(condition)) ? undefined : condition;
 }
 
+/** What was proven before; undefined as well when somebody else wrote the annotation. */
+const trustIn = (view: NodeView | undefined): Trust | undefined => readTrust(view?.annotation ?? '');
+
+/** When it was proven is no difference. */
 function proofFor(view: NodeView | undefined, wanted: Wanted | undefined): Proof | undefined {
-  const proof = wanted?.proof;
-  return JSON.stringify(proofIn(view?.annotation)) === JSON.stringify(proof) ? undefined : proof;
+  const said = trustIn(view);
+  const isSame = said && wanted?.proof && writeTrust(wanted.proof, said.proven) === JSON.stringify(said);
+  return isSame === true ? undefined : wanted?.proof;
 }
 
 /** Whether the Node lacks anything. */
@@ -48,12 +54,12 @@ export function lacking(view: NodeView, wanted: Wanted | undefined, now: number)
     lastTransitionTime: sinceOf(view, condition, time),
     lastHeartbeatTime: time,
   };
-  return { ...(stamped && { condition: stamped }), ...(proof && { annotation: annotationOf(proof, time) }) };
+  return { ...(stamped && { condition: stamped }), ...(proof && { annotation: writeTrust(proof, time) }) };
 }
 
 /** The Event that goes with it, if one does: another bundle, a refusal, or the end of one. */
 export function eventFor(view: NodeView | undefined, wanted: Wanted | undefined): readonly NodeEvent[] {
   if (wanted === undefined || conditionFor(view, wanted) === undefined) return [];
-  const isSame = wanted.proof !== undefined && proofIn(view?.annotation)?.digest === wanted.proof.digest;
+  const isSame = wanted.proof !== undefined && trustIn(view)?.digest === wanted.proof.digest;
   return isSame && view?.condition?.status !== 'False' ? [] : [eventOf(wanted.condition)];
 }

@@ -4,7 +4,8 @@
  *
  * They are of events.k8s.io/v1: the core group's are its predecessor, kept for old clients. kubectl shows both.
  */
-import { type Api, Refusal } from '../api/api.ts';
+import type { Api } from '../api/api.ts';
+import { Refusal } from '../api/refusal.ts';
 import type { NodeEvent } from './standing.ts';
 
 export interface NodeEvents {
@@ -39,6 +40,8 @@ function openBucket(now: () => number): () => boolean {
   let left = burst;
   let filled = now();
   return () => {
+    // A clock that was set back brings none.
+    filled = Math.min(filled, now());
     const more = Math.floor((now() - filled) / refillMs);
     filled += more * refillMs;
     left = Math.min(left + more, burst);

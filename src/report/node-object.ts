@@ -4,7 +4,8 @@
  */
 import * as z from 'zod/mini';
 import type { Api } from '../api/api.ts';
-import { type Condition, type NodeNames, type Proof } from './standing.ts';
+import type { NodeNames } from '../api/trust-annotation.ts';
+import type { Condition } from './standing.ts';
 
 /** Others' entries may hold anything. */
 const text = z.catch(z.string(), '');
@@ -43,8 +44,8 @@ export interface NodeChange {
 export interface NodeObject {
   /** @throws Refusal, Error */
   read(): Promise<NodeView>;
-  /** Condition and annotation, in one request. */
-  write(change: NodeChange): Promise<void>;
+  /** Condition and annotation, in one request. @returns the Node as it is then, which may be another of this name */
+  write(change: NodeChange): Promise<NodeView>;
   /** Takes our taint off, unless somebody has changed the taints since they were read. */
   untaint(view: NodeView): Promise<void>;
 }
@@ -54,43 +55,29 @@ const gone = { $patch: 'delete' };
 
 const patches = { merge: 'application/strategic-merge-patch+json', json: 'application/json-patch+json' } as const;
 
-/** The annotation's text: keys in the order in which they are documented. */
-export function annotationOf(proof: Proof, proven: string): string {
-  return JSON.stringify({ ...proof, proven });
-}
-
-/** What an annotation of ours said was proven; undefined when somebody else wrote it. */
-export function proofIn(annotation: string | undefined): Proof | undefined {
-  try {
-    const { proven, ...proof } = JSON.parse(annotation ?? '') as Proof & { proven: string };
-    return typeof proven === 'string' ? proof : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 export function openNodeObject(nodeName: string, names: NodeNames, api: Api): NodeObject {
   const path = `/api/v1/nodes/${nodeName}`;
+  const viewOf = (answer: unknown): NodeView => {
+    const { success, data } = nodeShape.safeParse(answer);
+    if (!success || data.metadata.name !== nodeName)
+      throw new Error('what answered is not the API server, or not for this Node');
+    const { uid, annotations = {} } = data.metadata;
+    const taints = (data.spec?.taints ?? []).map((taint, index) => ({ index, taint }));
+    return {
+      uid,
+      condition: data.status?.conditions?.find(({ type }) => type === names.condition),
+      annotation: annotations[names.annotation],
+      taints: taints.filter(({ taint }) => taint.key === names.taint),
+    };
+  };
   return {
-    async read() {
-      const { success, data } = nodeShape.safeParse(await api.ask({ path }));
-      if (!success || data.metadata.name !== nodeName)
-        throw new Error('what answered is not the API server, or not for this Node');
-      const { uid, annotations = {} } = data.metadata;
-      const taints = (data.spec?.taints ?? []).map((taint, index) => ({ index, taint }));
-      return {
-        uid,
-        condition: data.status?.conditions?.find(({ type }) => type === names.condition),
-        annotation: annotations[names.annotation],
-        taints: taints.filter(({ taint }) => taint.key === names.taint),
-      };
-    },
+    read: async () => viewOf(await api.ask({ path })),
     async write({ condition, annotation }) {
       const body = {
         ...(annotation !== undefined && { metadata: { annotations: { [names.annotation]: annotation } } }),
         ...(condition !== undefined && { status: { conditions: [{ type: names.condition, ...(condition ?? gone) }] } }),
       };
-      await api.ask({ method: 'PATCH', path: `${path}/status`, body, type: patches.merge });
+      return viewOf(await api.ask({ method: 'PATCH', path: `${path}/status`, body, type: patches.merge }));
     },
     async untaint({ taints }) {
       // From the last to the first, so that each is where it was; a list has no key to patch by, hence the tests.

@@ -5,17 +5,22 @@
  * 1. The Node is read when the agent starts and once per resync after that: one that was registered anew has lost its
  *    condition and has its taint again.
  * 2. What it says is compared with what the last pass found. Only a difference is written, and told by an Event.
- * 3. What follows from a change of the Secret is written within half a minute, at random, since every node has it to
- *    write at once; the first after a start at once, since workloads may wait for it.
+ * 3. What follows from another bundle is written within half a minute, at random, since every node has it to write at
+ *    once. What this node alone has to say is written at once, unless it wrote within the last half a minute. The first
+ *    after a start and what takes the taint off never wait, since workloads may wait for it.
  * 4. A refusal is logged once, with the rule that is missing, and not tried again before the next read. Anything else
  *    that goes wrong is tried again, ever less often.
  */
-import { type Api, Refusal, reasonOf } from '../api/api.ts';
+import type { Api } from '../api/api.ts';
+import { Refusal } from '../api/refusal.ts';
+import { namesOf } from '../api/trust-annotation.ts';
+import { explain } from '../host/problem.ts';
 import { type Wanted, eventFor, isLacking, lacking } from './node-change.ts';
 import { type NodeEvents, openNodeEvents } from './node-events.ts';
 import { type NodeObject, type NodeView, openNodeObject } from './node-object.ts';
+import { type Step, failures, isPassing, rules } from './node-steps.ts';
 import type { PassResult, RuntimeState } from './report.ts';
-import { type NodeEvent, conditionOf, eventsOf, mayStart, namesOf, proofOf, removedEvent } from './standing.ts';
+import { type NodeEvent, bundleOf, conditionOf, eventsOf, mayStart, proofOf, removedEvent } from './standing.ts';
 
 export interface NodeReport {
   /** What a pass has found. Returns at once. */
@@ -52,24 +57,6 @@ const mostTries = 3;
 /** No more Events wait than this: what came before matters less. */
 const mostWaiting = 10;
 
-/** The steps, each with the rule of RBAC that permits it. */
-const rules = {
-  read: 'apiGroups [""], resources [nodes], verbs [get]',
-  write: 'apiGroups [""], resources [nodes/status], verbs [patch]',
-  untaint: 'apiGroups [""], resources [nodes], verbs [patch]',
-  tell: 'apiGroups [events.k8s.io], resources [events], verbs [create]',
-  count: 'apiGroups [events.k8s.io], resources [events], verbs [patch]',
-} as const;
-type Step = keyof typeof rules;
-
-const names: Readonly<Record<Step, string>> = {
-  read: 'the own Node cannot be read',
-  write: 'condition and annotation of the Node cannot be written',
-  untaint: 'the startup taint cannot be taken off',
-  tell: 'Events cannot be told',
-  count: 'Events that say the same again cannot be counted',
-};
-
 /** The reporter at work. */
 interface Reporter extends NodeSettings, NodeOutside {
   readonly node: NodeObject;
@@ -84,14 +71,22 @@ interface Reporter extends NodeSettings, NodeOutside {
   /** Steps that were refused since the last read. */
   readonly refused: Set<Step>;
   readonly told: Set<string>;
-  /** Something of a pass has been written. */
-  hasWritten: boolean;
+  /** What the last pass read, as far as it matters here, and whether it was something else than before. */
+  bundle: string;
+  isOtherBundle: boolean;
+  /** When something of a pass was last written or told; undefined before the first was settled. */
+  saidAt: number | undefined;
   wake: () => void;
+}
+
+/** What is younger than so much. A clock that was set back makes everything old, and nothing waits for it. */
+function isRecent(at: number, now: number, ms: number): boolean {
+  return at <= now && now - at < ms;
 }
 
 function isDue({ view, readAt, now, resyncMs }: Reporter): boolean {
   // The pass that comes with the resync comes up to a tenth early.
-  return view === undefined || now() - readAt >= resyncMs * 0.85;
+  return view === undefined || !isRecent(readAt, now(), resyncMs * 0.85);
 }
 
 function wait(self: Reporter, event: NodeEvent): void {
@@ -113,11 +108,6 @@ function sayOnce(self: Reporter, line: string): void {
   self.told.add(line);
 }
 
-/** A token that is being replaced, another's change at the same time, too many requests, a server that is not well. */
-function isPassing({ code }: Refusal): boolean {
-  return [401, 409, 429].includes(code) || code >= 500;
-}
-
 /**
  * Makes one step. What the API server refuses is not tried again before the next read.
  * @returns whether it was made
@@ -134,7 +124,7 @@ async function attempt(self: Reporter, step: Step, make: () => Promise<void>, tr
     if (error.code === 422 && triesLeft > 0) return false;
     self.refused.add(step);
     const rule = error.code === 403 ? `; grant the service account in a ClusterRole: ${rules[step]}` : '';
-    sayOnce(self, `${names[step]}: ${reasonOf(error)}${rule}`);
+    sayOnce(self, `${failures[step]}: ${explain(error)}${rule}`);
     return false;
   }
 }
@@ -154,10 +144,19 @@ async function write(self: Reporter): Promise<void> {
   if (view === undefined || !isLacking(view, wanted)) return;
   const change = lacking(view, wanted, self.now());
   const events = eventFor(view, wanted);
-  if (!(await attempt(self, 'write', () => self.node.write(change)))) return;
-  const { condition, annotation } = change;
-  self.view = { ...view, condition: condition ?? view.condition, annotation: annotation ?? view.annotation };
-  for (const event of events) wait(self, event);
+  const write = async (): Promise<void> => {
+    const now = await self.node.write(change);
+    // What was written counts, also when somebody takes it out at once: it is not put in again before the next read.
+    const { condition, annotation } = { ...view, ...change };
+    self.view =
+      now.uid === view.uid ? { ...view, condition: condition ?? undefined, annotation: annotation ?? undefined } : now;
+  };
+  // Without an answer it may have been written all the same, and nothing be left to tell an Event of.
+  const isWritten = await attempt(self, 'write', write).catch((error: unknown) => {
+    for (const event of events) wait(self, event);
+    throw error;
+  });
+  if (isWritten) for (const event of events) wait(self, event);
 }
 
 /** Others change the taints of a node that starts: they are read right before, and again when that was too early. */
@@ -166,30 +165,36 @@ async function untaint(self: Reporter): Promise<void> {
     await read(self);
     const { view } = self;
     if (view === undefined || !canUntaint(self)) return;
-    const isOff = await attempt(self, 'untaint', () => self.node.untaint(view), tries);
-    if (isOff) self.view = { ...view, taints: [] };
+    const untainting = async (): Promise<void> => {
+      await self.node.untaint(view);
+      self.view = { ...view, taints: [] };
+    };
+    await attempt(self, 'untaint', untainting, tries);
   }
 }
 
 /** Steps 1 and 2. @throws when the API server did not answer: what is left is left for the next time */
 async function settle(self: Reporter): Promise<void> {
   if (isDue(self)) await read(self);
+  const saidAt = hasWork(self) ? self.now() : (self.saidAt ?? Number.NEGATIVE_INFINITY);
   await write(self);
   // Whoever sees the taint gone finds the condition.
   await untaint(self);
-  if (self.wanted !== undefined) self.hasWritten = true;
+  if (self.wanted !== undefined) self.saidAt = saidAt;
   const uid = self.view?.uid ?? self.nodeName;
   for (const event of [...self.waiting]) {
     if (self.events.isRepeated(event, uid)) await attempt(self, 'count', () => self.events.count(event));
     else await attempt(self, 'tell', () => self.events.tell(event, uid));
     self.waiting = self.waiting.filter((other) => other !== event);
   }
+  // What was told meanwhile may be of another bundle still.
+  self.isOtherBundle &&= hasWork(self);
 }
 
-function untilWork(self: Reporter, signal: AbortSignal): Promise<void> {
+function until(isSo: (self: Reporter) => boolean, self: Reporter, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     self.wake = () => {
-      if (!signal.aborted && !hasWork(self)) return;
+      if (!signal.aborted && !isSo(self)) return;
       signal.removeEventListener('abort', self.wake);
       self.wake = () => undefined;
       resolve();
@@ -199,6 +204,18 @@ function untilWork(self: Reporter, signal: AbortSignal): Promise<void> {
   });
 }
 
+/** Step 3: lets the half minute pass, or as much of it as comes before the taint may go. */
+async function hold(self: Reporter, signal: AbortSignal): Promise<void> {
+  const { saidAt, isOtherBundle, now, random } = self;
+  if (saidAt === undefined || canUntaint(self)) return;
+  if (!isOtherBundle && !isRecent(saidAt, now(), jitterMs)) return;
+  const over = new AbortController();
+  const end = AbortSignal.any([signal, over.signal]);
+  const held = self.sleep(random() * jitterMs, end).catch(() => undefined);
+  await Promise.race([held, until(canUntaint, self, end)]);
+  over.abort();
+}
+
 async function followOn(self: Reporter, signal: AbortSignal): Promise<void> {
   const rest = (ms: number): Promise<void> => self.sleep(ms, signal).catch(() => undefined);
   const isOver = (): boolean => signal.aborted;
@@ -206,12 +223,11 @@ async function followOn(self: Reporter, signal: AbortSignal): Promise<void> {
     try {
       await settle(self);
       pause = retryMs;
-      await untilWork(self, signal);
-      // Step 3.
-      if (self.hasWritten && !isDue(self) && !canUntaint(self)) await rest(self.random() * jitterMs);
+      await until(hasWork, self, signal);
+      await hold(self, signal);
     } catch (error) {
       if (pause === longestRetryMs && !signal.aborted)
-        sayOnce(self, `the Node cannot be told how it stands: ${reasonOf(error)}`);
+        sayOnce(self, `the Node cannot be told how it stands: ${explain(error)}`);
       await rest(pause * (0.5 + self.random() / 2));
       pause = Math.min(pause * 2, longestRetryMs);
     }
@@ -233,7 +249,9 @@ function reporterOf(settings: NodeSettings, outside: NodeOutside): Reporter {
     waiting: [],
     refused: new Set(),
     told: new Set(),
-    hasWritten: false,
+    bundle: '',
+    isOtherBundle: false,
+    saidAt: undefined,
     wake: () => undefined,
   };
 }
@@ -242,10 +260,12 @@ function reporterOf(settings: NodeSettings, outside: NodeOutside): Reporter {
 async function tellRemoval(self: Reporter, count: number): Promise<void> {
   self.refused.clear();
   try {
-    await attempt(self, 'write', () => self.node.write({ condition: null, annotation: null }));
+    await attempt(self, 'write', async () => {
+      await self.node.write({ condition: null, annotation: null });
+    });
     await attempt(self, 'tell', () => self.events.tell(removedEvent(count), self.view?.uid ?? self.nodeName));
   } catch (error) {
-    sayOnce(self, `${names.write}: ${reasonOf(error)}`);
+    sayOnce(self, `${failures.write}: ${explain(error)}`);
   }
 }
 
@@ -261,6 +281,9 @@ export function openNode(settings: NodeSettings, outside: NodeOutside): NodeRepo
   return {
     tell(result) {
       const proof = proofOf(result, settings.version);
+      const bundle = bundleOf(result);
+      self.isOtherBundle ||= bundle !== self.bundle;
+      self.bundle = bundle;
       self.wanted = { condition: conditionOf(result), proof, mayStart: mayStart(result) };
       for (const event of eventsOf(result, self.runtimes)) wait(self, event);
       self.runtimes = result.runtimes;

@@ -5,7 +5,8 @@ import type { Metrics, PassCount } from './metrics.ts';
 import type { PassResult } from './report.ts';
 
 export interface Scrape {
-  readonly record: (result: PassResult) => void;
+  /** @param lagMs how long a changed bundle took to be proven, when this pass proved one */
+  readonly record: (result: PassResult, lagMs?: number) => void;
   /** The text that Prometheus reads, and its content type. */
   answer(): Promise<{ readonly text: string; readonly type: string }>;
 }
@@ -19,10 +20,10 @@ export function openScrape(): Scrape {
   let last: PassResult | undefined;
   let metrics: Metrics | undefined;
   return {
-    record(result) {
+    record(result, lagMs) {
       last = result;
       const { converged, repaired, milliseconds } = result;
-      waiting.push({ converged, repaired, milliseconds });
+      waiting.push({ converged, repaired, milliseconds, lagMs });
       if (waiting.length > waitingLimit) waiting.shift();
     },
     async answer() {

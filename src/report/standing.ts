@@ -2,24 +2,9 @@
  * What a Node says of its trust: the condition, the annotation and the Events that follow from a pass. Nothing here asks
  * or writes anything.
  */
+import type { Proof } from '../api/trust-annotation.ts';
 import { printable } from '../bundle/text.ts';
 import type { PassResult, RuntimeState } from './report.ts';
-
-/** The names on the Node. They carry the instance's unless that is the default. */
-export interface NodeNames {
-  readonly condition: string;
-  readonly annotation: string;
-  readonly taint: string;
-}
-
-export function namesOf(instance: string): NodeNames {
-  const suffix = instance === 'default' ? '' : `-${instance}`;
-  return {
-    condition: `CATrustReady${suffix}`,
-    annotation: `node-ca-trust.io/${instance}`,
-    taint: `node-ca-trust.io/not-ready${suffix}`,
-  };
-}
 
 export interface Condition {
   readonly status: 'True' | 'False' | 'Unknown';
@@ -34,17 +19,6 @@ export const starting: Condition = {
   reason: 'Starting',
   message: 'the agent has not ended its first pass yet',
 };
-
-/** What the annotation says was proven, but for when. */
-export interface Proof {
-  readonly digest: string;
-  readonly anchors: number;
-  /** ISO 8601; absent when there is no anchor. */
-  readonly expires?: string;
-  /** The worst state of a container runtime, or `none` when there is none. */
-  readonly runtime: RuntimeState['state'] | 'none';
-  readonly version: string;
-}
 
 export interface NodeEvent {
   readonly reason: 'TrustUpdated' | 'TrustRefused' | 'TrustRepaired' | 'TrustRemoved' | 'RuntimeRestartNeeded';
@@ -64,7 +38,8 @@ const runtimeStates: readonly RuntimeState['state'][] = [
   'trusts',
 ];
 
-function worst(runtimes: readonly RuntimeState[]): Proof['runtime'] {
+/** The worst state of a container runtime, or `none` when there is none. */
+function worst(runtimes: readonly RuntimeState[]): RuntimeState['state'] | 'none' {
   return runtimeStates.find((state) => runtimes.some((runtime) => runtime.state === state)) ?? 'none';
 }
 
@@ -95,6 +70,12 @@ export function proofOf({ converged, digest, anchors, runtimes }: PassResult, ve
   const [expires] = anchors.map(({ notAfter }) => notAfter).sort();
   const expiry = expires === undefined ? {} : { expires };
   return { digest, anchors: anchors.length, ...expiry, runtime: worst(runtimes), version };
+}
+
+/** What a bundle is told from another by: each node that has the same has the same to say of it. */
+export function bundleOf({ digest, findings }: PassResult): string {
+  const errors = findings.filter(({ severity }) => severity === 'error');
+  return [digest, ...errors.map(({ code, source }) => `${code} ${source}`)].join();
 }
 
 /** Workloads that need the bundle may come: the host trusts it, and so do pulls. */

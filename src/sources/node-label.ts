@@ -3,6 +3,7 @@
  * shows the label absent or different says no; whatever else happens keeps what is installed.
  */
 import * as z from 'zod/mini';
+import { withinTime } from '../host/clock.ts';
 import { explain } from '../host/problem.ts';
 
 export interface NodeLabel {
@@ -37,20 +38,6 @@ export async function readLabels(nodeName: string): Promise<Labels> {
   return data.metadata.labels ?? {};
 }
 
-async function withinTime<T>(work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(new Error(`no answer within ${timeoutMs / 1000} s`));
-    }, timeoutMs);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 /** What an API error says in a few words: its status code where it has one. */
 function reasonOf(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
@@ -65,7 +52,7 @@ function reasonOf(error: unknown): string {
 export async function readEnabled(nodeName: string, wanted: readonly NodeLabel[], read: ReadLabels): Promise<Enabled> {
   const named = wanted.map(({ key, value }) => `${key}=${value}`).join(' or ');
   try {
-    const labels = await withinTime(read(nodeName));
+    const labels = await withinTime(read(nodeName), timeoutMs);
     const borne = wanted.find(({ key, value }) => labels[key] === value);
     if (borne === undefined) return { enabled: false, why: `the Node does not bear ${named} any more` };
     return { enabled: true, why: `the Node bears ${borne.key}=${borne.value}` };

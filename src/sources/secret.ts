@@ -9,9 +9,11 @@
  * 4. A wait between two attempts, twice as long each time, until one has lasted ten times as long as the wait before it.
  */
 import * as z from 'zod/mini';
-import { type Api, Refusal, reasonOf } from '../api/api.ts';
+import type { Api } from '../api/api.ts';
+import { Refusal } from '../api/refusal.ts';
 import { printable } from '../bundle/text.ts';
 import type { Reading } from '../bundle/types.ts';
+import { explain } from '../host/problem.ts';
 
 export interface SecretName {
   readonly namespace: string;
@@ -64,9 +66,14 @@ export const secretPacing: SecretPacing = {
 };
 
 const version = z.string().check(z.minLength(1));
+/** Not a record of zod's, which leaves out a key named __proto__ without a word. */
+const texts = z.custom<Readonly<Record<string, string>>>(
+  (value: unknown) =>
+    typeof value === 'object' && value !== null && Object.values(value).every((text) => typeof text === 'string'),
+);
 const secretShape = z.object({
   metadata: z.object({ name: z.string(), namespace: z.string(), resourceVersion: version }),
-  data: z.optional(z.nullable(z.record(z.string(), z.string()))),
+  data: z.optional(z.nullable(texts)),
 });
 const listShape = z.object({
   kind: z.literal('SecretList'),
@@ -100,7 +107,7 @@ function isSame(left: Reading | undefined, right: Reading): boolean {
 /** One line for the admin, with the rule that is missing where that is what is wrong. */
 function describe(error: unknown, { namespace, name }: SecretName, verb: string): string {
   const what = `secret ${namespace}/${name} cannot be read through the API server`;
-  if (!(error instanceof Refusal) || error.code !== 403) return `${what}: ${reasonOf(error)}`;
+  if (!(error instanceof Refusal) || error.code !== 403) return `${what}: ${explain(error)}`;
   const rule = `apiGroups [""], resources [secrets], resourceNames [${name}], verbs [list, watch]`;
   return `${what}: the service account may not ${verb} it (403); grant it in a Role of namespace ${namespace}: ${rule}`;
 }

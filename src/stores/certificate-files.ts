@@ -69,6 +69,12 @@ function withoutMarks(text: string): string {
   return text.replaceAll('\xef\xbb\xbf-----BEGIN', '-----BEGIN');
 }
 
+/** One certificate in DER, as p11-kit takes it. */
+function examineDer(bytes: Buffer, judge: Judge): CertificateFile | undefined {
+  const fingerprint = bytes[0] === 0x30 ? judge(bytes) : undefined;
+  return fingerprint === undefined ? undefined : { fingerprints: [fingerprint], problems: [] };
+}
+
 function examine(text: string, judge: Judge): CertificateFile {
   const fingerprints: string[] = [];
   const problems: string[] = [];
@@ -83,15 +89,20 @@ function examine(text: string, judge: Judge): CertificateFile {
   return { fingerprints, problems };
 }
 
-/** Opens a memory of what the host's files hold. */
-export function openCertificateFiles(host: Host): CertificateFiles {
+/** Opens a memory of what the host's files hold. @param der whether the store's tool reads DER as well as PEM */
+export function openCertificateFiles(host: Host, { der = false } = {}): CertificateFiles {
   const certificates = new Map<string, string | undefined>();
   const judge = rememberingJudge(certificates);
   const byPath = new Map<string, { version: string; content: string; file: CertificateFile }>();
   // The same content is met again and again: at both ends of a link, and in the bundle before and after it is published.
   const byContent = new Map<string, CertificateFile>();
   const examineOnce = (content: string, bytes: Buffer): CertificateFile =>
-    byContent.get(content) ?? remember(byContent, content, examine(bytes.toString('latin1'), judge));
+    byContent.get(content) ??
+    remember(
+      byContent,
+      content,
+      (der ? examineDer(bytes, judge) : undefined) ?? examine(bytes.toString('latin1'), judge),
+    );
   return {
     read(path) {
       const entry = host.target(path);

@@ -1,30 +1,57 @@
 /**
- * Where a Debian-family host keeps what its update-ca-certificates(8) reads and writes.
+ * Where a host of Debian's kind keeps what its update-ca-certificates(8) reads and writes: one bundle in a directory of
+ * certificates by hash. What tells such families apart is a layout; all else they have in common.
  */
 import { posix } from 'node:path';
-import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
-import type { CertificateFiles } from './certificate-files.ts';
+import type { Lock } from '../host/lock.ts';
+import type { StoreContext } from './anchor-files.ts';
+import { type Extension, type StoreChange, type StoreChanged, prefixIn } from './store.ts';
 
 export const debian = {
-  anchors: '/usr/local/share/ca-certificates',
+  local: '/usr/local/share/ca-certificates',
   certs: '/etc/ssl/certs',
   bundle: '/etc/ssl/certs/ca-certificates.crt',
-  /** The name, fixed, under which every plain run builds its bundle. */
-  plainTemporary: '/etc/ssl/certs/ca-certificates.crt.new',
   configuration: '/etc/ca-certificates.conf',
   distribution: '/usr/share/ca-certificates',
   hooks: '/etc/ca-certificates/update.d',
 } as const;
 
-/** Another's temporary bundle that has not changed for so long was left behind by a run that was killed. */
-export const abandonedAfterMs = 60_000;
+/** What a family does in its own way. */
+export interface Layout {
+  readonly family: string;
+  /** Where the files of ours go, and how their names end. */
+  readonly anchors: string;
+  readonly extension: Extension;
+  /** What comes before the name of a file, which then ends in `.pem`, in the certificate directory. */
+  readonly linkPrefix: string;
+  /** Every file of which the host's program puts the bundle together, ours among them. */
+  readonly sources: (host: Host) => readonly string[];
+  /** Whether the host's program builds its bundle under this name in the certificate directory. */
+  readonly isUnfinished: (name: string, mode: number) => boolean;
+  /** One that has not changed for so long was left behind by a run that was killed, and can be taken off, in milliseconds. */
+  readonly abandonedAfterMs: number;
+  /** Names of files of ours that are gone while a link by hash leads to them, where the host's program does not see to it. */
+  readonly lostLinks?: (context: DebianContext) => readonly string[];
+  /** What is written to /etc is gone when the machine is started anew. */
+  readonly volatile?: true;
+  readonly change: (context: DebianContext, change: StoreChange, lock: Lock) => Promise<StoreChanged>;
+}
 
-export interface DebianContext {
-  readonly host: Host;
-  readonly instance: string;
-  readonly clock: Clock;
-  readonly files: CertificateFiles;
+export interface DebianContext extends StoreContext {
+  readonly layout: Layout;
+}
+
+/** The name in the certificate directory of a file of ours. */
+export function linkNameOf({ layout }: DebianContext, name: string): string {
+  return `${layout.linkPrefix}${name.slice(0, -layout.extension.length)}.pem`;
+}
+
+/** The name of the file of ours that has this name in the certificate directory; undefined when none of ours has. */
+export function fileNameOf({ instance, layout }: DebianContext, link: string): string | undefined {
+  if (!link.startsWith(layout.linkPrefix)) return undefined;
+  const name = link.slice(layout.linkPrefix.length);
+  return prefixIn(instance, name, '.pem') === undefined ? undefined : `${name.slice(0, -4)}${layout.extension}`;
 }
 
 /**
@@ -32,18 +59,18 @@ export interface DebianContext {
  * it, and for root alone, since the tool copies another's private key into it like anything else. Beside where the
  * directory really is, since the tool names it from within.
  */
-export function privateDirectory({ host, instance }: DebianContext): string {
+export function privateDirectory({ host, instance }: StoreContext): string {
   return posix.join(host.real(debian.certs), '..', `.node-ca-trust-${instance}`);
 }
 
-export function privateBundle(context: DebianContext): string {
+export function privateBundle(context: StoreContext): string {
   return `${privateDirectory(context)}/bundle.crt`;
 }
 
 /** `find -L` stops at loops too; nobody nests certificates deeper. */
 const maxDepth = 8;
 
-/** Every file that update-ca-certificates takes from a directory: `find -L DIR -type f -name '*.crt'`. */
+/** Every file that Debian's update-ca-certificates takes from a directory: `find -L DIR -type f -name '*.crt'`. */
 export function certificatePaths(host: Host, directory: string, depth = 0): readonly string[] {
   if (depth > maxDepth) return [];
   return (host.list(directory) ?? []).flatMap((name) => {
@@ -58,4 +85,23 @@ export function certificatePaths(host: Host, directory: string, depth = 0): read
 export function selectedPaths(host: Host): readonly string[] {
   const lines = host.read(debian.configuration)?.toString('utf8').split('\n') ?? [];
   return lines.filter((line) => line !== '' && !/^[#!]/.test(line)).map((line) => `${debian.distribution}/${line}`);
+}
+
+interface Unfinished {
+  /** What tells it from another one at the same path. */
+  readonly identity: string;
+  /** Milliseconds since the epoch. */
+  readonly modified: number;
+}
+
+/** The bundles that runs of the host's program have not finished, by path. */
+export function unfinishedBundles({ host, layout }: DebianContext): ReadonlyMap<string, Unfinished> {
+  const found = new Map<string, Unfinished>();
+  for (const name of host.list(debian.certs) ?? []) {
+    const path = `${debian.certs}/${name}`;
+    // The name first: of some 300 hardly one looks like it.
+    const entry = layout.isUnfinished(name, 0o600) ? host.entry(path) : undefined;
+    if (entry?.kind === 'file' && layout.isUnfinished(name, entry.rights.mode)) found.set(path, entry);
+  }
+  return found;
 }

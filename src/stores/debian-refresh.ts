@@ -8,23 +8,24 @@ import type { Lock } from '../host/lock.ts';
 import { workDirectory } from '../host/ledger.ts';
 import type { CommandResult } from '../host/commands.ts';
 import { Problem } from '../host/problem.ts';
+import { type StoreContext, discard, endOf, lastLine, relabel, removeAnchors, writeAnchors } from './anchor-files.ts';
 import { goodBlocks } from './certificate-files.ts';
 import {
   type DebianContext,
-  abandonedAfterMs,
-  certificatePaths,
   debian,
+  fileNameOf,
+  linkNameOf,
   privateBundle,
   privateDirectory,
-  selectedPaths,
+  unfinishedBundles,
 } from './debian-layout.ts';
-import { type StoreChange, type StoreChanged, prefixIn, stemOf } from './store.ts';
+import type { StoreChange, StoreChanged } from './store.ts';
 
 /** How often the other writer's temporary file is looked at while we wait for it. */
 const settleStepMs = 50;
 
 /** Names of the links in the certificate directory that carry certificates, with where each points. */
-function certificateLinks({ host }: DebianContext): ReadonlyMap<string, string> {
+export function certificateLinks({ host }: StoreContext): ReadonlyMap<string, string> {
   const links = new Map<string, string>();
   for (const name of host.list(debian.certs) ?? []) {
     const target = name.endsWith('.pem') ? host.link(`${debian.certs}/${name}`) : undefined;
@@ -34,7 +35,7 @@ function certificateLinks({ host }: DebianContext): ReadonlyMap<string, string> 
 }
 
 /** The host's own selection, and one line `!x/FILE` per removal: that makes the tool report it and make links anew. */
-function writeConfiguration({ host, instance }: DebianContext, removed: readonly string[]): string {
+function writeConfiguration({ host, instance }: StoreContext, removed: readonly string[]): string {
   const own = host.read(debian.configuration)?.toString('utf8') ?? '';
   const path = `${workDirectory(instance)}/ca-certificates.conf`;
   // Never empty: an empty selection makes the tool start afresh, with all hash links gone for most of the run.
@@ -43,13 +44,8 @@ function writeConfiguration({ host, instance }: DebianContext, removed: readonly
   return path;
 }
 
-/** The last line a command printed: tools say there what went wrong. */
-function lastLine(output: string): string {
-  return output.split('\n').at(-1) ?? '';
-}
-
 /** One run of the tool into the private bundle. Its exit code proves nothing: what counts is what it wrote. */
-async function runTool(context: DebianContext, configuration: string, lock: Lock): Promise<CommandResult> {
+async function runTool(context: StoreContext, configuration: string, lock: Lock): Promise<CommandResult> {
   const { host, instance } = context;
   const work = workDirectory(instance);
   const bundle = posix.relative(host.real(debian.certs), privateBundle(context));
@@ -62,21 +58,23 @@ async function runTool(context: DebianContext, configuration: string, lock: Lock
  * file, though it has made all links; the next run has none to make, leaves that out, and writes the bundle.
  * @throws Problem when it wrote no bundle
  */
-async function build(context: DebianContext, configuration: string, lock: Lock): Promise<void> {
+async function build(context: StoreContext, configuration: string, lock: Lock): Promise<void> {
   const isWritten = (): boolean => context.host.entry(privateBundle(context))?.kind === 'file';
   const first = await runTool(context, configuration, lock);
   if (isWritten()) return;
-  const { code, output, timedOut } = first.timedOut ? first : await runTool(context, configuration, lock);
+  const last = first.timedOut ? first : await runTool(context, configuration, lock);
   if (isWritten()) return;
-  const end = timedOut ? 'took too long and was ended' : `ended with exit code ${code ?? '?'}`;
   throw new Problem(
-    `update-ca-certificates on the host ${end} and wrote no bundle; it said: ${lastLine(output) || 'nothing'}. The host's bundle is as it was`,
+    `update-ca-certificates on the host ${endOf(last)} and wrote no bundle; it said: ${lastLine(last.output) || 'nothing'}. The host's bundle is as it was`,
   );
 }
 
 /** All that the new bundle must hold: what is required of us, and every certificate that the host's own files carry. */
-function expectedFingerprints({ host, files }: DebianContext, required: ReadonlySet<string>): ReadonlySet<string> {
-  const paths = [...selectedPaths(host), ...certificatePaths(host, debian.anchors)];
+function expectedFingerprints(
+  { files }: StoreContext,
+  paths: readonly string[],
+  required: ReadonlySet<string>,
+): ReadonlySet<string> {
   return new Set([...required, ...paths.flatMap((path) => files.read(path)?.fingerprints ?? [])]);
 }
 
@@ -84,39 +82,33 @@ function expectedFingerprints({ host, files }: DebianContext, required: Readonly
  * The bundle as the tool makes it, all files one after the other, but without the broken blocks of another's file: one
  * truncated block breaks curl for every site, and a private key would be there for all to read.
  */
-function withoutBroken({ host, files }: DebianContext): string {
-  const paths = [...selectedPaths(host), ...certificatePaths(host, debian.anchors)];
+export function concatenation({ host, files }: StoreContext, paths: readonly string[]): Buffer {
   const texts = paths.map((path) => {
     const file = files.read(path);
     if (file === undefined || file.fingerprints.length === 0) return '';
     const text = host.read(path)?.toString('latin1') ?? '';
     return file.problems.length === 0 ? text : goodBlocks(text);
   });
-  return texts.map((text) => (text === '' || text.endsWith('\n') ? text : `${text}\n`)).join('');
+  const ended = texts.map((text) => (text === '' || text.endsWith('\n') ? text : `${text}\n`));
+  return Buffer.from(ended.join(''), 'latin1');
 }
 
 /**
  * Checks the private bundle, and leaves out of it what another's broken file brought in.
+ * @param paths the files that it is made of
  * @throws Problem when a certificate that must be there is not
  */
-function check(context: DebianContext, required: ReadonlySet<string>): void {
+export function check(context: StoreContext, paths: readonly string[], required: ReadonlySet<string>): void {
   const { host, files } = context;
   const bundle = privateBundle(context);
-  if ((files.read(bundle)?.problems.length ?? 0) > 0) {
-    host.write(bundle, Buffer.from(withoutBroken(context), 'latin1'));
-  }
+  if ((files.read(bundle)?.problems.length ?? 0) > 0) host.write(bundle, concatenation(context, paths));
   const held = new Set(files.read(bundle)?.fingerprints);
-  const lost = [...expectedFingerprints(context, required)].filter((fingerprint) => !held.has(fingerprint));
+  const lost = [...expectedFingerprints(context, paths, required)].filter((fingerprint) => !held.has(fingerprint));
   if (lost.length > 0) {
     throw new Problem(
-      `update-ca-certificates on the host left out ${lost.length} certificates (${lost[0]?.slice(0, 16) ?? ''}...); its bundle is not published, the host's is as it was`,
+      `the bundle that was built on the host lacks ${lost.length} certificates (${lost[0]?.slice(0, 16) ?? ''}...); it is not published, the host's is as it was`,
     );
   }
-}
-
-/** Gives the file the label that a host with SELinux wants at its new place, as the tool does. */
-async function relabel({ host }: DebianContext): Promise<void> {
-  if (host.target('/sbin/restorecon')?.kind === 'file') await host.run('/sbin/restorecon', [debian.bundle]);
 }
 
 /**
@@ -129,8 +121,8 @@ function hookLines(
   { announced, present }: StoreChange,
 ): readonly string[] {
   const after = certificateLinks(context);
-  const isOurs = (name: string): boolean => prefixIn(context.instance, name, '.pem') !== undefined;
-  const linkOf = (name: string): string => name.replace(/\.crt$/, '.pem');
+  const isOurs = (name: string): boolean => fileNameOf(context, name) !== undefined;
+  const linkOf = (name: string): string => linkNameOf(context, name);
   const added = [...after]
     .filter(([name, target]) => !isOurs(name) && before.get(name) !== target)
     .map(([name]) => name);
@@ -146,9 +138,19 @@ function hookLines(
   ];
 }
 
-/** Runs the host's hooks as the tool does, after the publication, so that they see what they are told of. */
-async function runHooks({ host }: DebianContext, lines: readonly string[]): Promise<readonly string[]> {
-  if (host.target(debian.hooks)?.kind !== 'directory') return [];
+/**
+ * Runs the host's hooks as the tool does, after the publication, so that they see what they are told of.
+ * @param before the links that there were before the change
+ */
+export async function runHooks(
+  context: DebianContext,
+  before: ReadonlyMap<string, string>,
+  change: StoreChange,
+): Promise<readonly string[]> {
+  const { host } = context;
+  const lines = hookLines(context, before, change);
+  const isDue = change.refresh || lines.length > 0;
+  if (!isDue || host.target(debian.hooks)?.kind !== 'directory') return [];
   const { output } = await host.run('run-parts', ['--test', '--', debian.hooks]);
   const failures: string[] = [];
   for (const hook of output.split('\n').filter((path) => path.startsWith('/'))) {
@@ -162,44 +164,31 @@ async function runHooks({ host }: DebianContext, lines: readonly string[]): Prom
 
 /**
  * Waits until a run of another that may have read the old files has published: what it publishes may lack what we just
- * added. A run that starts later reads the new files. One that nobody writes to any more is left to the next pass.
+ * added. A run that starts later reads the new files. One that nobody writes to any more goes.
  */
-async function settle({ host, clock }: DebianContext, other: string | undefined): Promise<void> {
-  for (;;) {
-    const temporary = host.entry(debian.plainTemporary);
-    if (other === undefined || temporary?.identity !== other) return;
-    if (clock.now() - temporary.modified > abandonedAfterMs) return;
-    await clock.sleep(settleStepMs);
-  }
+async function settle(context: DebianContext, others: ReturnType<typeof unfinishedBundles>): Promise<void> {
+  const { host, clock, layout } = context;
+  const left = (): ReturnType<typeof unfinishedBundles> =>
+    new Map([...unfinishedBundles(context)].filter(([path, { identity }]) => others.get(path)?.identity === identity));
+  const isAlive = ({ modified }: { modified: number }): boolean => clock.now() - modified <= layout.abandonedAfterMs;
+  while ([...left().values()].some(isAlive)) await clock.sleep(settleStepMs);
+  for (const path of left().keys()) host.remove(path);
+}
+
+/** Puts the private bundle in the place of the effective one, and waits for a run of another. */
+export async function publish(context: DebianContext): Promise<void> {
+  const { host } = context;
+  const others = unfinishedBundles(context);
+  host.publish(privateBundle(context), debian.bundle);
+  await relabel(host, [debian.bundle]);
+  await settle(context, others);
 }
 
 /** The tool, the check, the publication: (4) to (7) of a change. */
 async function refresh(context: DebianContext, change: StoreChange, lock: Lock): Promise<void> {
-  const { host } = context;
   await build(context, writeConfiguration(context, change.remove), lock); // (4)
-  check(context, change.required); // (5)
-  const other = host.entry(debian.plainTemporary)?.identity;
-  host.publish(privateBundle(context), debian.bundle); // (6)
-  await relabel(context);
-  await settle(context, other); // (7)
-}
-
-function moveFiles({ host, instance }: DebianContext, change: StoreChange): void {
-  for (const { fingerprint, pem } of change.add) {
-    host.write(`${debian.anchors}/${stemOf(instance, fingerprint)}.crt`, pem); // (2)
-  }
-  for (const name of change.remove) host.remove(`${debian.anchors}/${name}`); // (3)
-  for (const name of change.relink) host.remove(`${debian.certs}/${name.replace(/\.crt$/, '.pem')}`);
-}
-
-/** Removes a file, or a directory of ours with all that is in it. */
-function discard(context: DebianContext, path: string): void {
-  const { host } = context;
-  if (host.entry(path)?.kind !== 'directory') host.remove(path);
-  else {
-    for (const name of host.list(path) ?? []) discard(context, `${path}/${name}`);
-    host.removeDirectory(path);
-  }
+  check(context, context.layout.sources(context.host), change.required); // (5)
+  await publish(context); // (6) (7)
 }
 
 /**
@@ -217,15 +206,16 @@ function discard(context: DebianContext, path: string): void {
  */
 export async function changeDebian(context: DebianContext, change: StoreChange, lock: Lock): Promise<StoreChanged> {
   const { host, instance } = context;
-  for (const path of change.clean) discard(context, path); // (1)
-  const made = host.makeDirectory(debian.anchors);
+  for (const path of change.clean) discard(host, path); // (1)
+  const made = host.makeDirectory(debian.local);
   host.makeDirectory(workDirectory(instance));
   host.makeDirectory(privateDirectory(context), 0o700);
   const before = certificateLinks(context);
-  moveFiles(context, change); // (2) (3)
+  writeAnchors(context, change); // (2)
+  removeAnchors(context, change); // (3)
+  for (const name of change.relink) host.remove(`${debian.certs}/${name.replace(/\.crt$/, '.pem')}`);
   if (change.refresh) await refresh(context, change, lock); // (4) to (7)
-  const lines = hookLines(context, before, change);
-  const notes = change.refresh || lines.length > 0 ? await runHooks(context, lines) : []; // (8)
-  for (const directory of [workDirectory(instance), privateDirectory(context)]) discard(context, directory); // (9)
+  const notes = await runHooks(context, before, change); // (8)
+  for (const directory of [workDirectory(instance), privateDirectory(context)]) discard(host, directory); // (9)
   return { made, notes };
 }

@@ -7,146 +7,114 @@ import type { Anchor } from '../bundle/types.ts';
 import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
 import { workDirectory } from '../host/ledger.ts';
-import { type CertificateFile, openCertificateFiles } from './certificate-files.ts';
+import { abandonedAfterMs, bundleProblems, holdersIn, observeSources, temporariesOf } from './anchor-files.ts';
+import { openCertificateFiles } from './certificate-files.ts';
 import {
   type DebianContext,
-  abandonedAfterMs,
+  type Layout,
   certificatePaths,
   debian,
+  fileNameOf,
   privateDirectory,
   selectedPaths,
+  unfinishedBundles,
 } from './debian-layout.ts';
 import { changeDebian } from './debian-refresh.ts';
-import { unlinkedAnchors } from './hash-links.ts';
-import { type OwnFile, type StoreState, type TrustStore, prefixIn, stemOf } from './store.ts';
-
-/** A file directly in the anchor directory that bears this instance's name; undefined for any other. */
-function ownFileAt(instance: string, path: string, file: CertificateFile | undefined): OwnFile | undefined {
-  const name = path.slice(debian.anchors.length + 1);
-  const prefix = path.startsWith(`${debian.anchors}/`) ? prefixIn(instance, name, '.crt') : undefined;
-  if (prefix === undefined) return undefined;
-  const [fingerprint, ...more] = file?.fingerprints ?? [];
-  const single = file?.problems.length === 0 && more.length === 0;
-  return single && fingerprint?.startsWith(prefix) === true
-    ? { name, content: 'intact', fingerprint }
-    : { name, content: 'altered' };
-}
-
-/** What stands under a name of ours in the anchor directory and is no file: a directory, a FIFO, a link to nowhere. */
-function squatters({ host, instance }: DebianContext): readonly OwnFile[] {
-  const names = (host.list(debian.anchors) ?? []).filter((name) => prefixIn(instance, name, '.crt') !== undefined);
-  const strange = names.filter((name) => host.target(`${debian.anchors}/${name}`)?.kind !== 'file');
-  return strange.map((name) => ({ name, content: 'altered' }));
-}
-
-interface Sources {
-  readonly own: readonly OwnFile[];
-  readonly carriers: ReadonlyMap<string, string>;
-  readonly notes: readonly string[];
-}
-
-/** All that the refresh command would put together: ours, and everyone else's. */
-function observeSources(context: DebianContext): Sources {
-  const { host, files, instance } = context;
-  const own = [...squatters(context)];
-  const carriers = new Map<string, string>();
-  const notes: string[] = [];
-  for (const path of [...selectedPaths(host), ...certificatePaths(host, debian.anchors)]) {
-    const file = files.read(path);
-    const ours = ownFileAt(instance, path, file);
-    if (ours !== undefined) own.push(ours);
-    if (ours?.content === 'intact' || file === undefined) continue;
-    for (const fingerprint of file.fingerprints) carriers.set(fingerprint, path);
-    const [problem = file.fingerprints.length === 0 ? 'no certificate in PEM' : undefined] = file.problems;
-    if (problem !== undefined) notes.push(`${path} on the host, not ours, is broken: ${problem}`);
-  }
-  return { own, carriers, notes };
-}
-
-/** What is wrong with the effective bundle, beside what our own anchors say of it. */
-function bundleProblems(
-  effective: CertificateFile | undefined,
-  carriers: ReadonlyMap<string, string>,
-): readonly string[] {
-  if (effective === undefined) return [`${debian.bundle} is missing on the host`];
-  const broken = effective.problems.map((problem) => `${debian.bundle} on the host: ${problem}`);
-  const held = new Set(effective.fingerprints);
-  const lost = [...carriers.keys()].filter((fingerprint) => !held.has(fingerprint));
-  if (lost.length === 0) return broken;
-  return [...broken, `${debian.bundle} on the host lacks ${lost.length} certificates of the host's own`];
-}
+import { isHashLink, unlinkedAnchors } from './hash-links.ts';
+import { type Family, type StoreState, prefixIn, stemOf } from './store.ts';
 
 /** Files of ours to which links in the certificate directory still point, though they are gone. */
-function danglingLinks(host: Host, instance: string): readonly string[] {
-  const names = (host.list(debian.certs) ?? []).filter((name) => prefixIn(instance, name, '.pem') !== undefined);
-  const dangling = names.filter((name) => host.target(`${debian.certs}/${name}`) === undefined);
-  return dangling.map((name) => name.replace(/\.pem$/, '.crt'));
+function danglingLinks(context: DebianContext): readonly string[] {
+  const { host, layout } = context;
+  const dangling = (host.list(debian.certs) ?? []).flatMap((name) => {
+    const file = fileNameOf(context, name);
+    return file !== undefined && host.target(`${debian.certs}/${name}`) === undefined ? [file] : [];
+  });
+  return [...new Set([...dangling, ...(layout.lostLinks?.(context) ?? [])])];
 }
 
-/** Whether a file beside the certificates is a temporary of this instance: ours start with a dot, and end in a word. */
-function isTemporary(instance: string, name: string): boolean {
-  const target = /^\.(.+)\.[0-9a-f]{8}\.tmp$/.exec(name)?.[1];
-  return target !== undefined && prefixIn(instance, target, '.crt') !== undefined;
+/** Links in the certificate directory that had not yet their name when a pass of ours was killed. */
+function unfinishedLinks(context: DebianContext): readonly string[] {
+  const { host } = context;
+  const names = (host.list(debian.certs) ?? []).filter((name) => {
+    const target = /^\.(.+)\.[0-9a-f]{8}\.tmp$/.exec(name)?.[1];
+    return target !== undefined && (isHashLink(target) || fileNameOf(context, target) !== undefined);
+  });
+  return names.map((name) => `${debian.certs}/${name}`).filter((path) => host.entry(path)?.kind === 'link');
 }
 
 /** Temporaries of ours, which only a killed pass leaves, and another's that nobody writes to any more. */
 function leftovers(context: DebianContext): readonly string[] {
-  const { host, instance, clock } = context;
-  const temporaries = (host.list(debian.anchors) ?? []).filter((name) => isTemporary(instance, name));
-  const plain = host.entry(debian.plainTemporary);
+  const { host, instance, clock, layout } = context;
+  const others = [...unfinishedBundles(context)];
+  const abandoned = others.filter(([, { modified }]) => clock.now() - modified > layout.abandonedAfterMs);
   return [
     ...[privateDirectory(context), workDirectory(instance)].filter((path) => host.entry(path) !== undefined),
-    ...temporaries.map((name) => `${debian.anchors}/${name}`),
-    ...(plain !== undefined && clock.now() - plain.modified > abandonedAfterMs ? [debian.plainTemporary] : []),
+    ...new Set([...temporariesOf(context), ...unfinishedLinks(context)]),
+    ...abandoned.map(([path]) => path),
   ];
 }
 
-/** Every file in the certificate directory with what it holds: Go programs read each of them. */
-function holders({ host, files }: DebianContext): ReadonlyMap<string, string> {
-  const held = new Map<string, string>();
-  for (const name of host.list(debian.certs) ?? []) {
-    const path = `${debian.certs}/${name}`;
-    for (const fingerprint of files.read(path)?.fingerprints ?? [])
-      if (!held.has(fingerprint)) held.set(fingerprint, path);
-  }
-  return held;
-}
-
 function observe(context: DebianContext, wanted: readonly Anchor[]): StoreState {
-  const { host, files, instance } = context;
+  const { host, files, layout } = context;
   files.know(wanted.map(({ fingerprint }) => fingerprint));
-  const sources = observeSources(context);
+  const sources = observeSources(context, layout.sources(host));
   const effective = files.read(debian.bundle);
   return {
     ...sources,
     trusted: new Set(effective?.fingerprints),
-    problems: bundleProblems(effective, sources.carriers),
-    unlinked: unlinkedAnchors(host, files, debian.certs, wanted),
-    dangling: danglingLinks(host, instance),
+    problems: bundleProblems(context, effective, sources.carriers.keys()),
+    unlinked: unlinkedAnchors(files, debian.certs, wanted),
+    dangling: danglingLinks(context),
     leftovers: leftovers(context),
   };
 }
 
-/** The trust store of a Debian-family host. */
-export function openDebianStore(host: Host, instance: string, clock: Clock): Omit<TrustStore, 'requireTools'> {
-  const context: DebianContext = { host, instance, clock, files: openCertificateFiles(host) };
-  const isOurs = (name: string): boolean =>
-    prefixIn(instance, name, '.crt') !== undefined || prefixIn(instance, name, '.pem') !== undefined;
-  return {
-    family: 'debian',
-    bundle: debian.bundle,
-    anchorDirectory: debian.anchors,
-    lockDirectory: debian.certs,
-    watched: [
-      { path: debian.anchors, concerns: isOurs },
-      {
-        path: debian.certs,
-        concerns: (name) => isOurs(name) || /^(ca-certificates\.crt|[0-9a-f]{8}\.\d+)$/.test(name),
-      },
-    ],
-    nameOf: (fingerprint) => `${stemOf(instance, fingerprint)}.crt`,
-    observe: (wanted) => observe(context, wanted),
-    change: (change, lock) => changeDebian(context, change, lock),
-    holders: () => holders(context),
+/** Opens the trust stores of a family that has this layout. */
+export function storesOf(layout: Layout): Family['open'] {
+  const { family, anchors, extension, volatile } = layout;
+  const { bundle, certs } = debian;
+  return (host: Host, instance: string, clock: Clock) => {
+    const files = openCertificateFiles(host);
+    const context: DebianContext = { host, instance, clock, files, anchors, extension, bundle, layout };
+    const isLookedUp = (name: string): boolean => isHashLink(name) || `${certs}/${name}` === bundle;
+    return {
+      family,
+      bundle,
+      anchorDirectory: anchors,
+      lockDirectory: certs,
+      ...(volatile && { volatile }),
+      watched: [
+        { path: anchors, concerns: (name) => prefixIn(instance, name, extension) !== undefined },
+        { path: certs, concerns: (name) => isLookedUp(name) || fileNameOf(context, name) !== undefined },
+      ],
+      nameOf: (fingerprint) => `${stemOf(instance, fingerprint)}${extension}`,
+      observe: (wanted) => observe(context, wanted),
+      change: (change, lock) => layout.change(context, change, lock),
+      holders: () => holdersIn(context, [certs]),
+    };
   };
 }
+
+export const debianFamily: Family = {
+  name: 'Debian and Ubuntu',
+  ids: ['debian', 'ubuntu'],
+  marks: [debian.configuration, debian.distribution, '/var/lib/dpkg'],
+  needs: {
+    '/usr/sbin/update-ca-certificates': 'ca-certificates',
+    '/usr/bin/openssl': 'openssl',
+    '/usr/bin/flock': 'util-linux',
+    [debian.certs]: 'ca-certificates',
+  },
+  open: storesOf({
+    family: 'debian',
+    anchors: debian.local,
+    extension: '.crt',
+    linkPrefix: '',
+    sources: (host) => [...selectedPaths(host), ...certificatePaths(host, debian.local)],
+    // The name is fixed: every plain run appends to it.
+    isUnfinished: (name) => name === 'ca-certificates.crt.new',
+    abandonedAfterMs,
+    change: changeDebian,
+  }),
+};

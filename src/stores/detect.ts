@@ -1,23 +1,42 @@
 /**
- * Which trust store a host has, from its os-release (os-release(5)) and from which tool is there.
+ * Which trust store a host has: from its os-release (os-release(5)), held against what is there. Neither alone would do:
+ * five programs are called update-ca-certificates, and a file of names can be wrong.
  */
+import { printable } from '../bundle/text.ts';
 import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
 import { Problem } from '../host/problem.ts';
-import { openDebianStore } from './debian.ts';
-import type { TrustStore } from './store.ts';
+import { alpineFamily } from './alpine.ts';
+import { debianFamily } from './debian.ts';
+import { cosFamily, flatcarFamily } from './flatcar.ts';
+import { azureFamily, rhelFamily } from './rhel.ts';
+import type { Family, TrustStore } from './store.ts';
+import { suseFamily } from './suse.ts';
 
-/** Systems that are known, and why this program cannot serve them. */
+const families: readonly Family[] = [
+  debianFamily,
+  rhelFamily,
+  azureFamily,
+  suseFamily,
+  alpineFamily,
+  flatcarFamily,
+  cosFamily,
+];
+
+/** Systems that are known, why this program cannot serve them, and what does. */
 const unsupported: Readonly<Record<string, string>> = {
-  talos: 'its root is read-only and its trust store is set through its API',
-  bottlerocket: 'its root is read-only and its trust store is set through its API',
-  nixos: 'its trust store is built from security.pki.certificateFiles',
-  'ubuntu-core': 'its root is read-only',
+  talos:
+    'its root is read-only and its trust store is set through its API; node-ca-trust render talos prints what does',
+  bottlerocket:
+    'its root is read-only and its trust store is set through its API; node-ca-trust render bottlerocket prints what does',
+  nixos: 'its trust store is built from its configuration; put the certificates into security.pki.certificateFiles',
+  'ubuntu-core': 'its root is read-only, trust store included, and no format of node-ca-trust render serves it',
+  arch: 'its trust store is not served yet; put the certificates into /etc/ca-certificates/trust-source/anchors and run update-ca-trust',
 };
 
 interface Release {
   readonly name: string;
-  /** ID, then each of ID_LIKE. */
+  /** ID, then each of ID_LIKE: from the nearest relative to the farthest. */
   readonly ids: readonly string[];
 }
 
@@ -30,7 +49,7 @@ function parseRelease(text: string): Release {
   }
   const ids = [values.get('ID') ?? '', ...(values.get('ID_LIKE') ?? '').split(/\s+/)];
   const [name = 'an unknown system'] = [values.get('PRETTY_NAME') ?? '', ...ids].filter(Boolean);
-  return { name, ids: ids.filter(Boolean) };
+  return { name: printable(name), ids: ids.filter(Boolean) };
 }
 
 function readRelease(host: Host): Release {
@@ -43,28 +62,26 @@ function readRelease(host: Host): Release {
   return parseRelease(bytes.toString('utf8'));
 }
 
-interface Family {
-  readonly ids: readonly string[];
-  /** Files without which the family's mechanism does not work, and the package that brings each. */
-  readonly needs: Readonly<Record<string, string>>;
-  open(host: Host, instance: string, clock: Clock): Omit<TrustStore, 'requireTools'>;
+/** The family that the os-release names: by its ID, else by its nearest relative. */
+function familyOf({ ids }: Release): Family | undefined {
+  return ids.flatMap((id) => families.find((family) => family.ids.includes(id)) ?? [])[0];
 }
 
-const families: readonly Family[] = [
-  {
-    ids: ['debian', 'ubuntu'],
-    needs: {
-      '/usr/sbin/update-ca-certificates': 'ca-certificates',
-      '/usr/bin/openssl': 'openssl',
-      '/usr/bin/flock': 'util-linux',
-      '/etc/ssl/certs': 'ca-certificates',
-    },
-    open: openDebianStore,
-  },
-];
+function bears(host: Host, { marks }: Family): boolean {
+  return marks.every((path) => host.target(path) !== undefined);
+}
+
+/** @throws Problem when the host bears the marks of another family, and not those of the one that it names */
+function requireMarks(host: Host, { name }: Release, family: Family): void {
+  const other = bears(host, family) ? undefined : families.find((one) => bears(host, one));
+  if (other === undefined) return;
+  throw new Problem(
+    `the host's os-release says ${name}, but its trust store is that of ${other.name} (${other.marks.join(', ')}); nothing is changed until /etc/os-release is right`,
+  );
+}
 
 /** @throws Problem when something is not there that a change of the store needs */
-function requireTools(host: Host, name: string, needs: Family['needs']): void {
+function requireTools(host: Host, { name }: Release, { needs }: Family): void {
   for (const [path, pack] of Object.entries(needs)) {
     if (host.target(path) === undefined) {
       throw new Problem(`the host runs ${name} but has no ${path}; install the package ${pack} on it`);
@@ -77,15 +94,18 @@ function requireTools(host: Host, name: string, needs: Family['needs']): void {
  * @throws Problem when the distribution is unknown or not served, or its tool is not there: named, with what to do
  */
 export function openStore(host: Host, instance: string, clock: Clock): TrustStore {
-  const { name, ids } = readRelease(host);
+  const release = readRelease(host);
+  const { name, ids } = release;
   const refused = ids[0] === undefined ? undefined : unsupported[ids[0]];
-  if (refused !== undefined) throw new Problem(`the host runs ${name}: ${refused}; this agent cannot change it`);
-  const family = families.find((known) => ids.some((id) => known.ids.includes(id)));
+  if (refused !== undefined) throw new Problem(`the host runs ${name}: ${refused}`);
+  const family = familyOf(release);
   if (family === undefined) {
-    throw new Problem(`the host runs ${name}, whose trust store is not known here; supported: Debian and Ubuntu`);
+    const known = families.map((one) => one.name).join('; ');
+    throw new Problem(`the host runs ${name}, whose trust store is not known here; supported: ${known}`);
   }
+  requireMarks(host, release, family);
   const requireAll = (): void => {
-    requireTools(host, name, family.needs);
+    requireTools(host, release, family);
   };
   requireAll();
   return { ...family.open(host, instance, clock), requireTools: requireAll };

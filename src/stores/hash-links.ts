@@ -6,22 +6,57 @@ import type { Anchor } from '../bundle/types.ts';
 import type { Host } from '../host/host.ts';
 import type { CertificateFiles } from './certificate-files.ts';
 
+/** Whether this is the name of a look-up by hash. */
+export function isHashLink(name: string): boolean {
+  return /^[0-9a-f]{8}\.\d+$/.test(name);
+}
+
 /** Whether a look-up in a hashed directory finds the anchor. */
-function isLinked(host: Host, files: CertificateFiles, directory: string, anchor: Anchor): boolean {
+function isLinked(files: CertificateFiles, directory: string, anchor: Anchor): boolean {
   for (let suffix = 0; ; suffix += 1) {
-    const path = `${directory}/${anchor.subjectHash}.${suffix}`;
-    if (host.target(path)?.kind !== 'file') return false;
-    if (files.read(path)?.fingerprints[0] === anchor.fingerprint) return true;
+    const file = files.read(`${directory}/${anchor.subjectHash}.${suffix}`);
+    if (file === undefined) return false;
+    if (file.fingerprints[0] === anchor.fingerprint) return true;
   }
 }
 
 /** The fingerprints of those anchors that a look-up in the directory does not find. */
 export function unlinkedAnchors(
-  host: Host,
   files: CertificateFiles,
   directory: string,
   anchors: readonly Anchor[],
 ): ReadonlySet<string> {
-  const missing = anchors.filter((anchor) => !isLinked(host, files, directory, anchor));
+  const missing = anchors.filter((anchor) => !isLinked(files, directory, anchor));
   return new Set(missing.map((anchor) => anchor.fingerprint));
+}
+
+/** The links of one hash: where each points as written, by suffix; a file without a link counts as pointing nowhere. */
+export type Chain = ReadonlyMap<number, string | undefined>;
+
+/** The look-ups of a directory, by hash. */
+export function readChains(host: Host, directory: string): ReadonlyMap<string, Chain> {
+  const chains = new Map<string, Map<number, string | undefined>>();
+  for (const name of (host.list(directory) ?? []).filter(isHashLink)) {
+    const hash = name.slice(0, 8);
+    const chain = chains.get(hash) ?? new Map<number, string | undefined>();
+    chains.set(hash, chain.set(Number(name.slice(9)), host.link(`${directory}/${name}`)));
+  }
+  return chains;
+}
+
+/**
+ * Makes the links of one hash point to these, in this order and without a gap. Whoever looks up meanwhile finds all that
+ * stay: each is linked at its new place before it goes from its old one.
+ * @param before what is there; what is no link stays where it is
+ */
+export function writeChain(host: Host, stem: string, before: Chain, targets: readonly string[]): void {
+  const isFree = (suffix: number): boolean => !before.has(suffix) || before.get(suffix) !== undefined;
+  let suffix = -1;
+  for (const target of targets) {
+    do suffix += 1;
+    while (!isFree(suffix));
+    if (before.get(suffix) !== target) host.makeLink(`${stem}.${suffix}`, target);
+  }
+  const surplus = [...before.keys()].filter((old) => old > suffix && isFree(old)).sort((a, b) => b - a);
+  for (const old of surplus) host.remove(`${stem}.${old}`);
 }

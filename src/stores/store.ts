@@ -3,6 +3,8 @@
  * one file and one line in detect.ts.
  */
 import type { Anchor } from '../bundle/types.ts';
+import type { Clock } from '../host/clock.ts';
+import type { Host } from '../host/host.ts';
 import type { Lock } from '../host/lock.ts';
 import type { WatchTarget } from '../host/watch.ts';
 
@@ -32,6 +34,11 @@ export interface StoreState {
   readonly leftovers: readonly string[];
   /** Worth saying, not ours to change: broken files of others, by name. */
   readonly notes: readonly string[];
+  /**
+   * How many certificates of others the effective bundle holds, where its sources do not tell which must be there: fewer
+   * than after the last change is a reason to refresh.
+   */
+  readonly others?: number;
 }
 
 /** What one change of the host consists of. */
@@ -43,6 +50,8 @@ export interface StoreChange {
   readonly clean: readonly string[];
   /** Names of files of ours whose links have to be made again. */
   readonly relink: readonly string[];
+  /** All that a look-up by hash has to find of ours. */
+  readonly linked: readonly Anchor[];
   /** Run the host's refresh command. */
   readonly refresh: boolean;
   /** All that the new bundle must hold to be published: fingerprints of ours. */
@@ -63,10 +72,17 @@ export interface TrustStore {
   /** The effective bundle, as the host knows it. */
   readonly bundle: string;
   readonly anchorDirectory: string;
-  /** The directory whose lock keeps other instances out. */
-  readonly lockDirectory: string;
+  /** The directory whose lock keeps other instances out; undefined where the host's own refresh takes it. */
+  readonly lockDirectory: string | undefined;
+  /** What is written there is gone when the machine is started anew. */
+  readonly volatile?: true;
   /** Directories in which a change can mean drift. */
   readonly watched: readonly WatchTarget[];
+  /**
+   * Why the host's tool leaves an anchor out without a word, as a phrase; undefined when it takes it. Such an anchor is
+   * not installed and not asked for in the proof. A store without this takes every anchor.
+   */
+  drops?(anchor: Anchor): string | undefined;
   /** @throws Problem when the host has lost a program that a change needs: named, with what to install */
   requireTools(): void;
   /** The name of an anchor's file. */
@@ -74,7 +90,7 @@ export interface TrustStore {
   /** What is on the host now, with regard to the wanted anchors. */
   observe(wanted: readonly Anchor[]): StoreState;
   /**
-   * Files, then the refresh command into a private bundle, its check, its publication, the hooks.
+   * Files, then the new bundle in private, its check, its publication by or for the host's own tool, the hooks.
    * @throws Problem when a step fails; the effective bundle is then as it was
    */
   change(change: StoreChange, lock: Lock): Promise<StoreChanged>;
@@ -84,6 +100,22 @@ export interface TrustStore {
    */
   holders(): ReadonlyMap<string, string>;
 }
+
+/** A family of distributions, for the list of them in detect.ts. */
+export interface Family {
+  /** As people call its systems: "Debian and Ubuntu". */
+  readonly name: string;
+  /** What ID or ID_LIKE of their os-release says. */
+  readonly ids: readonly string[];
+  /** Paths that are there together on this family's systems alone: several programs share a name. */
+  readonly marks: readonly string[];
+  /** Paths without which its mechanism does not work, and the package that brings each. */
+  readonly needs: Readonly<Record<string, string>>;
+  open(host: Host, instance: string, clock: Clock): Omit<TrustStore, 'requireTools'>;
+}
+
+/** What the host's tool wants a file's name to end in. */
+export type Extension = '.crt' | '.pem';
 
 const fileName = /^node-ca-trust-([a-z0-9-]+)-([0-9a-f]{16})$/;
 
@@ -96,7 +128,7 @@ export function stemOf(instance: string, fingerprint: string): string {
  * The first 16 hex digits of the fingerprint that a file name says.
  * @returns undefined when it is not a name of this instance with this extension
  */
-export function prefixIn(instance: string, name: string, extension: '.crt' | '.pem'): string | undefined {
+export function prefixIn(instance: string, name: string, extension: Extension): string | undefined {
   const match = name.endsWith(extension) ? fileName.exec(name.slice(0, -extension.length)) : null;
   return match?.[1] === instance ? match[2] : undefined;
 }

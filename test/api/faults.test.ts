@@ -24,7 +24,7 @@ test(`${faults} faults: every bundle arrives, in its order and once, and memory 
   await putAccount(api);
   const random = randomFrom(seed);
   await using proxy = await openProxy(random);
-  const account = { token: await tokenOf(api), ca: api.ca };
+  const account = { token: await tokenOf(api), ca: api.ca.pem };
   const followed = follow(account, { silenceMs: 500, longestRetryMs: 500 }, proxy.port);
   const expected: string[] = [];
   const latencies: number[] = [];

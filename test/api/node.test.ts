@@ -88,11 +88,11 @@ interface Telling {
   readonly stop: () => Promise<void>;
 }
 
-/** The report of an agent, in this process; without jitter. */
-async function telling(instance = 'default', resyncMs = 600_000): Promise<Telling> {
+/** The report of an agent, in this process; without jitter. @param skewMs so much its clock is ahead */
+async function telling(instance = 'default', resyncMs = 600_000, skewMs = 0): Promise<Telling> {
   const root = mkdtempSync(join(process.env['NODE_CA_TRUST_SANDBOX'] ?? '/nowhere', 'pod-'));
   const name = instance === 'default' ? 'node-ca-trust' : `node-ca-trust-${instance}`;
-  mountAccount(root, await podToken(api, { name, namespace }, 'node-1'), api.ca);
+  mountAccount(root, await podToken(api, { name, namespace }, 'node-1'), api.ca.pem);
   vi.stubEnv('KUBERNETES_SERVICE_HOST', apiHost);
   vi.stubEnv('KUBERNETES_SERVICE_PORT', String(apiPort));
   const said: string[] = [];
@@ -101,7 +101,7 @@ async function telling(instance = 'default', resyncMs = 600_000): Promise<Tellin
     { nodeName: 'node-1', instance, version: '1.2.3', resyncMs },
     {
       api: apiOf(root),
-      now: () => Date.now(),
+      now: () => Date.now() + skewMs,
       sleep: (ms, signal) => sleep(ms, undefined, { signal }),
       random: () => 0,
       failed: (line) => said.push(line),
@@ -248,6 +248,40 @@ describe('a Node', () => {
     expect(await annotationNow()).toMatchObject({ digest: sha256('a bundle') });
   });
 
+  test('of another uid gets what changes meanwhile, and its taint goes, before the next resync', async () => {
+    const { node, said } = await telling();
+    node.tell(proven());
+    await vi.waitUntil(async () => (await told()).length === 1, patience);
+    await api.must('DELETE', nodePath);
+    await register(other, startup);
+    const { uid } = (await nodeNow()).metadata;
+    node.tell(proven({ digest: sha256('another') }));
+    await vi.waitUntil(async () => (await told()).length === 2, patience);
+    expect((await nodeNow()).spec.taints).toEqual([other]);
+    expect(await annotationNow()).toMatchObject({ digest: sha256('another') });
+    expect((await told()).map(({ regarding }) => regarding['uid'])).toContain(uid);
+    expect(said).toEqual([]);
+  });
+
+  test.each([
+    ['a day behind', -86_400_000],
+    ['a day ahead', 86_400_000],
+  ])('whose clock is %s of the API server says all that it should', async (_, skewMs) => {
+    const { node, said } = await telling('default', 600_000, skewMs);
+    node.tell(proven());
+    await vi.waitUntil(async () => (await told()).length === 1, patience);
+    expect(await conditionNow()).toMatchObject({ status: 'True' });
+    expect(await annotationNow()).toMatchObject({ digest: sha256('a bundle') });
+    expect((await nodeNow()).spec.taints).toEqual([other]);
+    const version = await rests();
+    node.tell(proven());
+    node.tell(proven({ repaired: [sha256('one')] }));
+    node.tell(proven({ repaired: [sha256('one')] }));
+    await vi.waitUntil(async () => (await told()).length === 2, patience);
+    expect(await rests()).toBe(version);
+    expect(said).toEqual([]);
+  });
+
   test('says nothing any more of an instance that was removed', async () => {
     const { node, stop } = await telling();
     node.tell(proven());
@@ -364,13 +398,13 @@ describe('without the permission', () => {
     return all;
   };
 
-  test('to read its Node, it says so once; condition, annotation and Events work', async () => {
+  test('to read its Node, it says so once; all else works', async () => {
     const { said } = await without('nodes', 'get');
     expect(said).toEqual([
       expect.stringMatching(/^the own Node cannot be read: .*resources \[nodes\], verbs \[get\]$/),
     ]);
     expect(await conditionNow()).toMatchObject({ status: 'True' });
-    expect((await nodeNow()).spec.taints).toEqual([other, startup]);
+    expect((await nodeNow()).spec.taints).toEqual([other]);
     expect(await told()).toHaveLength(1);
   });
 

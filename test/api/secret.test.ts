@@ -19,7 +19,7 @@ let account: { token: string; ca: string };
 beforeAll(async () => {
   api = await startApi();
   await putAccount(api);
-  account = { token: await tokenOf(api), ca: api.ca };
+  account = { token: await tokenOf(api), ca: api.ca.pem };
 });
 
 afterAll(async () => {

@@ -15,7 +15,7 @@ export interface Bound {
 export interface Line {
   readonly what: string;
   readonly ours: number;
-  readonly unit: 'ms' | 'MiB' | '' | '/min';
+  readonly unit: 's' | 'ms' | 'MiB' | '' | '/min' | 's/h';
   /** What it is held against. */
   readonly beside?: { readonly what: string; readonly figure: number };
   /** Ours to the other's, from pairs where there are any. */

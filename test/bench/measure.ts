@@ -1,6 +1,6 @@
 // The measuring itself: processor time, memory and context switches from /proc (proc_pid_stat(5), proc_pid_status(5)),
 // and what is said of several samples.
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 
 /** USER_HZ, in which /proc counts: 100 on every architecture that Node runs on. One step is 10 ms. */
 const tickMs = 10;
@@ -49,6 +49,25 @@ export interface Memory {
 export function memoryOf(pid: number): Memory {
   const mebibytes = (name: string): number => statusField(`/proc/${pid}/status`, name) / 1024;
   return { rssMiB: mebibytes('VmRSS'), anonymousMiB: mebibytes('RssAnon') };
+}
+
+/** How much was held at once at most since `forgetPeak`. */
+export function peakOf(pid: number): number {
+  return statusField(`/proc/${pid}/status`, 'VmHWM') / 1024;
+}
+
+/** The peak begins anew at what is held now (proc_pid_clear_refs(5)). */
+export function forgetPeak(pid: number): void {
+  writeFileSync(`/proc/${pid}/clear_refs`, '5');
+}
+
+/** Processor time of all threads of a process so far, to the nanosecond (proc_pid_schedstat). */
+export function processorMsOf(pid: number): number {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  return (
+    sum(threads.map((thread) => Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]))) /
+    1e6
+  );
 }
 
 /** Context switches of all threads of a process so far, voluntary and not. */

@@ -6,12 +6,19 @@
 // is in turn ours first and theirs first, so that both meet the same noise.
 import { secretOf } from './anchors.ts';
 import type { Line } from './line.ts';
-import { type Pair, median, ratioOf, sample } from './measure.ts';
+import { type Pair, forgetPeak, median, peakOf, ratioOf, sample } from './measure.ts';
 import type { Bench } from './scene.ts';
 
-const counts = [1, 10, 100];
 const sampling = { wanted: 10, longestMs: 30_000, fewest: 3 };
-const atMost = 1.1;
+/** How many are added, and what the pass may take of the command's processor time at most. */
+const counts = [
+  { count: 1, atMost: 1.1 },
+  { count: 10, atMost: 1.1 },
+  { count: 100, atMost: 1.1 },
+  { count: 1000, atMost: 1.05 },
+];
+/** All that the agent holds while it adds a thousand. */
+const peakAtMostMiB = 80;
 
 interface Figures {
   readonly wallMs: number;
@@ -54,7 +61,8 @@ async function measurePair(bench: Bench, count: number, oursFirst: boolean): Pro
   return { ours: early ?? (await takeOurs()), theirs };
 }
 
-async function measureCount(bench: Bench, count: number): Promise<readonly Line[]> {
+async function measureCount(bench: Bench, { count, atMost }: (typeof counts)[number]): Promise<readonly Line[]> {
+  forgetPeak(bench.passes.pid);
   const pairs = await sample(sampling, (index) => measurePair(bench, count, index % 2 === 0));
   const line = (what: string, pick: (figures: Figures) => number, matters: boolean): Line => {
     const picked: readonly Pair[] = pairs.map(({ ours, theirs }) => ({ ours: pick(ours), theirs: pick(theirs) }));
@@ -75,15 +83,21 @@ async function measureCount(bench: Bench, count: number): Promise<readonly Line[
       ours: median(pairs.map(({ ours }) => ours.ownCpuMs)),
       unit: 'ms',
     },
+    {
+      what: `passes that add ${count}, RSS at its peak`,
+      ours: peakOf(bench.passes.pid),
+      unit: 'MiB',
+      bound: { of: 'figure', max: peakAtMostMiB, counts: true },
+    },
   ];
 }
 
 export async function measureAdding(bench: Bench): Promise<readonly Line[]> {
   await measurePair(bench, 1, true);
   const lines: Line[] = [];
-  for (const count of counts) {
-    bench.say(`passes that add ${count}, and the bare command`);
-    lines.push(...(await measureCount(bench, count)));
+  for (const row of counts) {
+    bench.say(`passes that add ${row.count}, and the bare command`);
+    lines.push(...(await measureCount(bench, row)));
   }
   return lines;
 }

@@ -1,4 +1,4 @@
-// A pass with nothing to do on a host whose containerd has twenty registry directories, half of them with a hosts.toml.
+// A pass with nothing to do on a host whose containerd has registry directories, half of them with a hosts.toml.
 //
 // containerd is stood in for by a process of its name and a socket that says a version: what is measured is the agent.
 import { once } from 'node:events';
@@ -14,9 +14,12 @@ import { openPasses } from './passes.ts';
 import type { Bench } from './scene.ts';
 import type { Weighed } from './worker.ts';
 
-const registries = 20;
+const counts = [
+  { registries: 1, atMostMs: 50 },
+  { registries: 20, atMostMs: 50 },
+  { registries: 200, atMostMs: undefined },
+];
 const passesWanted = 50;
-const atMostMs = 50;
 const directory = '/etc/containerd/certs.d';
 
 function put(world: World, path: string, text: string): void {
@@ -25,7 +28,7 @@ function put(world: World, path: string, text: string): void {
 }
 
 /** The settings of registries as admins write them. */
-function configure(world: World): void {
+function configure(world: World, registries: number): void {
   put(
     world,
     '/etc/containerd/config.toml',
@@ -66,17 +69,13 @@ async function standIn(world: World): Promise<AsyncDisposable> {
   };
 }
 
-export async function measureRegistries({
-  production,
-  world,
-  store,
-  mount,
-  mint,
-  say,
-}: Bench): Promise<readonly Line[]> {
+async function measureCount(
+  { production, world, store, mount, mint, say }: Bench,
+  { registries, atMostMs }: (typeof counts)[number],
+): Promise<readonly Line[]> {
   say(`${passesWanted} passes with nothing to do beside ${registries} registry directories`);
   store.restore();
-  configure(world);
+  configure(world, registries);
   await mount.swap(secretOf(mint(10)));
   await using cleanUp = new AsyncDisposableStack();
   cleanUp.use(await standIn(world));
@@ -93,7 +92,7 @@ export async function measureRegistries({
       what: `pass with nothing to do and ${registries} registry directories, wall, median of ${passesWanted}`,
       ours: median(idle.map(({ wallMs }) => wallMs)),
       unit: 'ms',
-      bound: { of: 'figure', max: atMostMs, counts: false },
+      ...(atMostMs !== undefined && { bound: { of: 'figure', max: atMostMs, counts: false } }),
     },
     {
       what: `processes started by these ${passesWanted} (their page faults)`,
@@ -102,4 +101,10 @@ export async function measureRegistries({
       bound: { of: 'figure', max: 0, counts: true },
     },
   ];
+}
+
+export async function measureRegistries(bench: Bench): Promise<readonly Line[]> {
+  const lines: Line[] = [];
+  for (const row of counts) lines.push(...(await measureCount(bench, row)));
+  return lines;
 }

@@ -2,11 +2,14 @@
 //
 // Beside it stands a Node of the same release that runs an empty program without any option. Memory is read once both
 // have rested; that a change or a scrape loads more is shown after each.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type BenchAnchor, digestOf, secretOf } from './anchors.ts';
-import { type Daemon, startDaemon, startNode, timeNode } from './daemon.ts';
+import { type Process, startDaemon, startNode, timeNode } from './daemon.ts';
 import { type Line, compared } from './line.ts';
-import { type Memory, median, memoryOf, ratioOf, sample, switchesOf } from './measure.ts';
+import { type Memory, endedChildren, median, memoryOf, processorMsOf, ratioOf, sample, switchesOf } from './measure.ts';
 import type { Bench } from './scene.ts';
 
 const anchors = 10;
@@ -14,7 +17,7 @@ const samples = 5;
 const sampling = { wanted: samples, longestMs: 30_000, fewest: 3 };
 /** The second pass, which tidies up, comes 150 ms after the first. */
 const restMs = 2_500;
-const switchesMs = 20_000;
+const idleMs = 20_000;
 const readyAtMostMs = 400;
 const rssAtMost = 1.4;
 
@@ -48,14 +51,49 @@ function medianMemory(memories: readonly Memory[]): Memory {
   };
 }
 
-async function switchesPerMinute({ pid }: Daemon): Promise<number> {
-  const before = switchesOf(pid);
-  await sleep(switchesMs);
-  return ((switchesOf(pid) - before) * 60_000) / switchesMs;
+/** What a process costs that has nothing to do. */
+interface Idleness {
+  readonly switchesPerMinute: number;
+  readonly processorSecondsPerHour: number;
+}
+
+async function idlenessOf({ pid }: Process): Promise<Idleness> {
+  const [switches, processor] = [switchesOf(pid), processorMsOf(pid)];
+  await sleep(idleMs);
+  return {
+    switchesPerMinute: ((switchesOf(pid) - switches) * 60_000) / idleMs,
+    processorSecondsPerHour: ((processorMsOf(pid) - processor) * 3_600) / idleMs,
+  };
+}
+
+/**
+ * The shell loop that many clusters have: every five seconds it compares each file with its copy on the host. Given to
+ * sh as it stands; the refresh command never has to run.
+ */
+const loop = `
+  for file in "$1"/*.crt; do cp "$file" "$2/$(basename "$file")"; done
+  while sleep 5; do
+    for file in "$1"/*.crt; do
+      cmp -s "$file" "$2/$(basename "$file")" || exit 1
+    done
+  done`;
+
+/** The loop's processor time, of itself and all that it starts. Its switches are spread over processes that come and go. */
+async function loopSecondsPerHour({ mount, world }: Bench): Promise<number> {
+  const copies = world.path('/var/tmp/copies');
+  mkdirSync(copies, { recursive: true });
+  const before = endedChildren().cpuMs;
+  const child = spawn('sh', ['-c', loop, 'sh', mount.directory, copies], { stdio: 'ignore', detached: true });
+  const ended = once(child, 'exit');
+  await Promise.race([sleep(idleMs), ended]);
+  if (child.exitCode !== null) throw new Error('the shell loop found a difference');
+  process.kill(-(child.pid ?? 0), 'SIGKILL');
+  await ended;
+  return ((endedChildren().cpuMs - before) * 3_600) / idleMs;
 }
 
 interface Long {
-  readonly switches: number;
+  readonly idle: Idleness;
   readonly changed: Memory;
   readonly scraped: Memory;
 }
@@ -65,7 +103,7 @@ async function measureLong({ production, world, mount, mint }: Bench, before: re
   await using daemon = startDaemon(production, world.root, mount.directory);
   await daemon.ready();
   await sleep(restMs);
-  const switches = await switchesPerMinute(daemon);
+  const idle = await idlenessOf(daemon);
   const after = [...before, ...mint(1)];
   await mount.swap(secretOf(after));
   await daemon.ready(digestOf(after));
@@ -73,7 +111,7 @@ async function measureLong({ production, world, mount, mint }: Bench, before: re
   const changed = memoryOf(daemon.pid);
   await daemon.get('/metrics');
   await sleep(restMs);
-  return { switches, changed, scraped: memoryOf(daemon.pid) };
+  return { idle, changed, scraped: memoryOf(daemon.pid) };
 }
 
 export async function measureRest(bench: Bench): Promise<readonly Line[]> {
@@ -88,6 +126,12 @@ export async function measureRest(bench: Bench): Promise<readonly Line[]> {
   const empty = await measureEmpty(bench, []);
   const emptyWithOptions = await measureEmpty(bench, production.nodeOptions);
   say('the daemon at rest for a while, after a change, after a scrape');
+  const loopSeconds = await loopSecondsPerHour(bench);
+  const emptyIdle = await (async () => {
+    await using node = startNode([production.empty]);
+    await sleep(restMs);
+    return await idlenessOf(node);
+  })();
   const long = await measureLong(bench, installed);
   const rss = (
     what: string,
@@ -111,7 +155,24 @@ export async function measureRest(bench: Bench): Promise<readonly Line[]> {
     }),
     compared(rss('after a change, RSS', long.changed.rssMiB)),
     compared(rss('after a change and a scrape, RSS', long.scraped.rssMiB)),
-    { what: 'at rest, context switches', ours: long.switches, unit: '/min' },
+    {
+      what: 'at rest, context switches',
+      ours: long.idle.switchesPerMinute,
+      unit: '/min',
+      beside: { what: 'empty Node', figure: emptyIdle.switchesPerMinute },
+    },
+    {
+      what: 'at rest between two resyncs, processor',
+      ours: long.idle.processorSecondsPerHour,
+      unit: 's/h',
+      beside: { what: 'empty Node', figure: emptyIdle.processorSecondsPerHour },
+    },
+    compared({
+      what: 'the same, beside a shell loop that looks every 5 s',
+      ours: long.idle.processorSecondsPerHour,
+      unit: 's/h',
+      beside: { what: 'shell loop', figure: loopSeconds },
+    }),
     {
       what: `start to ready, median of ${rests.length}`,
       ours: median(rests.map(({ readyMs }) => readyMs)),

@@ -24,7 +24,7 @@ const reconciler = openReconciler(
   {
     hostRoot,
     instance: 'default',
-    rules: { allowLeaf: false, allowEmpty: true, maxCertificates: 100 },
+    rules: { allowLeaf: false, allowEmpty: true, maxCertificates: 2_000 },
     policy: { strict: false, removeAll: false },
     dryRun: false,
     lockWaitMs: 60_000,

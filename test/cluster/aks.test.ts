@@ -1,7 +1,8 @@
 // deploy/overlays/aks: what users of AKS's own feature had, unchanged.
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type AgentNames, base, defaultAgent, enabledLabel, overlays, useScene } from './scene.ts';
+import { base, overlays } from './installed.ts';
+import { type AgentNames, defaultAgent, enabledLabel, useScene } from './scene.ts';
 import { makeAuthority, serveOn, storeOf, trusts } from './witness.ts';
 
 const aks: AgentNames = {

@@ -1,4 +1,4 @@
-// The programs of a cluster, and a container runtime that no Debian has, built from their Go modules at the versions that binaries/*/go.mod pin. Each is built once
+// The programs of a cluster, a container runtime that no Debian has, and the judges of some formats, built from their Go modules at the versions that binaries/*/go.mod pin. Each is built once
 // for everything that it is made of, and kept in the user's cache.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
@@ -34,6 +34,12 @@ const modules: Readonly<Record<string, Module>> = {
     pinned: 'github.com/containerd/containerd/v2',
     stamp: (version) => ({ 'github.com/containerd/containerd/v2/version.Version': version }),
   },
+  ignition: {
+    packages: { ignition: 'github.com/coreos/ignition/v2/validate' },
+    pinned: 'github.com/coreos/ignition/v2',
+  },
+  talos: { packages: { talos: '.' }, pinned: 'github.com/siderolabs/talos/pkg/machinery' },
+  clusterapi: { packages: { clusterapi: '.' }, pinned: 'sigs.k8s.io/cluster-api' },
   helm: {
     packages: { helm: 'helm.sh/helm/v3/cmd/helm' },
     pinned: 'helm.sh/helm/v3',
@@ -69,8 +75,12 @@ const flags = ['-mod=readonly', '-trimpath', '-buildvcs=false'];
 const sources = join(import.meta.dirname, 'binaries');
 const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'node-ca-trust', 'cluster');
 
-/** The nodes of a cluster run Debian's containerd: the one that is built here is for tests of runtimes. */
-const ofTheCluster = (program: string): boolean => !['containerd', 'actionlint'].includes(program);
+/**
+ * No part of a cluster: its nodes run Debian's containerd, the one that is built here is for tests of runtimes; the others
+ * judge what is rendered.
+ */
+const ofOthers = ['containerd', 'ignition', 'talos', 'clusterapi', 'actionlint'];
+const ofTheCluster = (program: string): boolean => !ofOthers.includes(program);
 
 /** Builds the programs that the cache lacks: all of a cluster's take a quarter of an hour on two cores. */
 export async function ensureBinaries(isWanted: (program: string) => boolean = ofTheCluster): Promise<void> {

@@ -3,10 +3,17 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { render } from '../deploy/manifests.ts';
-import { type AgentNames, base, chart, defaultAgent, overlays, useScene } from './scene.ts';
+import type { ClusterNode } from './cluster.ts';
+import { base, overlays } from './installed.ts';
+import { type AgentNames, chart, defaultAgent, useScene } from './scene.ts';
 import { makeAuthority, serveOn, storeOf, trusts } from './witness.ts';
 
 const agent: AgentNames = { ...defaultAgent, namespace: 'helm-test' };
+/** What another instance gives its name to. */
+const named = (instance: string) => {
+  const name = `node-ca-trust-${instance}`;
+  return { daemonSet: name, secret: name };
+};
 
 const authority = await makeAuthority();
 const scene = await useScene(() => Promise.resolve());
@@ -75,6 +82,40 @@ describe('the chart', () => {
     await scene.gone(agent);
     expect(await trusts(scene.node, port)).toBe(false);
     expect(await storeOf(scene.node)).toBe(before);
+  });
+
+  test('gives each pool of nodes CAs of its own, and the node of both pools those of both', async () => {
+    const lab: AgentNames = { ...agent, instance: 'lab', label: 'node-ca-trust.io/lab', port: 9642, ...named('lab') };
+    const [nearby, far] = [await makeAuthority(), await makeAuthority()];
+    const ports = async (node: ClusterNode) => [await serveOn(node, nearby), await serveOn(node, far)] as const;
+    const [ofNode, ofOther] = [await ports(scene.node), await ports(scene.other)];
+    const seen = async (): Promise<boolean[][]> => [
+      await Promise.all(ofNode.map((port) => trusts(scene.node, port))),
+      await Promise.all(ofOther.map((port) => trusts(scene.other, port))),
+    ];
+    const pool = { instance: 'lab', nodeLabels: [`${lab.label}=true`], port: lab.port };
+    await scene.helm('install', 'trust', chart, '-n', agent.namespace, `--set-json=pools=${JSON.stringify([pool])}`);
+    await scene.putSecret({ 'nearby.crt': nearby.ca.pem }, agent);
+    await scene.putSecret({ 'far.crt': far.ca.pem }, lab);
+    try {
+      await scene.label(scene.node);
+      await scene.label(scene.other, lab.label);
+      await Promise.all([scene.rollout(agent), scene.rollout(lab)]);
+      expect(await seen()).toEqual([
+        [true, false],
+        [false, true],
+      ]);
+      await scene.label(scene.node, lab.label);
+      await scene.rollout(lab, 2);
+      expect(await seen()).toEqual([
+        [true, true],
+        [false, true],
+      ]);
+    } finally {
+      await scene.kubectl('label', 'node', '--all', `${lab.label}-`);
+      await scene.gone(lab);
+      await scene.kubectl('-n', lab.namespace, 'delete', 'secret', lab.secret, '--ignore-not-found');
+    }
   });
 
   test("listens on the node's address when told to, and is probed there", async () => {

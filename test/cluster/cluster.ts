@@ -72,4 +72,9 @@ export interface Provider {
   running(): Promise<Cluster | undefined>;
   /** Ends whatever there is of a cluster, half started ones included. */
   down(): Promise<void>;
+  /**
+   * Keeps the place of the cluster to this process until it gives it back, or ends.
+   * @throws Error, which says whose it is, when it is somebody else's
+   */
+  keep(): Promise<() => void>;
 }

@@ -2,11 +2,12 @@
 // and a machine that is left as it was.
 import { execa } from 'execa';
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { cleanEnvironment } from '../sandbox/harness/environment.ts';
 import { home } from './bare/layout.ts';
+import { recordFor } from './bare/lock.ts';
 import type { Cluster, ClusterNode } from './cluster.ts';
 import { differences, inhabitants, readMachine, type Machine } from './leftovers.ts';
 import { provider } from './provider.ts';
@@ -15,14 +16,17 @@ const main = new URL('main.ts', import.meta.url).pathname;
 let machine: Machine;
 let cluster: Cluster;
 
+let giveBack: () => void;
+
 beforeAll(async () => {
+  giveBack = await provider().keep();
   await provider().down();
   machine = await readMachine();
   cluster = await provider().up();
 });
 
 afterAll(async () => {
-  await expectNothingLeft();
+  await expectNothingLeft().finally(giveBack);
 });
 
 async function expectNothingLeft(): Promise<void> {
@@ -256,10 +260,26 @@ function ownPlace(): Record<string, string> {
 
 test('only one process at a time starts or ends a cluster', async () => {
   const lock = `${home}.lock`;
-  await writeFile(lock, String(process.ppid));
-  await expect(provider().up()).rejects.toThrow(`process ${process.ppid} is starting or ending the cluster`);
-  // No process has this number: its owner was killed.
-  await writeFile(lock, String(2 ** 22 + 1));
+  await writeFile(lock, recordFor(1));
+  await expect(provider().up()).rejects.toThrow(`process 1 is starting or ending the cluster in ${home}: wait for it`);
+  // One whose owner was killed, and whose number another process has now.
+  await writeFile(lock, '1 0');
   await provider().up();
   expect(existsSync(lock)).toBe(false);
+});
+
+test('a cluster that somebody else tests on, or started by hand, is neither ended nor taken', async () => {
+  const uid = ['get', 'namespace/kube-system', '--output=jsonpath={.metadata.uid}'];
+  const before = await kubectl(...uid);
+  giveBack();
+  await writeFile(`${home}.tests`, recordFor(1));
+  const touches = [() => provider().up(), () => provider().down(), async () => provider().keep()];
+  for (const touch of touches)
+    await expect(touch()).rejects.toThrow(`process 1 tests on the cluster in ${home}: wait for it`);
+  await rm(`${home}.tests`);
+  await expect(provider().keep()).rejects.toThrow(`a cluster that was started by hand is in ${home}: end it by`);
+  // What is left of tests that were killed is nobody's.
+  await writeFile(`${home}.tests`, '1 0');
+  giveBack = await provider().keep();
+  expect(await kubectl(...uid)).toBe(before);
 });

@@ -1,7 +1,8 @@
 // Two agents on one node: pools with CAs of their own.
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type AgentNames, defaultAgent, overlays, useScene } from './scene.ts';
+import { overlays } from './installed.ts';
+import { type AgentNames, defaultAgent, useScene } from './scene.ts';
 import { makeAuthority, serveOn, storeOf, trusts } from './witness.ts';
 
 const lab: AgentNames = {

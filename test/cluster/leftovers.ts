@@ -79,8 +79,16 @@ function isOfAnother(line: string): boolean {
 function clusterProcesses(): number[] {
   return processIds().filter((pid) => {
     const groups = text(`/proc/${pid}/cgroup`).split(/[/\n]/);
-    return pid !== process.pid && (groups.includes(controlGroup) || argumentsOf(pid).includes(home));
+    return pid !== process.pid && (groups.includes(controlGroup) || isToldOf(home, argumentsOf(pid)));
   });
+}
+
+/** Whether a command line names the directory, and not one whose name only begins like it. */
+function isToldOf(directory: string, line: string): boolean {
+  return line
+    .split(directory)
+    .slice(1)
+    .some((rest) => !/^[\w-]/.test(rest));
 }
 
 function processIds(): number[] {
@@ -134,7 +142,7 @@ function files(): string[] {
     ...places.flatMap((directory) => entries(directory).map(({ name }) => join(directory, name))),
     // Other tests have their own places beside it.
     ...entries(join(home, '..')).flatMap(({ name }) =>
-      name.startsWith(basename(home)) ? [join(home, '..', name)] : [],
+      name === basename(home) || name.startsWith(`${basename(home)}.`) ? [join(home, '..', name)] : [],
     ),
   ];
 }

@@ -2,11 +2,12 @@
 import { execa } from 'execa';
 import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { project } from '../image/machine.ts';
 import { cleanEnvironment } from '../sandbox/harness/environment.ts';
-import { type AgentNames, base, chart, eventually, namespace, secondsSince, useScene } from './scene.ts';
+import { base } from './installed.ts';
+import { type AgentNames, chart, eventually, namespace, secondsSince, useScene } from './scene.ts';
 import type { ClusterNode } from './cluster.ts';
 import { type Authority, expectNoFailure, keepAsking, makeAuthority, serveOn, storeOf, trusts } from './witness.ts';
 
@@ -41,7 +42,8 @@ describe('the three commands of the README', () => {
       const PATH = [...scene.cluster.path, cleanEnvironment['PATH']].join(':');
       const env = { ...cleanEnvironment, ...scene.cluster.environment, PATH, NODE: scene.node.name };
       for (const command of commands) {
-        await execa('sh', ['-euc', command], { cwd: directory, env, extendEnv: false });
+        const applied = command.replace('deploy/base', relative(project, base));
+        await execa('sh', ['-euc', applied], { cwd: directory, env, extendEnv: false });
       }
     } finally {
       await rm(directory, { recursive: true });

@@ -1,6 +1,7 @@
 // What the manifests permit is used, and what is taken away is said and survived.
 import { afterAll, describe, expect, test } from 'vitest';
-import { base, eventually, namespace, useScene } from './scene.ts';
+import { base } from './installed.ts';
+import { eventually, namespace, useScene } from './scene.ts';
 import { makeAuthority, serveOn, trusts } from './witness.ts';
 
 interface Rule {

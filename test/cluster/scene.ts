@@ -4,13 +4,12 @@ import { afterEach, beforeEach } from 'vitest';
 import { project } from '../image/machine.ts';
 import { cleanEnvironment } from '../sandbox/harness/environment.ts';
 import type { Cluster, ClusterNode } from './cluster.ts';
+import { base } from './installed.ts';
 import { attempt } from './process.ts';
 import { provider } from './provider.ts';
 import { endServers } from './witness.ts';
 
 export const namespace = 'node-ca-trust';
-export const base = join(project, 'deploy/base');
-export const overlays = join(project, 'deploy/overlays');
 export const chart = join(project, 'deploy/chart');
 export const enabledLabel = 'node-ca-trust.io/enabled';
 

@@ -1,9 +1,12 @@
 // Starts the cluster once for all tests of this folder, with the agent's image on its nodes, and leaves nothing behind.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { madeDirectories, render } from '../deploy/manifests.ts';
 import { ensureBase } from '../image/base.ts';
 import { saveImage } from '../image/image.ts';
 import { builderFor, cacheDirectory, needs, packageJson, timed } from '../image/machine.ts';
+import { bringOnPath } from './binaries.ts';
+import { base } from './installed.ts';
 import { kind } from './kind.ts';
 import { type Machine, differences, readMachine } from './leftovers.ts';
 import { provider } from './provider.ts';
@@ -30,6 +33,7 @@ async function tearDown(before: Machine): Promise<void> {
 
 export default async function setup(): Promise<() => Promise<void>> {
   needs('buildah', 'debootstrap', 'chroot', 'unshare', 'tar', 'npm');
+  const giveBack = await provider().keep();
   mkdirSync(cacheDirectory, { recursive: true });
   const directory = mkdtempSync(join(cacheDirectory, 'run-'));
   try {
@@ -42,7 +46,13 @@ export default async function setup(): Promise<() => Promise<void>> {
     await cluster.importImage(archive);
     // A node's store is what its own tool makes of it; the machine's may have been changed by hand.
     await Promise.all(cluster.nodes.map((node) => node.exec('update-ca-certificates', ['--fresh'])));
-    return () => tearDown(before);
+    // What the kubelet makes for a mount stays: it is there from the start, since the tests compare.
+    await bringOnPath('kubectl');
+    const lasting = ['-p', ...madeDirectories(render(base))];
+    if (lasting.length > 1) await Promise.all(cluster.nodes.map((node) => node.exec('mkdir', lasting)));
+    return async () => {
+      await tearDown(before).finally(giveBack);
+    };
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

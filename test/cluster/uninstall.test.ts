@@ -1,6 +1,7 @@
 // The end of it: as documented every host is as it was; in any other way trust stays, and can be taken off later.
 import { describe, expect, test } from 'vitest';
-import { base, eventually, namespace, useScene } from './scene.ts';
+import { base } from './installed.ts';
+import { eventually, namespace, useScene } from './scene.ts';
 import { makeAuthority, serveOn, storeOf, trusts } from './witness.ts';
 
 const scene = await useScene();

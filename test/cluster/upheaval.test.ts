@@ -1,7 +1,16 @@
 // What happens to nodes and pods in a cluster's life: trust stays, without a gap.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, namespace, useScene } from './scene.ts';
-import { type Asking, expectNoFailure, keepAsking, makeAuthority, onNode, serveOn, trusts } from './witness.ts';
+import {
+  type Asking,
+  expectNoFailure,
+  keepAsking,
+  killAgent,
+  makeAuthority,
+  onNode,
+  serveOn,
+  trusts,
+} from './witness.ts';
 
 const authority = await makeAuthority();
 // Every test finds the node trusting and leaves it so: that is what each is about.
@@ -22,15 +31,6 @@ function replaced(name: string): Promise<void> {
     const pod = await scene.pod(scene.node);
     return pod !== undefined && pod.metadata.name !== name && pod.status.containerStatuses?.[0]?.ready === true;
   });
-}
-
-/** Kills the agent's container, as a crash or the kernel does. */
-async function killAgent(): Promise<void> {
-  // By the one process of the node whose program is the agent's, in whatever container it runs.
-  await onNode(
-    scene.node,
-    'for p in /proc/[0-9]*; do tr "\\0" " " < "$p/cmdline" 2>/dev/null | grep -q "^node .*/app/node-ca-trust.cjs" && kill -KILL "${p#/proc/}"; done; true',
-  );
 }
 
 async function restarts(): Promise<number> {
@@ -70,7 +70,7 @@ describe('trust stays, without a failed request, when', () => {
 
   test('the agent is killed', async () => {
     const [asking, before] = [await askingNow(), await restarts()];
-    await killAgent();
+    await killAgent(scene.node);
     await eventually('it runs again', async () => (await restarts()) > before && (await isReady()));
     await expectNoFailure(asking);
   });
@@ -109,7 +109,7 @@ describe('without the API server', () => {
     await scene.cluster.stopApiServer();
     const ended = new Promise((resolve) => setTimeout(resolve, outageMs));
     try {
-      await killAgent();
+      await killAgent(scene.node);
       await onNode(
         scene.node,
         'rm /usr/local/share/ca-certificates/node-ca-trust-default-*.crt && update-ca-certificates > /dev/null 2>&1',

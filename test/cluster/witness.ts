@@ -76,11 +76,12 @@ let port = 7000;
 
 /** Starts a server of the authority on the node, and gives its port. */
 export async function serveOn(node: ClusterNode, { server }: Authority): Promise<number> {
-  port += 1;
-  const words = ['-c', serve, 'sh', judgeDirectory, String(port)];
+  // Its own, however many are started at once.
+  const own = (port += 1);
+  const words = ['-c', serve, 'sh', judgeDirectory, String(own)];
   const { code, stderr } = await node.exec('sh', words, { input: `${server.pem}${server.key}`, timeout: 30_000 });
   if (code !== 0) throw new Error(`no server on ${node.name}: ${stderr}`);
-  return port;
+  return own;
 }
 
 /** Ends every server of the tests on the node. */
@@ -141,4 +142,13 @@ export async function expectNoFailure(asking: Asking): Promise<void> {
   const { asked, failures } = await asking.end();
   expect(failures).toBe('');
   expect(asked).toBeGreaterThan(2);
+}
+
+/** Kills the agent's container, as a crash or the kernel does. */
+export async function killAgent(node: ClusterNode): Promise<void> {
+  // By the one process of the node whose program is the agent's, in whatever container it runs.
+  await onNode(
+    node,
+    'for p in /proc/[0-9]*; do tr "\\0" " " < "$p/cmdline" 2>/dev/null | grep -q "^node .*/app/node-ca-trust.cjs" && kill -KILL "${p#/proc/}"; done; true',
+  );
 }

@@ -6,6 +6,7 @@ import {
   agentOf,
   enablingLabels,
   only,
+  optionValues,
   render,
   renderChart,
   renderChartTest,
@@ -20,8 +21,10 @@ function essence(resource: Resource): unknown {
   if (resource.kind !== 'DaemonSet') return bare;
   const { spec } = resource as DaemonSet;
   const pod = spec.template.spec;
+  const [agent] = pod.containers;
   const sorted = {
     ...pod,
+    containers: [{ ...agent, env: agent.env.toSorted((left, right) => left.name.localeCompare(right.name)) }],
     // A node selector of one label and an affinity for it mean the same.
     nodeSelector: { 'kubernetes.io/os': pod.nodeSelector['kubernetes.io/os'] },
     affinity: enablingLabels(pod),
@@ -41,9 +44,53 @@ describe('deploy/chart', () => {
     { namespace: 'node-ca-trust', values: [], directory: 'deploy/base' },
     { namespace: 'kube-system', values: ['values-aks.yaml'], directory: 'deploy/overlays/aks' },
     { namespace: 'node-ca-trust', values: ['values-pool-example.yaml'], directory: 'deploy/overlays/pool-example' },
+    {
+      namespace: 'node-ca-trust',
+      values: ['values-configmap-example.yaml'],
+      directory: 'deploy/overlays/configmap-example',
+    },
+    {
+      namespace: 'node-ca-trust',
+      values: ['values-trust-bundle-example.yaml'],
+      directory: 'deploy/overlays/trust-bundle-example',
+    },
   ])('makes with $values what $directory makes', ({ namespace, values, directory }) => {
     const options = values.map((file) => `--values=deploy/chart/${file}`);
     expect(inOrder(renderChart(namespace, ...options))).toEqual(inOrder(render(directory)));
+  });
+
+  const lab = { instance: 'lab', nodeLabels: ['node-ca-trust.io/lab=true'], port: 9642 };
+  const withPools = (...pools: readonly unknown[]): string => `--set-json=pools=${JSON.stringify(pools)}`;
+
+  test('makes with a pool what deploy/base and deploy/overlays/pool-example make together', () => {
+    const made = renderChart('node-ca-trust', withPools(lab));
+    expect(inOrder(made)).toEqual(
+      inOrder([...render('deploy/base'), ...render('deploy/overlays/pool-example')]),
+    );
+  });
+
+  test("gives a pool the release's values but for its own, and never its Secret", () => {
+    const own = { ...lab, strict: false, probes: ['lab.example.com:443'] };
+    const options = ['strict=true', 'probes={a.example.com:443}', 'resync=5m', 'secretName=all'];
+    const made = renderChart('anywhere', withPools(own), ...options.map((value) => `--set=${value}`));
+    const [first, pool] = made.filter(({ kind }) => kind === 'DaemonSet').map((resource) => agentOf([resource]).agent);
+    const values = (agent = first) =>
+      ['--secret', '--probe', '--resync'].map((option) => agent && optionValues(agent, option)[0]);
+    expect(values()).toEqual(['anywhere/all', 'a.example.com:443', '5m']);
+    expect(values(pool)).toEqual(['anywhere/node-ca-trust-lab', 'lab.example.com:443', '5m']);
+    const strict = [first, pool].map((agent) => agent?.env.find(({ name }) => name === 'NODE_CA_TRUST_STRICT')?.value);
+    expect(strict).toEqual(['true', 'false']);
+  });
+
+  test('refuses two pools of one name', async () => {
+    const args = ['template', 'any-release', 'deploy/chart', withPools(lab, { ...lab, port: 9643 })];
+    const { stderr } = await execa('helm', args, { cwd: project, reject: false });
+    expect(stderr).toContain('pools: each needs an instance of its own; here are default, lab, lab');
+  });
+
+  test.each(['restricted', 'writer'])('makes with privilege=%s what the overlay of this name makes', (privilege) => {
+    const made = renderChart('node-ca-trust', `--set=privilege=${privilege}`);
+    expect(inOrder(made)).toEqual(inOrder(render(`deploy/overlays/${privilege}`)));
   });
 
   test('makes with admissionPolicy.create=false what deploy/overlays/no-admission-policy makes', () => {
@@ -67,11 +114,13 @@ describe('deploy/chart', () => {
     ['instnce=lab', "at '': additional properties 'instnce' not allowed"],
     ['image.tagg=1', "at '/image': additional properties 'tagg' not allowed"],
     ['instance=Lab', "at '/instance': 'Lab' does not match pattern"],
+    ['bundleVolume.name=bundle', "at '/bundleVolume': 'not' failed"],
     ['port=none', "at '/port': got string, want integer"],
     ['nodeLabels={lab}', "at '/nodeLabels/0': 'lab' does not match pattern"],
     ['resync=often', "at '/resync': 'often' does not match pattern"],
     ['maxCertificates=0', "at '/maxCertificates': minimum: got 0, want 1"],
     ['listenOn=0.0.0.0', "at '/listenOn': value must be one of 'loopback', 'node'"],
+    ['pools[0].instance=lab', "at '/pools/0': missing properties 'nodeLabels', 'port'"],
     ['updateStrategy.maxUnavailable=0', "at '/updateStrategy/maxUnavailable': minimum: got 0, want 1"],
   ])('refuses --set %s in one line that says where and why', async (value, said) => {
     const args = ['template', 'any-release', 'deploy/chart', '--set', value];
@@ -112,6 +161,12 @@ describe('helm test', () => {
     expect(container.args).toEqual(['check', '--max-certificates=7', '/etc/node-ca-trust/bundle']);
     expect(agent.env).toEqual(expect.arrayContaining([...container.env]));
     expect(only(renderChart('anywhere'), 'DaemonSet').metadata.namespace).toBe(check.metadata.namespace);
+  });
+
+  test('reads what the agents mount in the place of the Secret', () => {
+    const values = '--values=deploy/chart/values-configmap-example.yaml';
+    const mounted = agentOf(renderChart('anywhere', values)).pod.volumes.filter(({ name }) => name === 'bundle');
+    expect(renderChartTest('anywhere', values).spec.volumes).toEqual(mounted);
   });
 
   test('has a command line that the program knows', async () => {

@@ -21,6 +21,8 @@ describe.each([
   { name: 'deploy/overlays/aks', resources: render('deploy/overlays/aks') },
   { name: 'deploy/overlays/pool-example', resources: render('deploy/overlays/pool-example') },
   { name: 'deploy/overlays/monitoring', resources: render('deploy/overlays/monitoring') },
+  { name: 'deploy/overlays/restricted', resources: render('deploy/overlays/restricted') },
+  { name: 'deploy/overlays/writer', resources: render('deploy/overlays/writer') },
   { name: 'deploy/chart', resources: renderChart('anywhere') },
 ])('$name', ({ resources }) => {
   const { daemonSet, pod, agent } = agentOf(resources);

@@ -50,7 +50,7 @@ export interface PodSpec {
 export interface Volume {
   readonly name: string;
   readonly secret?: { readonly secretName: string };
-  readonly hostPath?: unknown;
+  readonly hostPath?: { readonly path: string; readonly type?: string };
 }
 
 interface Affinity {
@@ -80,7 +80,12 @@ export interface Container {
   readonly readinessProbe: Probe;
   readonly securityContext: unknown;
   readonly resources: unknown;
-  readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string; readonly subPath?: string }[];
+  readonly volumeMounts: readonly {
+    readonly name: string;
+    readonly mountPath: string;
+    readonly subPath?: string;
+    readonly readOnly?: boolean;
+  }[];
 }
 
 /** Renders a Kustomize directory. Throws with what kubectl said. */
@@ -134,6 +139,12 @@ export function agentOf(resources: readonly Resource[]): { daemonSet: DaemonSet;
   const values = new Map(agent.env.map(({ name, value }) => [name, value]));
   const filled = (arg: string): string => arg.replace(/\$\((\w+)\)/g, (text, name: string) => values.get(name) ?? text);
   return { daemonSet, pod, agent: { ...agent, args: agent.args.map(filled) } };
+}
+
+/** Directories that the kubelet makes on a node that lacks them. */
+export function madeDirectories(resources: readonly Resource[]): string[] {
+  const { pod } = agentOf(resources);
+  return pod.volumes.flatMap(({ hostPath }) => (hostPath?.type === 'DirectoryOrCreate' ? [hostPath.path] : []));
 }
 
 /** The names of its variables that are options. */

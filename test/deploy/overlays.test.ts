@@ -4,12 +4,35 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { project } from '../image/machine.ts';
-import { agentOf, enablingLabels, optionValues, render, type Resource } from './manifests.ts';
+import {
+  agentOf,
+  asKubernetesReadsIt,
+  enablingLabels,
+  optionValues,
+  render,
+  type Container,
+  type PodSpec,
+  type Resource,
+} from './manifests.ts';
 
 const namesOf = (resources: readonly Resource[]) =>
   resources.map(({ kind, metadata }) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`);
 const secretOf = (resources: readonly Resource[]) =>
   agentOf(resources).pod.volumes.find(({ secret }) => secret !== undefined)?.secret?.secretName;
+
+/** What an admin's own overlay makes, of one of ours and a component beside it. */
+async function renderWith(component: string, overlay: string): Promise<Resource[]> {
+  const directory = await mkdtemp(join(tmpdir(), 'node-ca-trust-deploy-'));
+  try {
+    await cp(join(project, 'deploy'), directory, { recursive: true });
+    await mkdir(join(directory, 'overlays/own'));
+    const own = { resources: [`../${overlay}`], components: [`../../${component}`] };
+    await writeFile(join(directory, 'overlays/own/kustomization.yaml'), JSON.stringify(own));
+    return render(join(directory, 'overlays/own'));
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
 
 describe('deploy/overlays/aks', () => {
   const resources = render('deploy/overlays/aks');
@@ -96,6 +119,126 @@ describe('deploy/overlays/pool-example', () => {
   });
 });
 
+describe.each([
+  {
+    overlay: 'configmap-example',
+    source: {
+      configMap: {
+        name: 'company-cas',
+        optional: true,
+        items: [{ key: 'ca-bundle.pem', path: 'company-cas/ca-bundle.pem' }],
+      },
+    },
+  },
+  {
+    overlay: 'trust-bundle-example',
+    source: { clusterTrustBundle: { name: 'company-cas', optional: true, path: 'company-cas.pem' } },
+  },
+])('deploy/overlays/$overlay', ({ overlay, source }) => {
+  test('is deploy/base with another volume, and without the fast source and its permission', () => {
+    const base = render('deploy/base').filter(({ kind }) => kind !== 'Role' && kind !== 'RoleBinding');
+    const { pod, agent } = agentOf(base);
+    const args = agent.args.filter((arg) => !arg.startsWith('--secret='));
+    expect(args).toHaveLength(agent.args.length - 1);
+    const projected = { defaultMode: 0o444, sources: [source] };
+    const resources = render(join('deploy/overlays', overlay));
+    const made = agentOf(resources);
+    expect(made.agent).toEqual({ ...agent, args });
+    expect(new Set(made.pod.volumes)).toEqual(
+      new Set([...pod.volumes.filter(({ secret }) => secret === undefined), { name: 'bundle', projected }]),
+    );
+    const others = (all: readonly Resource[]) => all.filter(({ kind }) => kind !== 'DaemonSet');
+    expect(others(resources)).toEqual(others(base));
+    const rest = ({ daemonSet: { spec } }: typeof made): unknown => ({
+      ...spec,
+      template: { ...spec.template, spec: { ...spec.template.spec, containers: [], volumes: [] } },
+    });
+    expect(rest(made)).toEqual(rest(agentOf(base)));
+  });
+
+  test('has no field that Kubernetes does not know', () => {
+    const { daemonSet } = agentOf(render(join('deploy/overlays', overlay)));
+    expect(asKubernetesReadsIt(daemonSet)).toMatchObject(daemonSet);
+  });
+});
+
+/** Each path of the node with its place in a container, and whether it may be written there. */
+function mountsOf({ volumeMounts }: Pick<Container, 'volumeMounts'>, { volumes }: PodSpec) {
+  return volumeMounts.flatMap(({ name, mountPath, readOnly = false }) => {
+    const path = volumes.find((volume) => volume.name === name)?.hostPath?.path;
+    return path === undefined ? [] : [{ path, mountPath, readOnly }];
+  });
+}
+
+describe('deploy/overlays/restricted', () => {
+  const resources = render('deploy/overlays/restricted');
+  const { agent, pod } = agentOf(resources);
+
+  test('has one capability, and no other privilege', () => {
+    expect(agent.securityContext).toEqual({
+      privileged: false,
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ['ALL'], add: ['SYS_CHROOT'] },
+      seccompProfile: { type: 'RuntimeDefault' },
+      runAsUser: 0,
+      runAsGroup: 0,
+      readOnlyRootFilesystem: true,
+    });
+    for (const field of ['hostPID', 'hostIPC']) expect(pod).not.toHaveProperty(field);
+  });
+
+  test('mounts of the node each path at its own place, and lets few be written', () => {
+    const mounts = mountsOf(agent, pod);
+    expect(mounts.map(({ mountPath }) => mountPath)).toEqual(mounts.map(({ path }) => `/host${path}`));
+    expect(mounts.filter(({ readOnly }) => !readOnly).map(({ path }) => path)).toEqual([
+      '/dev/null',
+      '/usr/local/share/ca-certificates',
+      '/etc/ssl',
+      '/var/lib/node-ca-trust',
+      '/etc/containerd/certs.d',
+      '/etc/docker/certs.d',
+      '/etc/containers/certs.d',
+    ]);
+  });
+
+  test.each(['aks', 'pool-example'])('has a component that serves deploy/overlays/%s as well', async (overlay) => {
+    const other = agentOf(await renderWith('privilege/restricted', overlay));
+    expect(other.agent.securityContext).toEqual(agent.securityContext);
+    expect(other.agent.volumeMounts).toEqual(agent.volumeMounts);
+    expect(other.agent.args).toEqual(agentOf(render(join('deploy/overlays', overlay))).agent.args);
+  });
+});
+
+describe('deploy/overlays/writer', () => {
+  const { agent, pod } = agentOf(render('deploy/overlays/writer'));
+
+  test('runs as nobody, without any capability, and leaves the refresh to the node', () => {
+    expect(agent.securityContext).toEqual({
+      privileged: false,
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ['ALL'] },
+      runAsUser: 9641,
+      runAsGroup: 9641,
+      runAsNonRoot: true,
+      readOnlyRootFilesystem: true,
+    });
+    expect(pod).toMatchObject({ securityContext: { fsGroup: 9641, seccompProfile: { type: 'RuntimeDefault' } } });
+    expect(agent.env).toContainEqual({ name: 'NODE_CA_TRUST_STORE_REFRESH', value: 'unit' });
+  });
+
+  test('writes in two directories, which one container with one capability gives to it', () => {
+    const writable = ['/usr/local/share/ca-certificates', '/var/lib/node-ca-trust'];
+    const mounts = mountsOf(agent, pod);
+    expect(mounts.map(({ mountPath }) => mountPath)).toEqual(mounts.map(({ path }) => `/host${path}`));
+    expect(mounts.filter(({ readOnly }) => !readOnly).map(({ path }) => path)).toEqual(writable);
+    const [own] = pod['initContainers'] as readonly [Container & { readonly command: readonly string[] }];
+    expect(mountsOf(own, pod).map(({ path }) => path)).toEqual(writable);
+    expect(own.command.slice(3)).toEqual(writable.map((path) => `/host${path}`));
+    expect(own.securityContext).toMatchObject({ privileged: false, capabilities: { drop: ['ALL'], add: ['CHOWN'] } });
+    expect(own.image).toBe(agent.image);
+  });
+});
+
 describe('deploy/overlays/no-admission-policy', () => {
   test('is deploy/base without the kinds that an older API server does not know', () => {
     const known = render('deploy/base').filter(({ kind }) => !kind.startsWith('ValidatingAdmissionPolicy'));
@@ -122,20 +265,11 @@ describe('deploy/overlays/monitoring', () => {
   });
 
   test.each(['aks', 'pool-example'])('has a component that serves deploy/overlays/%s as well', async (overlay) => {
-    const directory = await mkdtemp(join(tmpdir(), 'node-ca-trust-deploy-'));
-    try {
-      await cp(join(project, 'deploy'), directory, { recursive: true });
-      await mkdir(join(directory, 'overlays/own'));
-      const own = { resources: [`../${overlay}`], components: ['../../monitoring/scraped'] };
-      await writeFile(join(directory, 'overlays/own/kustomization.yaml'), JSON.stringify(own));
-      const { agent } = agentOf(render(join(directory, 'overlays/own')));
-      const beside = agentOf(render(join('deploy/overlays', overlay))).agent;
-      const [{ hostPort, hostIP }] = agent.ports;
-      expect([hostPort, hostIP]).toEqual([beside.ports[0].hostPort, undefined]);
-      expect(optionValues(agent, '--listen')).toEqual([`$(LISTEN_ADDRESS):${hostPort}`]);
-      expect(agent.readinessProbe.httpGet).toEqual({ path: '/readyz', port: 'status' });
-    } finally {
-      await rm(directory, { recursive: true });
-    }
+    const { agent } = agentOf(await renderWith('monitoring/scraped', overlay));
+    const beside = agentOf(render(join('deploy/overlays', overlay))).agent;
+    const [{ hostPort, hostIP }] = agent.ports;
+    expect([hostPort, hostIP]).toEqual([beside.ports[0].hostPort, undefined]);
+    expect(optionValues(agent, '--listen')).toEqual([`$(LISTEN_ADDRESS):${hostPort}`]);
+    expect(agent.readinessProbe.httpGet).toEqual({ path: '/readyz', port: 'status' });
   });
 });

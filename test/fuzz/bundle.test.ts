@@ -81,9 +81,9 @@ it('no broken file crashes or hangs, and no anchor is refused by OpenSSL or Go',
   let slowest = 0;
   for (let count = 0; count < inputs; count += 1) {
     const bytes = mutant(random, corpus, files);
-    const start = performance.now();
+    const start = process.cpuUsage();
     const bundle = readBundle([{ files: [{ source: 'f', bytes }], findings: [] }], { ...rules, allowLeaf: true });
-    slowest = Math.max(slowest, performance.now() - start);
+    slowest = Math.max(slowest, process.cpuUsage(start).user / 1000);
     for (const { fingerprint, pem } of bundle.anchors) anchors.set(fingerprint, pem);
   }
   const pems = [...anchors.values()];

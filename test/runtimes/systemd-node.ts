@@ -28,6 +28,8 @@ export interface NodeProcess {
 export type Privilege = 'least' | 'privileged' | 'entering';
 
 export interface SystemdNode extends AsyncDisposable {
+  /** Where an absolute path of the node lies for this process. */
+  path(file: string): string;
   /** Runs a shell script on the node and gives what it printed. Throws when it fails. */
   shell(script: string, ...words: readonly string[]): Promise<string>;
   /** A property of containerd's unit. */
@@ -67,7 +69,7 @@ const privileges: Readonly<Record<Privilege, readonly string[]>> = {
 
 /**
  * Powers a node on and waits until all of its services run. It ends with this process, however that ends.
- * @param debian the root that it is made of
+ * @param debian the root that it is made of; several, with colons between, of which the first lies on top
  */
 export async function bootNode(debian: string): Promise<SystemdNode> {
   const base = mkdtempSync(join(process.env['NODE_CA_TRUST_SANDBOX'] ?? '', 'systemd-'));
@@ -191,6 +193,7 @@ function furnish(init: number, end: () => Promise<void>): SystemdNode {
   };
   let containers = 0;
   return {
+    path: (file) => `/proc/${init}/root${file}`,
     shell: inside,
     property,
     process: find,

@@ -26,6 +26,8 @@ const packages = {
   findmnt: 'util-linux',
   mount: 'mount',
   'update-ca-certificates': 'ca-certificates',
+  busybox: 'busybox-static',
+  trust: 'p11-kit',
   buildah: 'buildah',
   debootstrap: 'debootstrap',
   'qemu-aarch64-static': 'qemu-user-static',

@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Result, attempt } from '../cluster/process.ts';
 import { project } from '../image/machine.ts';
-import type { ApiServer } from './api-server.ts';
+import type { ApiServer } from '../api/harness/api-server.ts';
 
 const scratch = (): string => mkdtempSync(join(process.env['NODE_CA_TRUST_SANDBOX'] ?? tmpdir(), 'status-'));
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
 /** Writes a kubeconfig for a user, and gives its path. */
 export function kubeconfigFor(
-  { url, ca }: ApiServer,
+  { url, ca }: { readonly url: string; readonly ca: { readonly pem: string } },
   user: Readonly<Record<string, unknown>>,
   cluster: Readonly<Record<string, unknown>> = { 'certificate-authority-data': base64(ca.pem) },
 ): string {
@@ -37,6 +37,11 @@ export function adminKubeconfig(api: ApiServer): string {
 const { scripts } = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8')) as { scripts: { cli: string } };
 /** The options for Node, and the program. */
 const [, ...words] = scripts.cli.split(' ');
+
+/** Runs the program. */
+export function nodeCaTrust(args: readonly string[]): Promise<Result> {
+  return attempt(process.execPath, [...words, ...args], { cwd: project, timeout: 60_000 });
+}
 
 export interface Measured extends Result {
   readonly seconds: number;

@@ -1,7 +1,7 @@
 // Nodes and agents' pods as the kubelet and the agents write them: with all that `status` has to leave aside.
 import { createHash } from 'node:crypto';
-import { annotationOf, conditionOf } from '../../src/api/trust-annotation.ts';
-import type { ApiServer } from './api-server.ts';
+import { namesOf } from '../../src/api/trust-annotation.ts';
+import type { ApiServer } from '../api/harness/api-server.ts';
 
 export const namespace = 'node-ca-trust';
 export const label = 'node-ca-trust.io/enabled';
@@ -52,7 +52,7 @@ export function nodeOf(name: string, options: NodeOptions = {}): Record<string, 
       ? []
       : [
           {
-            type: conditionOf(instance),
+            type: namesOf(instance).condition,
             status: 'True',
             reason: 'Proven',
             message: 'the host trusts the bundle',
@@ -76,7 +76,7 @@ export function nodeOf(name: string, options: NodeOptions = {}): Record<string, 
       },
       annotations: {
         'csi.volume.kubernetes.io/nodeid': `{"ebs.csi.aws.com":"i-${digestOf(name).slice(0, 17)}"}`,
-        ...(trust === null ? {} : { [annotationOf(instance)]: JSON.stringify(trust) }),
+        ...(trust === null ? {} : { [namesOf(instance).annotation]: JSON.stringify(trust) }),
       },
     },
     spec: { providerID: `aws:///eu-central-1a/i-${digestOf(name).slice(0, 17)}` },

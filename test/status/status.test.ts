@@ -1,19 +1,20 @@
 // `status` against a real API server: what it reads there, with which rights, and what an admin sees of it.
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { availableParallelism, loadavg, tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
+import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type CertOptions, makeCert } from '../sandbox/harness/certs.ts';
 import { adminKubeconfig, kubeconfigFor, status } from './admin.ts';
-import { type ApiServer, startApi } from './api-server.ts';
+import { type ApiServer, startApi } from '../api/harness/api-server.ts';
 import { digestOf, inParallel, namespace, nodeOf, putNode, putPod, trustOf } from './objects.ts';
 
-const directory = mkdtempSync(join(process.env['NODE_CA_TRUST_SANDBOX'] ?? tmpdir(), 'api-'));
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
 let api: ApiServer;
 let admin: string;
 
 beforeAll(async () => {
   // Nobody makes the service accounts that this would ask for.
-  api = await startApi(directory, '--disable-admission-plugins=ServiceAccount');
+  api = await startApi('--disable-admission-plugins=ServiceAccount');
   admin = adminKubeconfig(api);
   await api.must('POST', '/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
 });
@@ -194,6 +195,52 @@ describe('who asks', () => {
     );
   });
 
+  /** Somebody with a certificate of their own. */
+  const withCertificate = async (options: CertOptions): Promise<string> => {
+    const { pem, key } = await makeCert({ subject: '/O=system:masters/CN=admin', ca: false, ...options });
+    return kubeconfigFor(api, { 'client-certificate-data': base64(pem), 'client-key-data': base64(key) });
+  };
+  const notAccepted = /does not accept the credentials of the user person: they may have expired; log in again/;
+
+  it.each<[string, () => Promise<string> | string, RegExp]>([
+    [
+      'a certificate that has expired',
+      () => withCertificate({ issuer: api.ca, notAfter: new Date(Date.now() - 60_000) }),
+      notAccepted,
+    ],
+    ['a certificate of another CA', () => withCertificate({}), notAccepted],
+    [
+      'no credentials',
+      () => kubeconfigFor(api, {}),
+      /"system:anonymous".*the kubeconfig's user person has no credentials that it knows/,
+    ],
+    [
+      'another CA',
+      () => kubeconfigFor(api, { token: 'x' }, { 'certificate-authority-data': base64(api.admin.pem) }),
+      /cannot be reached: [^;]*certificate[^;]*; the kubeconfig's CA does not vouch for what answers/,
+    ],
+    [
+      'no API server',
+      () => kubeconfigFor({ ...api, url: 'https://127.0.0.1:1' }, {}),
+      /cannot be reached: .*ECONNREFUSED/,
+    ],
+    ['no file', () => '/no/such/kubeconfig', /^node-ca-trust: no kubeconfig: \/no\/such\/kubeconfig: no such file/],
+  ])('ends with one line and the exit code 2 by a kubeconfig of %s, with --wait too', async (_, kubeconfig, line) => {
+    const args = ['--kubeconfig', await kubeconfig(), '--wait'];
+    const { code, stdout, stderr } = await status(args);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(line);
+    expect(stderr).toMatch(/^node-ca-trust: [^\n]*\n$/);
+  });
+
+  it('does not wait for nodes that nobody has labelled', async () => {
+    const { code, stderr } = await status(['--kubeconfig', admin, '--node-label', 'mis=spelt', '--wait']);
+    expect([code, stderr]).toEqual([
+      1,
+      'node-ca-trust: no node bears mis=spelt; label one, or name the label by --node-label\n',
+    ]);
+  });
+
   it('may get a token from a plug-in', async () => {
     const asked = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: {} };
     const path = `/api/v1/namespaces/${namespace}/serviceaccounts/reader/token`;
@@ -205,16 +252,16 @@ describe('who asks', () => {
   });
 
   it("trusts the machine's own CAs where the kubeconfig names none", async () => {
-    const file = join(directory, 'system.crt');
+    const file = join(api.directory, 'system.crt');
     writeFileSync(file, api.ca.pem);
     const identity = {
-      'client-certificate-data': Buffer.from(api.admin.pem).toString('base64'),
-      'client-key-data': Buffer.from(api.admin.key).toString('base64'),
+      'client-certificate-data': base64(api.admin.pem),
+      'client-key-data': base64(api.admin.key),
     };
     const kubeconfig = kubeconfigFor(api, identity, {});
     const env = { SSL_CERT_FILE: file };
     expect((await status(['--kubeconfig', kubeconfig])).stderr).toMatch(
-      /cannot be reached: unable to verify the first certificate/,
+      /cannot be reached: unable to verify the first certificate; the kubeconfig's CA does not vouch/,
     );
     expect(await status(['--kubeconfig', kubeconfig], { env })).toMatchObject({ stdout: hasTable, stderr: '' });
   });

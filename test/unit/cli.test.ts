@@ -79,7 +79,7 @@ describe('the command line', () => {
 
   it('names every command and the environment in its help', async () => {
     const { out } = await cli(['--help']);
-    for (const name of ['run', 'apply', 'check', 'status', 'remove', 'NODE_CA_TRUST_HOST_ROOT'])
+    for (const name of ['run', 'apply', 'check', 'status', 'remove', 'render', 'NODE_CA_TRUST_HOST_ROOT'])
       expect(out).toContain(name);
   });
 

@@ -386,6 +386,21 @@ describe('decide', () => {
     expect(plan.refresh).toContain('the ledger was lost');
   });
 
+  it('refreshes when the bundle holds fewer of the CAs of others than it did, where the store counts them', () => {
+    const { ledger, state } = trusting(old);
+    const counted = { ...ledger, ledger: { ...ledger.ledger, others: 140 } };
+    const planOf = (others?: number): Plan =>
+      decide(
+        inputOf({
+          bundle: bundleOf([old]),
+          ledger: counted,
+          state: { ...state, ...(others !== undefined && { others }) },
+        }),
+      );
+    expect(planOf(139).refresh).toEqual(["certificates of the host's own that the effective bundle has lost: 1"]);
+    for (const others of [140, 141, undefined]) expect(isIdle(planOf(others))).toBe(true);
+  });
+
   it('refreshes once when the ledger was lost, since a removal may not have been proven', () => {
     const input = inputOf({ bundle: bundleOf([old]), state: trusting(old).state });
     const plan = decide(input);

@@ -1,3 +1,22 @@
+{{- /* The values of each agent: the release's own, and for every pool the same with the pool's in their place. */ -}}
+{{- define "node-ca-trust.agents" -}}
+{{- $own := omit .Values "pools" -}}
+{{- $agents := list $own -}}
+{{- $instances := list $own.instance -}}
+{{- range .Values.pools -}}
+{{- $agent := set (deepCopy $own) "secretName" "" -}}
+{{- range $key, $value := . -}}
+{{- $_ := set $agent $key $value -}}
+{{- end -}}
+{{- $agents = append $agents $agent -}}
+{{- $instances = append $instances .instance -}}
+{{- end -}}
+{{- if ne (len (uniq $instances)) (len $instances) -}}
+{{- fail (printf "pools: each needs an instance of its own; here are %s" (join ", " $instances)) -}}
+{{- end -}}
+{{- toYaml $agents -}}
+{{- end -}}
+
 {{- /* The name of everything: it carries the instance, and not the release, whose name means nothing on a node. */ -}}
 {{- define "node-ca-trust.name" -}}
 node-ca-trust{{ if ne .Values.instance "default" }}-{{ .Values.instance }}{{ end }}

@@ -2,8 +2,18 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { request } from 'node:https';
+import {
+  closeSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { Agent, request } from 'node:https';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { binary } from '../../cluster/binaries.ts';
@@ -12,11 +22,12 @@ import { cleanEnvironment } from '../../sandbox/harness/environment.ts';
 
 export const apiHost = '127.0.0.1';
 export const apiPort = 6443;
+const apiUrl = `https://${apiHost}:${apiPort}`;
 const etcd = 'http://127.0.0.1:2379';
 const etcdPeer = 'http://127.0.0.1:2380';
 /** What test/setup/namespace.mjs gives to the network: an address that is not loopback's. */
 const advertised = '198.18.255.1';
-const patienceMs = 60_000;
+const patienceMs = 120_000;
 
 export interface Answer {
   readonly status: number;
@@ -24,10 +35,16 @@ export interface Answer {
 }
 
 export interface ApiServer extends AsyncDisposable {
-  /** Processes of the API server, now. */
+  readonly url: string;
+  /** The processes of the API server and of its etcd, now. */
   readonly pid: () => number;
+  readonly etcdPid: () => number;
+  /** Where their files and logs are. */
+  readonly directory: string;
   /** The CA of its certificate. */
-  readonly ca: string;
+  readonly ca: Cert;
+  /** A client certificate with every right. */
+  readonly admin: Cert;
   /** One request with every right. */
   ask(method: string, path: string, body?: unknown, type?: string): Promise<Answer>;
   /** The same, which must succeed. Throws with what the server said. */
@@ -36,6 +53,11 @@ export interface ApiServer extends AsyncDisposable {
   kill(): Promise<void>;
   /** Starts it anew; returns when it answers. */
   start(): Promise<void>;
+  /**
+   * Copies what etcd holds; both are restarted for it.
+   * @returns puts that in the place of what it holds then, as an admin does after a disaster: versions begin again there
+   */
+  backUp(): Promise<() => Promise<void>>;
 }
 
 interface Pki {
@@ -103,12 +125,15 @@ function startApiServer(directory: string, flags: readonly string[]): ChildProce
   ]);
 }
 
-function asker({ ca, admin }: Pki): ApiServer['ask'] {
+function connectionsOf({ ca, admin }: Pki): Agent {
+  return new Agent({ ca: ca.pem, cert: admin.pem, key: admin.key, keepAlive: true, maxSockets: 32, timeout: 30_000 });
+}
+
+function asker(agent: () => Agent): ApiServer['ask'] {
   return (method, path, body, type = 'application/json') =>
     new Promise((resolve, reject) => {
-      const identity = { ca: ca.pem, cert: admin.pem, key: admin.key };
-      const options = { ...identity, method, agent: false, headers: { 'content-type': type }, timeout: 30_000 };
-      const sent = request(`https://${apiHost}:${apiPort}${path}`, options, (response) => {
+      const options = { method, agent: agent(), headers: { 'content-type': type } };
+      const sent = request(`${apiUrl}${path}`, options, (response) => {
         const chunks: Buffer[] = [];
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
         response.on('error', reject);
@@ -126,10 +151,10 @@ function asker({ ca, admin }: Pki): ApiServer['ask'] {
     });
 }
 
-async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, 'exit');
-  child.kill(signal);
+  child.kill('SIGKILL');
   await ended;
 }
 
@@ -138,8 +163,9 @@ export async function startApi(...flags: readonly string[]): Promise<ApiServer> 
   const directory = mkdtempSync(join(process.env['NODE_CA_TRUST_SANDBOX'] ?? '/nowhere', 'api-'));
   mkdirSync(join(directory, 'etcd'), { mode: 0o700 });
   const pki = await makePki(directory);
-  const ask = asker(pki);
-  const database = startEtcd(directory);
+  let connections = connectionsOf(pki);
+  const ask = asker(() => connections);
+  let database = startEtcd(directory);
   let server: ChildProcess | undefined;
   const start = async (): Promise<void> => {
     const child = startApiServer(directory, flags);
@@ -155,22 +181,50 @@ export async function startApi(...flags: readonly string[]): Promise<ApiServer> 
     }
   };
   await start();
+  const kill = async (): Promise<void> => {
+    if (server !== undefined) await end(server);
+    // None of the next requests may go out on a connection that is gone.
+    connections.destroy();
+    connections = connectionsOf(pki);
+  };
+  const endBoth = async (): Promise<void> => {
+    await kill();
+    await end(database);
+  };
   return {
+    url: apiUrl,
     pid: () => server?.pid ?? 0,
-    ca: pki.ca.pem,
+    etcdPid: () => database.pid ?? 0,
+    directory,
+    ca: pki.ca,
+    admin: pki.admin,
     ask,
     must: async (method, path, body, type) => {
       const answer = await ask(method, path, body, type);
       if (answer.status < 300) return answer.body;
       throw new Error(`${method} ${path}: ${answer.status}: ${JSON.stringify(answer.body)}`);
     },
-    kill: async () => {
-      if (server !== undefined) await end(server, 'SIGKILL');
-    },
+    kill,
     start,
+    backUp: async () => {
+      const [data, copy] = [join(directory, 'etcd'), join(directory, 'backup')];
+      const restarted = async (between: () => void): Promise<void> => {
+        await endBoth();
+        between();
+        database = startEtcd(directory);
+        await start();
+      };
+      await restarted(() => {
+        cpSync(data, copy, { recursive: true });
+      });
+      return () =>
+        restarted(() => {
+          rmSync(data, { recursive: true });
+          renameSync(copy, data);
+        });
+    },
     async [Symbol.asyncDispose]() {
-      if (server !== undefined) await end(server, 'SIGKILL');
-      await end(database, 'SIGKILL');
+      await endBoth();
       rmSync(directory, { recursive: true, force: true });
     },
   };

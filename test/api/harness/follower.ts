@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onTestFinished, vi } from 'vitest';
+import type { Api } from '../../../src/api/api.ts';
 import type { Reading } from '../../../src/bundle/types.ts';
 import { type SecretPacing, openSecret, secretPacing } from '../../../src/sources/secret.ts';
 import { apiOf } from '../../unit/support/api-server.ts';
@@ -17,6 +18,8 @@ export interface Followed {
   readonly held: string[];
   /** Each line for the admin. */
   readonly said: string[];
+  /** What it holds, as a pass gets it. */
+  reading(): Reading;
   /** Waits until it holds this. */
   holds(expected: Readonly<Record<string, string>> | 'missing'): Promise<void>;
   stop(): Promise<void>;
@@ -34,11 +37,16 @@ function described({ files, findings }: Reading): string {
   return lineOf(Object.fromEntries(files.map(({ source, bytes }) => [source.replace(prefix, ''), String(bytes)])));
 }
 
-/** Follows the Secret until the test is over. @param port where the API server, or what stands before it, listens */
+/**
+ * Follows the Secret until the test is over.
+ * @param port where the API server, or what stands before it, listens
+ * @param spoil what a test makes of the answers
+ */
 export function follow(
   account: { token: string; ca: string },
   pacing: Partial<SecretPacing> = {},
   port = apiPort,
+  spoil = (api: Api): Api => api,
 ): Followed {
   const root = mkdtempSync(join(process.env['NODE_CA_TRUST_SANDBOX'] ?? '/nowhere', 'pod-'));
   mountAccount(root, account.token, account.ca);
@@ -50,7 +58,7 @@ export function follow(
   const source = openSecret(
     { namespace, name: secretName },
     {
-      api: apiOf(root),
+      api: spoil(apiOf(root)),
       now: () => performance.now(),
       sleep: (ms, signal) => sleep(ms, undefined, { signal }),
       random: Math.random,
@@ -77,6 +85,7 @@ export function follow(
     root,
     held,
     said,
+    reading: () => source.reading() ?? { files: [], findings: [] },
     holds: async (expected) => {
       const wanted = expected === 'missing' ? 'empty' : lineOf(expected);
       await vi

@@ -46,7 +46,7 @@ export function bearer(api: ApiServer, token: string): Asker {
     ask: (method, path, body, kind = 'put') =>
       new Promise((resolve, reject) => {
         const headers = { authorization: `Bearer ${token}`, 'content-type': patches[kind] };
-        const options = { ca: api.ca, method, agent: false, headers, timeout: 30_000 };
+        const options = { ca: api.ca.pem, method, agent: false, headers, timeout: 30_000 };
         const sent = request(`https://${apiHost}:${apiPort}${path}`, options, (response) => {
           const chunks: Buffer[] = [];
           response.on('data', (chunk: Buffer) => chunks.push(chunk));

@@ -36,7 +36,7 @@ export async function giveAccount(api: ApiServer, node = 'node-1'): Promise<void
   // A /run of this namespace's own: the machine's has no place for it, and must not get one.
   if (!hasPlace) execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', '/run']);
   hasPlace = true;
-  mountAccount('/', await podToken(api, { name: 'node-ca-trust', namespace }, node), api.ca);
+  mountAccount('/', await podToken(api, { name: 'node-ca-trust', namespace }, node), api.ca.pem);
 }
 
 /**

@@ -10,7 +10,7 @@ import { removeControlGroups } from './control-groups.ts';
 import { startApiServer, startControlPlane, stopApiServer } from './control-plane.ts';
 import { closeDoor } from './door.ts';
 import { home, kubeconfig, network, pauseArchive, pauseImage, room } from './layout.ts';
-import { alone } from './lock.ts';
+import { alone, forgetTheDead, keep } from './lock.ts';
 import { requireMachine } from './machine.ts';
 import { clusterNode, installNode, startNode } from './node.ts';
 import { makePki } from './pki.ts';
@@ -20,7 +20,7 @@ import { buildRoom, endRoom } from './room.ts';
 /** Written last: a cluster without it was never finished. */
 const finished = join(home, 'finished.json');
 
-export const bare: Provider = { up, running, down };
+export const bare: Provider = { up, running, down, keep: keepPlace };
 
 async function up(options: Options = {}): Promise<Cluster> {
   await requireMachine();
@@ -28,6 +28,7 @@ async function up(options: Options = {}): Promise<Cluster> {
   return alone(async () => {
     if (isRunning() && readFileSync(finished, 'utf8') === descriptionOf(options)) return cluster;
     await end();
+    forgetTheDead();
     await start(options).catch(giveUp);
     writeFileSync(finished, descriptionOf(options));
     return cluster;
@@ -40,6 +41,10 @@ function running(): Promise<Cluster | undefined> {
 
 function down(): Promise<void> {
   return alone(end);
+}
+
+async function keepPlace(): Promise<() => void> {
+  return Promise.resolve(keep(isRunning()));
 }
 
 const cluster: Cluster = {

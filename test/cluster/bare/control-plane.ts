@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { binary } from '../binaries.ts';
-import { apiServerUrl, etcdDirectory, network, room } from './layout.ts';
+import { apiServerUrl, etcdDirectory, network, room, trustBundleGates } from './layout.ts';
 import { pkiFile } from './pki.ts';
 import { startService, stopService, untilServed } from './services.ts';
 
@@ -39,6 +39,9 @@ export async function startApiServer(): Promise<void> {
     '--authorization-mode=Node,RBAC',
     '--enable-admission-plugins=NodeRestriction',
     '--allow-privileged=true',
+    // ClusterTrustBundles, and the volumes of them: off unless asked for. The gates also let kubelets read them.
+    `--feature-gates=${trustBundleGates.map((gate) => `${gate}=true`).join()}`,
+    '--runtime-config=certificates.k8s.io/v1beta1/clustertrustbundles=true',
     `--client-ca-file=${pkiFile('ca.crt')}`,
     `--tls-cert-file=${pkiFile('apiserver.crt')}`,
     `--tls-private-key-file=${pkiFile('apiserver.key')}`,

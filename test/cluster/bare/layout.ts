@@ -57,3 +57,6 @@ export const pauseArchive = join(home, 'pause.tar');
 
 /** Where a node has the programs that Debian does not bring. */
 export const nodePrograms = ['kubelet', 'kube-proxy', 'crictl', 'pause'] as const;
+
+/** What Kubernetes 1.34 wants switched on before a pod can mount a ClusterTrustBundle: in the API server and the kubelets. */
+export const trustBundleGates = ['ClusterTrustBundle', 'ClusterTrustBundleProjection'] as const;

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { nodeNames, type NodeName, type NodeOptions } from '../cluster.ts';
-import { network, pauseImage } from './layout.ts';
+import { network, pauseImage, trustBundleGates } from './layout.ts';
 import { kubeconfigOf, pkiFile } from './pki.ts';
 
 export const networkConfig = '/etc/cni/net.d/10-bridge.conflist';
@@ -74,6 +74,7 @@ function kubelet(node: NodeName): Record<string, unknown> {
     authorization: { mode: 'Webhook' },
     containerRuntimeEndpoint: 'unix:///run/containerd/containerd.sock',
     cgroupDriver: 'cgroupfs',
+    featureGates: Object.fromEntries(trustBundleGates.map((gate) => [gate, true])),
     // The machine decides on both, and has not decided for Kubernetes.
     failSwapOn: false,
     failCgroupV1: false,

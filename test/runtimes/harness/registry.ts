@@ -23,11 +23,16 @@ export interface RegistryOptions {
   readonly empty?: boolean;
 }
 
+/** As much of a machine as a registry needs. */
+export interface Place extends Pick<Machine, 'inside' | 'write'> {
+  start(...words: Parameters<Machine['start']>): Promise<Pick<Service, 'log' | 'stop'>>;
+}
+
 /** Starts a registry; all that are not empty have the same image. It ends with its machine. */
-export async function startRegistry(machine: Machine, options: RegistryOptions): Promise<Registry> {
+export async function startRegistry(machine: Place, options: RegistryOptions): Promise<Registry> {
   const { port, host = address, empty = false } = options;
   const url = `${options.cert === undefined ? 'http' : 'https'}://${host}:${port}`;
-  const start = async (cert: Cert | undefined): Promise<Service> => {
+  const start = async (cert: Cert | undefined): Promise<Pick<Service, 'log' | 'stop'>> => {
     const directory = `/etc/registries/${port}`;
     const config = {
       version: '0.1',
@@ -59,7 +64,7 @@ export async function startRegistry(machine: Machine, options: RegistryOptions):
 }
 
 /** Writes the image by the registry's HTTP interface, as `docker push` does, unless it is there. */
-async function push(machine: Machine, url: string): Promise<void> {
+async function push(machine: Place, url: string): Promise<void> {
   const layer = tarOf('hello', 'a tiny image\n');
   const described = (mediaType: string, bytes: Buffer) => ({ mediaType, size: bytes.length, digest: digestOf(bytes) });
   const config = Buffer.from(

@@ -24,6 +24,8 @@ export interface CertOptions {
   readonly v1?: boolean;
   /** Default true; 'absent' leaves basicConstraints out of a version 3 certificate. */
   readonly ca?: boolean | 'absent';
+  /** extendedKeyUsage, as openssl writes it; default: none. */
+  readonly usage?: string;
   /** DNS names and IP addresses for subjectAltName. */
   readonly names?: readonly string[];
   /** Who signs it; default: itself. */
@@ -137,12 +139,13 @@ async function makeIn(directory: string, options: CertOptions): Promise<Cert> {
   };
 }
 
-function extensions({ ca = true, names = [], issuer }: CertOptions): string[] {
+function extensions({ ca = true, names = [], issuer, usage }: CertOptions): string[] {
   const lines = ['subjectKeyIdentifier = hash'];
   // Tells issuers with the same subject apart.
   if (issuer !== undefined) lines.push('authorityKeyIdentifier = keyid');
   if (ca !== 'absent') lines.push(`basicConstraints = critical, CA:${ca ? 'TRUE' : 'FALSE'}`);
   if (ca === true) lines.push('keyUsage = critical, keyCertSign, cRLSign');
+  if (usage !== undefined) lines.push(`extendedKeyUsage = ${usage}`);
   const alternatives = names.map((name) => `${/^[\d.]+$|:/.test(name) ? 'IP' : 'DNS'}:${name}`);
   if (alternatives.length > 0) lines.push(`subjectAltName = ${alternatives.join(', ')}`);
   return lines;

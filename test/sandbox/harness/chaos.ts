@@ -3,9 +3,27 @@ import { readdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { agent, signalGroup, startProcess } from './agent.ts';
 import { makeCert, type Cert } from './certs.ts';
-import { anchors, certs, danglingLinks, inBundle, plainTemporary, state, trust } from './host.ts';
+import {
+  anchors,
+  bundle as debianBundle,
+  certs,
+  danglingLinks,
+  inBundle,
+  plainTemporary,
+  state,
+  trust,
+} from './host.ts';
 import { mountSecret } from './secret-mount.ts';
 import type { World } from './world.ts';
+
+/** The store of a world that is looked into after a kill. */
+export interface Watched {
+  /** The effective bundle. */
+  readonly bundle: string;
+  trust(world: World, cert: Cert): Promise<{ readonly bundle: boolean; readonly hashed: boolean }>;
+  /** What should not be there once a pass has ended. */
+  leftovers(world: World): Promise<readonly string[]>;
+}
 
 export interface KillCounts {
   kills: number;
@@ -39,16 +57,21 @@ const asContainer = ['unshare', '--pid', '--fork', '--kill-child=KILL'];
  * Rotates between two CAs beside one that stays, killing the agent's process group at a random moment of each rotation:
  * every other time together with all that it started, else the host's tool outlives it.
  */
-export async function killRotations(world: World, kills: number, random: () => number): Promise<KillCounts> {
+export async function killRotations(
+  world: World,
+  kills: number,
+  random: () => number,
+  watched: Watched = debianStore,
+): Promise<KillCounts> {
   const [kept, first, second] = await Promise.all([makeCert(), makeCert(), makeCert()]);
   const counts: KillCounts = { kills: 0, underWay: 0, failures: [] };
   const fail = (what: string): void => void counts.failures.push(`kill ${counts.kills}: ${what}`);
-  const common = [...(await inBundle(world)), kept.fingerprint];
+  const common = [...(await inBundle(world, watched.bundle)), kept.fingerprint];
   await using secret = await mountSecret({ 'kept.crt': kept.pem, 'ca.crt': first.pem });
   const converge = async (next: Cert, old: Cert): Promise<void> => {
     const { code, report } = await agent(world).apply(secret.directory);
     if (code !== 0) fail(`the next pass does not converge: ${report.reasons.join('; ')}`);
-    for (const problem of await problemsAfter(world, [kept, next], old)) fail(problem);
+    for (const problem of await problemsAfter(world, watched, [kept, next], old)) fail(problem);
   };
   await converge(first, second);
   const idle = await timePass(world, secret.directory);
@@ -67,7 +90,7 @@ export async function killRotations(world: World, kills: number, random: () => n
     if (child.pid !== undefined) signalGroup(child.pid, 'SIGKILL');
     counts.kills += 1;
     if ((await ended).signal === 'SIGKILL') counts.underWay += 1;
-    for (const problem of await problemsOfReaders(world, common)) fail(problem);
+    for (const problem of await problemsOfReaders(world, watched, common)) fail(problem);
     await converge(next, old);
   }
   return counts;
@@ -83,9 +106,9 @@ async function timePass(world: World, directory: string): Promise<number> {
   return performance.now() - started;
 }
 
-async function problemsOfReaders(world: World, common: readonly string[]): Promise<string[]> {
+async function problemsOfReaders(world: World, { bundle }: Watched, common: readonly string[]): Promise<string[]> {
   try {
-    const held = await inBundle(world);
+    const held = await inBundle(world, bundle);
     const lost = common.filter((fingerprint) => !held.has(fingerprint));
     return lost.length === 0 ? [] : [`${lost.length} CAs that stay are missing`];
   } catch (error) {
@@ -93,21 +116,29 @@ async function problemsOfReaders(world: World, common: readonly string[]): Promi
   }
 }
 
-async function problemsAfter(world: World, wanted: readonly Cert[], removed: Cert): Promise<string[]> {
+async function problemsAfter(world: World, watched: Watched, wanted: readonly Cert[], removed: Cert) {
   const problems: string[] = [];
   for (const cert of wanted) {
-    const { bundle, hashed } = await trust(world, cert);
+    const { bundle, hashed } = await watched.trust(world, cert);
     if (!bundle || !hashed) problems.push(`a wanted CA is not trusted: bundle ${bundle}, hashed ${hashed}`);
   }
-  const { bundle, hashed } = await trust(world, removed);
+  const { bundle, hashed } = await watched.trust(world, removed);
   if (bundle || hashed) problems.push(`a removed CA is trusted: bundle ${bundle}, hashed ${hashed}`);
-  const dangling = await danglingLinks(world);
-  const left = await Promise.all(
-    ['/etc/ssl', anchors, state].map(async (directory) =>
-      (await readdir(world.path(directory))).filter((name) => name.startsWith('.') || name.endsWith('.work')),
-    ),
-  );
-  const temporary = (await readdir(world.path(certs))).filter((name) => plainTemporary.endsWith(`/${name}`));
-  const leftovers = [...dangling, ...left.flat(), ...temporary];
+  const leftovers = await watched.leftovers(world);
   return leftovers.length === 0 ? problems : [...problems, `left behind: ${leftovers.join(', ')}`];
 }
+
+/** Names in these directories that only work under way has. */
+export async function unfinishedIn(world: World, ...directories: readonly string[]): Promise<readonly string[]> {
+  const lists = await Promise.all(directories.map((directory) => readdir(world.path(directory)).catch(() => [])));
+  return lists.flat().filter((name) => name.startsWith('.') || name.endsWith('.work'));
+}
+
+const debianStore: Watched = {
+  bundle: debianBundle,
+  trust,
+  async leftovers(world) {
+    const temporary = (await readdir(world.path(certs))).filter((name) => plainTemporary.endsWith(`/${name}`));
+    return [...(await danglingLinks(world)), ...(await unfinishedIn(world, '/etc/ssl', anchors, state)), ...temporary];
+  },
+};

@@ -2,7 +2,9 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ServerResponse } from 'node:http';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { Refusal, openApi, reasonOf } from '../../../src/api/api.ts';
+import { openApi } from '../../../src/api/api.ts';
+import { Refusal } from '../../../src/api/refusal.ts';
+import { explain } from '../../../src/host/problem.ts';
 import { Problem } from '../../../src/host/problem.ts';
 import { apiOf, standIn } from '../support/api-server.ts';
 
@@ -55,8 +57,8 @@ describe('a request', () => {
     const refused = await api.ask({ path: '/json' }).catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(Refusal);
     expect(refused).toMatchObject({ code: 403 });
-    expect(reasonOf(refused)).toBe('the API server answered 403: nodes "one" is\\u{a}forbidden');
-    expect(reasonOf(await api.ask({ path: '/html' }).catch((error: unknown) => error))).toBe(
+    expect(explain(refused)).toBe('the API server answered 403: nodes "one" is\\u{a}forbidden');
+    expect(explain(await api.ask({ path: '/html' }).catch((error: unknown) => error))).toBe(
       'the API server answered 503',
     );
   });
@@ -110,7 +112,7 @@ describe('a request', () => {
       .ask({ path: '/' })
       .catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(Problem);
-    expect(reasonOf(failure)).toMatch(/^the pod's service account cannot be read: no such file/);
+    expect(explain(failure)).toMatch(/^the pod's service account cannot be read: no such file/);
   });
 
   it('is not to be had where there is no cluster', () => {

@@ -1,13 +1,21 @@
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { readFileSync } from 'node:fs';
+import { type ServerResponse, createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import * as z from 'zod/mini';
-import { Refusal, openCluster } from '../../../src/api/cluster.ts';
+import { openCluster } from '../../../src/api/cluster.ts';
 import { loadKubeconfig } from '../../../src/api/kubeconfig.ts';
+import type { Refusal } from '../../../src/api/refusal.ts';
 import { UsageProblem } from '../../../src/host/problem.ts';
+import { temporaryDirectory } from '../support/directories.ts';
 import { answer, standInCluster, writeKubeconfig } from '../support/stand-in-cluster.ts';
+
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
+/** A user whose credentials come from a script. */
+const plugin = (script: string) => ({ user: { exec: { command: 'sh', args: ['-c', script] } } });
 
 const shape = z.object({ name: z.string() });
 const named = (...names: readonly string[]): readonly unknown[] => names.map((name) => ({ name, much: { more: [1] } }));
@@ -163,6 +171,86 @@ describe('what goes wrong', () => {
     await expectProblem(list(cluster.kubeconfig), message);
   });
 
+  it('says that nobody asked, where the kubeconfig has no credentials that the server knows', async () => {
+    const message = 'nodes is forbidden: User "system:anonymous" cannot list resource "nodes"';
+    const cluster = await standInCluster((_, response) => {
+      answer(response, 403, status(message));
+    });
+    await expectProblem(
+      list(cluster.kubeconfig),
+      /403: nodes is forbidden: .*; the kubeconfig's user admin has no credentials that it knows: log in, or mend them$/,
+    );
+  });
+
+  it.each<[string, (response: ServerResponse) => unknown]>([
+    ['says nothing', () => undefined],
+    ['falls silent', (response) => response.writeHead(200).write('{"metadata":')],
+  ])('a server that %s is left after 15 s', async (_, respond) => {
+    const asked = Promise.withResolvers<undefined>();
+    const cluster = await standInCluster((__, response) => {
+      respond(response);
+      asked.resolve(undefined);
+    });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    const listing = expectProblem(
+      list(cluster.kubeconfig),
+      /cannot be reached: no answer within 15 s; is it the right/,
+    );
+    await asked.promise;
+    vi.advanceTimersByTime(15_000);
+    await listing;
+  });
+
+  it('a plug-in that hangs is left after a minute, or when it is told to', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    // It ends with the test, whose end of the pipe it reads.
+    const kubeconfig = writeKubeconfig(plugin('read never'));
+    const listing = expectProblem(list(kubeconfig), /its plug-in sh: no answer within 60 s; log in again, or mend/);
+    await vi.waitUntil(() => vi.getTimerCount() > 0, { timeout: 5_000 });
+    vi.advanceTimersByTime(60_000);
+    await listing;
+    const stop = new AbortController();
+    const stopped = expectProblem(list(kubeconfig, { signal: stop.signal }), /its plug-in sh: .*aborted/);
+    stop.abort();
+    await stopped;
+  });
+
+  it('names the variable that leads through a proxy', async () => {
+    const environment = { HTTPS_PROXY: 'http://127.0.0.1:1' };
+    await expectProblem(
+      list(writeKubeconfig(), { environment }),
+      /ECONNREFUSED.*lead there\? \(HTTPS_PROXY names a proxy\)$/,
+    );
+    await expectProblem(
+      list(writeKubeconfig({ cluster: { 'proxy-url': 'http://127.0.0.1:1' } })),
+      /ECONNREFUSED.*lead there\? \(proxy-url names a proxy\)$/,
+    );
+  });
+
+  it('asks a plug-in once for the lists of one picture', async () => {
+    const credential = JSON.stringify({ kind: 'ExecCredential', status: { token: 'given' } });
+    const asked = join(temporaryDirectory(), 'asked');
+    const { user } = plugin(`echo >> ${asked}; echo '${credential}'`);
+    const cluster = await standInCluster(
+      (_, response) => {
+        answer(response, 200, page('', 'one'));
+      },
+      { user: { token: undefined, ...user } },
+    );
+    const opened = openCluster(loadKubeconfig({ kubeconfig: cluster.kubeconfig }, {}), {});
+    const { signal } = new AbortController();
+    const request = { path: '/api/v1/things', shape, pick: ({ name }: { name: string }) => name, signal };
+    expect(await Promise.all([opened.list(request), opened.list(request)])).toEqual([['one'], ['one']]);
+    expect(cluster.asked.every((line) => line.endsWith(' Bearer given'))).toBe(true);
+    expect(readFileSync(asked, 'utf8')).toBe('\n');
+  });
+
   it('a refusal keeps its number', async () => {
     const cluster = await standInCluster((_, response) => {
       answer(response, 403, status('no'));
@@ -190,12 +278,32 @@ describe('what goes wrong', () => {
     [
       'a plug-in that is not there',
       { user: { token: '', exec: { command: '/no/such', args: [] } } },
-      /user admin cannot be had: .*\/no\/such/,
+      /user admin cannot be had: its plug-in \/no\/such: .*ENOENT/,
     ],
     [
       'a plug-in that fails',
-      { user: { exec: { command: 'sh', args: ['-c', 'echo >&2; echo please log in >&2; exit 1'] } } },
-      /user admin cannot be had: please log in; log in again, or mend/,
+      plugin('echo >&2; echo please log in >&2; exit 1'),
+      /: please log in; log in again, or mend/,
+    ],
+    ['a plug-in that fails without a word', plugin('exit 1'), /its plug-in sh: it said nothing; log in again/],
+    ['a plug-in that prints nothing', plugin(':'), /its plug-in sh: what it printed is no ExecCredential; log in/],
+    ['a plug-in that prints a page', plugin('echo "<html>"'), /its plug-in sh: what it printed is no ExecCredential/],
+    ['a plug-in that prints an object', plugin('echo "{}"'), /its plug-in sh: what it printed is no ExecCredential/],
+    [
+      'a server that is no address',
+      { server: 'api.example:6443' },
+      /server api.example:6443, .* cannot be used: .*; mend/,
+    ],
+    ['a server of another kind', { server: 'ftp://api.example' }, /server ftp:.* cannot be used: Protocol "ftp:"/],
+    [
+      'a token that fits no header',
+      { user: { token: 'a\nb' } },
+      /or its user admin, cannot be used: Invalid character/,
+    ],
+    [
+      'a certificate that is none',
+      { user: { 'client-certificate-data': base64('rubbish'), 'client-key-data': base64('rubbish') } },
+      /or its user admin, cannot be used: .*PEM routines.*; mend the kubeconfig$/,
     ],
     [
       'a certificate that is not there',
@@ -213,7 +321,10 @@ describe('what goes wrong', () => {
       },
       { cluster: { 'certificate-authority-data': undefined } },
     );
-    await expectProblem(list(cluster.kubeconfig), /cannot be reached: .*certificate/);
+    await expectProblem(
+      list(cluster.kubeconfig),
+      /cannot be reached: [^;]*certificate; the kubeconfig's CA does not vouch/,
+    );
     expect(cluster.asked).toEqual([]);
   });
 });

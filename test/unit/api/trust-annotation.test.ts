@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { annotationOf, conditionOf, readTrust } from '../../../src/api/trust-annotation.ts';
+import { namesOf, readTrust, writeTrust } from '../../../src/api/trust-annotation.ts';
 
 const trust = {
   digest: 'a'.repeat(64),
@@ -12,15 +12,27 @@ const trust = {
 };
 
 describe('the names on a Node', () => {
-  it('carry the instance', () => {
-    expect([annotationOf('default'), conditionOf('default')]).toEqual(['node-ca-trust.io/default', 'CATrustReady']);
-    expect([annotationOf('lab'), conditionOf('lab')]).toEqual(['node-ca-trust.io/lab', 'CATrustReady-lab']);
+  it("carry the instance's, condition and taint unless it is the default", () => {
+    expect(namesOf('default')).toEqual({
+      condition: 'CATrustReady',
+      annotation: 'node-ca-trust.io/default',
+      taint: 'node-ca-trust.io/not-ready',
+    });
+    expect(namesOf('lab')).toEqual({
+      condition: 'CATrustReady-lab',
+      annotation: 'node-ca-trust.io/lab',
+      taint: 'node-ca-trust.io/not-ready-lab',
+    });
   });
 });
 
 describe('the annotation', () => {
   it('is read as an agent writes it, and as a newer one might', () => {
-    expect(readTrust(JSON.stringify(trust))).toEqual(trust);
+    const { proven: at, ...proof } = trust;
+    // In this order: scripts may not care, but what is compared as text does.
+    expect(writeTrust(proof, at)).toBe(JSON.stringify(trust));
+    expect(Object.keys(readTrust(writeTrust(proof, at)) ?? {})).toEqual(Object.keys(trust));
+    expect(readTrust(writeTrust(proof, at))).toEqual(trust);
     expect(readTrust(JSON.stringify({ ...trust, later: { more: 1 } }))).toEqual(trust);
     const { digest, anchors, version, proven } = trust;
     const least = { digest, anchors, version, proven };

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { bundleDigest, maxFileBytes, readBundle } from '../../../src/bundle/bundle.ts';
+import { bundleDigest, fitBundle, maxFileBytes, readBundle } from '../../../src/bundle/bundle.ts';
 import { toPem } from '../../../src/bundle/pem.ts';
-import type { Finding, Reading } from '../../../src/bundle/types.ts';
+import type { Anchor, Finding, Reading } from '../../../src/bundle/types.ts';
 import { build, commonName, oid, sequence, tlv } from './odd-certificates.ts';
 import { caExtensions, p256, Workshop, type Made } from './openssl.ts';
 import { codes, messages, readOne, rules } from './read.ts';
@@ -228,6 +228,51 @@ describe('the whole bundle is refused', () => {
     expect(codes(bundle)).toEqual(['error too-large']);
     expect(messages(bundle)).toMatch(/1048577 bytes, more than 1048576: it is not read; split it/);
     expect(bundle.anchors).toHaveLength(1);
+  });
+});
+
+describe('a bundle is fitted to a store', () => {
+  const read = (...extensions: (readonly string[])[]) => {
+    const made = extensions.map(
+      (lines, at) => workshop.certificate({ subject: `/CN=Fit ${at}`, extensions: lines }).pem,
+    );
+    return readBundle(files(['a.crt', made.join('')]), { ...rules, allowLeaf: true });
+  };
+  const p11Kit = ({ notForP11Kit }: Anchor): string | undefined => notForP11Kit;
+  const ca = ['basicConstraints=critical,CA:TRUE'];
+
+  it('that takes all of it as it is', () => {
+    const bundle = read(ca);
+    expect(fitBundle(bundle, () => undefined)).toEqual(bundle);
+  });
+
+  it.each([
+    ['a CA', ca, undefined],
+    ['a CA that may not sign', [...ca, 'keyUsage=digitalSignature'], undefined],
+    ['a CA of TLS servers', [...ca, 'extendedKeyUsage=clientAuth,serverAuth'], undefined],
+    ['a CA of anything', [...ca, 'extendedKeyUsage=anyExtendedKeyUsage'], undefined],
+    ['a root of version 1', [], undefined],
+    ['a CA of TLS clients', [...ca, 'extendedKeyUsage=clientAuth'], 'its extendedKeyUsage lacks serverAuth'],
+    ['a leaf', ['basicConstraints=CA:FALSE'], 'its basicConstraints do not make it a CA'],
+    ['no CA, by what it lacks', ['subjectKeyIdentifier=hash'], 'its basicConstraints do not make it a CA'],
+  ])('of p11-kit: %s', (_, extensions, reason) => {
+    expect(read(extensions).anchors.map(({ notForP11Kit }) => notForP11Kit)).toEqual([reason]);
+  });
+
+  it('says what it leaves out, and where that is, and keeps the digest', () => {
+    const bundle = read(ca, ['basicConstraints=CA:FALSE']);
+    const fitted = fitBundle(bundle, p11Kit);
+    expect(fitted.anchors.map(({ subject }) => subject)).toEqual(['CN=Fit 0']);
+    expect(fitted.digest).toBe(bundle.digest);
+    const said = fitted.findings.find(({ code }) => code === 'unsupported-by-store');
+    expect(said).toMatchObject({ severity: 'warning', source: 'a.crt', index: 2 });
+    expect(said?.message).toMatch(/^CN=Fit 1: this host's trust store drops it, its basicConstraints/);
+  });
+
+  it('is empty, which is an error, when that takes nothing of it', () => {
+    const { anchors, findings } = fitBundle(read(['basicConstraints=CA:FALSE']), p11Kit);
+    expect(anchors).toEqual([]);
+    expect(findings.filter(({ severity }) => severity === 'error').map(({ code }) => code)).toEqual(['empty']);
   });
 });
 

@@ -5,6 +5,7 @@ import { toPem } from '../../../src/bundle/pem.ts';
 import { build, commonName, oid, sequence, tlv } from './odd-certificates.ts';
 import { Workshop, type Made } from './openssl.ts';
 import { codes, messages, readOne } from './read.ts';
+import { processorMs } from '../support/growth.ts';
 
 const workshop = new Workshop();
 const rsa = ['-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048'] as const;
@@ -384,9 +385,11 @@ describe('hostile input', () => {
     ],
   ])('%s takes no long time and is an error', (_, content) => {
     const bytes = content();
-    const start = performance.now();
-    const bundle = readOne(bytes);
-    expect(performance.now() - start).toBeLessThan(2000);
+    let bundle = readOne(Buffer.alloc(0));
+    const spent = processorMs(() => {
+      bundle = readOne(bytes);
+    });
+    expect(spent).toBeLessThan(2000);
     expect(bundle.anchors).toEqual([]);
     expect(codes(bundle)[0]).toMatch(/^error /);
     expect(bundle.findings.length).toBeLessThanOrEqual(101);

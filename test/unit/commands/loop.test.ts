@@ -97,6 +97,30 @@ describe('the loop', () => {
     expect(passes).toEqual([0, 1_000, 1_150]);
   });
 
+  it('tells a pass since when something is not as the last one saw it', async () => {
+    const loop = openLoop(pacing, clock, () => 0.5);
+    const from = Date.now();
+    const told: (number | undefined)[] = [];
+    const held = heldPass();
+    void loop.run((askedAt) => {
+      told.push(askedAt === undefined ? undefined : askedAt - from);
+      return told.length === 2 ? held.pass() : Promise.resolve(idle);
+    });
+    await advance(1_000);
+    loop.trigger();
+    await advance(100);
+    loop.trigger();
+    await advance(100);
+    // While the second pass is under way: it has read already.
+    loop.trigger();
+    await advance(1_000);
+    held.end(idle);
+    await advance(1_000_000);
+    expect(told.slice(0, 4)).toEqual([undefined, 1_000, 1_200, undefined]);
+    void loop.stop();
+    await advance(1_000);
+  });
+
   it('folds triggers that come close together into one pass', async () => {
     const { loop, passes } = start(() => idle);
     await advance(1_000);

@@ -78,7 +78,7 @@ async function start(
     const lines = streams.stdout.text.split('\n').slice(0, -1);
     return lines.map((line) => JSON.parse(line) as LogLine);
   };
-  await vi.waitUntil(() => log().length > 0);
+  await vi.waitUntil(() => log().length > 0, { timeout: 20_000 });
   const address = String(log()[0]?.['listen']);
   const ask = async (path: string): Promise<Answer> => {
     if (crash !== undefined) throw crash as Error;
@@ -127,7 +127,7 @@ const put = (directory: string, certificate: Fixture): void => {
   fs.writeFileSync(join(directory, `${certificate.subjectHash}.crt`), certificate.pem);
 };
 
-const seen = (test: () => boolean): Promise<unknown> => vi.waitUntil(test, { timeout: 4_000, interval: 10 });
+const seen = (test: () => boolean): Promise<unknown> => vi.waitUntil(test, { timeout: 20_000, interval: 10 });
 
 describe.skipIf(process.getuid?.() !== 0)('run', () => {
   it('installs the bundle, is ready then, and leaves it there when it ends', async () => {
@@ -151,6 +151,7 @@ describe.skipIf(process.getuid?.() !== 0)('run', () => {
     fs.rmSync(join(bundle, `${north.subjectHash}.crt`));
     await agent.trusts(south);
     expect([host.trusts(north), host.trusts(south)]).toEqual([false, true]);
+    expect((await agent.ask('/metrics')).text).toContain('node_ca_trust_source_lag_seconds_count 2\n');
   });
 
   it('sees at once that a bundle is back, however long it waits between tries', async () => {

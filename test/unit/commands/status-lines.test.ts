@@ -214,7 +214,8 @@ describe('whether all is as it should be', () => {
       2,
     ],
     ['one has an annotation alone', { a: {}, b: { condition: undefined } }, digests.one, false, 1],
-    ['no node is enabled', {}, undefined, true, 0],
+    ['no node is enabled', {}, undefined, false, 0],
+    ['no node is enabled that could have proven the digest', {}, digests.one, false, 0],
     ['a leftover has another digest', { a: {}, b: { ...two, labels: {} } }, digests.one, true, 1],
   ])('%s', (_, nodes, digest, converged, proven) => {
     const question = digest === undefined ? {} : { digest };
@@ -259,10 +260,16 @@ describe('a leftover', () => {
       [],
       /label it again when it is ready, and unlabel it$/,
     ],
+    [
+      'that was down when its agent was to remove',
+      { ...left, kubelet: { status: 'Unknown' } },
+      [podObject('n', { leaving: true })],
+      /no agent removed the CAs: label it again when it is ready, and unlabel it$/,
+    ],
     ['whose annotation is broken', { ...left, trust: '{' }, [], /no agent removed the CAs/],
   ])('%s is shown, and counted apart', (_, node, pods, reason) => {
     const status = seen({ n: node }, pods);
-    expect(status).toMatchObject({ converged: true, enabled: 0, leftovers: 1 });
+    expect(status).toMatchObject({ converged: false, enabled: 0, leftovers: 1 });
     expect(status.nodes[0]).toMatchObject({ enabled: false, ready: false, proven: false });
     expect(status.nodes[0]?.reason).toMatch(reason);
   });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod/mini';
-import { type Cluster, Refusal } from '../../../src/api/cluster.ts';
+import type { Cluster } from '../../../src/api/cluster.ts';
+import { Refusal } from '../../../src/api/refusal.ts';
 import type { StatusConfig } from '../../../src/commands/config.ts';
 import { status } from '../../../src/commands/status.ts';
 import { UsageProblem } from '../../../src/host/problem.ts';
@@ -86,7 +87,9 @@ async function run(config: Partial<StatusConfig>, steps: readonly Step[], given:
 
 const unlike: Step = { nodes: [nodeObject('n', two)] };
 const down = new UsageProblem('the API server https://api cannot be reached');
-const forbidden = new Refusal(403, 'the API server https://api answered 403: no');
+const noNode =
+  'node-ca-trust: no node bears node-ca-trust.io/enabled=true; label one, or name the label by --node-label\n';
+const forbidden = new Refusal(403, 'no', 'the API server https://api');
 
 describe('one look', () => {
   it('shows the nodes, and ends with 0 when all is as it should be', async () => {
@@ -141,9 +144,9 @@ describe('one look', () => {
     await expect(run({}, [step])).rejects.toThrow(UsageProblem);
   });
 
-  it('warns when no node is enabled: a label may be misspelt', async () => {
-    const { code, err } = await run({ digest: digests.one }, [{ nodes: [] }]);
-    expect([code, err]).toEqual([0, 'node-ca-trust: warning: no node bears node-ca-trust.io/enabled=true\n']);
+  it('ends with 1 when no node is enabled: a label may be misspelt', async () => {
+    const { code, err } = await run({}, [{ nodes: [] }]);
+    expect([code, err]).toEqual([1, noNode]);
   });
 });
 
@@ -155,6 +158,11 @@ describe('waiting', () => {
     expect([code, err, pauses]).toEqual([0, '', [2_000, 2_000]]);
     expect(out.match(/^NODE/gm)).toHaveLength(1);
     expect(out).toContain('1 of 1 node has proven 222222222222\n');
+  });
+
+  it('ends with 1 at once when no node is enabled, with a digest or without', async () => {
+    for (const more of [wait, { wait: true }])
+      expect(await run(more, [{ nodes: [] }])).toMatchObject({ code: 1, err: noNode, pauses: [] });
   });
 
   it('without a digest ends when all agree', async () => {

@@ -22,7 +22,7 @@ function put(host: Host, text: string): void {
 
 describe('readLedger', () => {
   it('is empty where there is none', () => {
-    expect(readLedger(emptyHost(), 'default', 'debian')).toEqual({
+    expect(readLedger(emptyHost(), 'default', { family: 'debian' })).toEqual({
       state: 'absent',
       ledger: { version: 1, store: 'debian', files: [], announced: [], made: [] },
     });
@@ -31,13 +31,29 @@ describe('readLedger', () => {
   it('reads back what was written', () => {
     const host = emptyHost();
     writeLedger(host, 'default', ledger);
-    expect(readLedger(host, 'default', 'debian')).toEqual({ state: 'kept', ledger });
+    expect(readLedger(host, 'default', { family: 'debian' })).toEqual({ state: 'kept', ledger });
+  });
+
+  it('is empty where the store forgets and the machine was started anew since, unlike one where it remembers', () => {
+    const host = emptyHost();
+    mkdirSync(join(host.root, 'proc/sys/kernel/random'), { recursive: true });
+    writeFileSync(join(host.root, 'proc/sys/kernel/random/boot_id'), 'now\n');
+    writeFileSync(join(host.root, 'proc/uptime'), '12.5 20.0\n');
+    const read = (volatile?: true) => readLedger(host, 'default', { family: 'cos', ...(volatile && { volatile }) });
+    writeLedger(host, 'default', { ...ledger, added: { boot: 'now', seconds: 1 } });
+    expect(read(true).ledger.announced).toEqual(ledger.announced);
+    writeLedger(host, 'default', { ...ledger, added: { boot: 'before', seconds: 1 } });
+    expect(read(true)).toEqual({
+      state: 'kept',
+      ledger: { version: 1, store: 'cos', files: [], announced: [], made: [] },
+    });
+    expect(read().ledger.announced).toEqual(ledger.announced);
   });
 
   it('keeps instances apart', () => {
     const host = emptyHost();
     writeLedger(host, 'pool-a', ledger);
-    expect(readLedger(host, 'pool-b', 'debian').state).toBe('absent');
+    expect(readLedger(host, 'pool-b', { family: 'debian' }).state).toBe('absent');
   });
 
   it.each([
@@ -56,7 +72,7 @@ describe('readLedger', () => {
   ])('counts as lost when it holds %s', (_, text) => {
     const host = emptyHost();
     put(host, text);
-    expect(readLedger(host, 'default', 'debian')).toMatchObject({
+    expect(readLedger(host, 'default', { family: 'debian' })).toMatchObject({
       state: 'broken',
       ledger: { files: [], announced: [] },
     });

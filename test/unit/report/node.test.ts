@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type Api, type ApiRequest, Refusal } from '../../../src/api/api.ts';
+import type { Api, ApiRequest } from '../../../src/api/api.ts';
+import { Refusal } from '../../../src/api/refusal.ts';
 import { openNode } from '../../../src/report/node.ts';
 import type { PassResult, RuntimeState } from '../../../src/report/report.ts';
-import { anchorOf, passOf, sha256 } from '../support/anchors.ts';
+import { anchorOf, findingOf, passOf, sha256 } from '../support/anchors.ts';
 import { sleep } from '../support/sleep.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -17,23 +18,46 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const nodeOf = (changed: { annotations?: Json; taints?: readonly Json[]; conditions?: readonly Json[] } = {}) => ({
+interface Node {
+  readonly metadata: Json;
+  readonly spec?: { readonly taints?: readonly Json[] | undefined };
+  readonly status?: { readonly conditions?: readonly Json[] | undefined };
+}
+
+const nodeOf = (
+  changed: { annotations?: Json; taints?: readonly Json[]; conditions?: readonly Json[] } = {},
+): Node => ({
   metadata: { name: 'node-1', uid: 'uid-1', ...(changed.annotations && { annotations: changed.annotations }) },
   spec: { taints: changed.taints },
   status: { conditions: changed.conditions },
 });
 
+/** The Node after a request, as far as an agent changes it. */
+function changed(node: Node, { path, body }: ApiRequest): Node {
+  const { metadata = {}, status: { conditions = [] } = {} } = body as Partial<Node>;
+  if (!path.endsWith('/status')) return { ...node, spec: { taints: node.spec?.taints?.filter(isOthers) } };
+  const kept = (node.status?.conditions ?? []).filter(({ type }) => type !== conditions[0]?.['type']);
+  const left = conditions.filter((condition) => !('$patch' in condition));
+  const noted = Object.entries({ ...(node.metadata['annotations'] as Json), ...(metadata['annotations'] as Json) });
+  const annotations = Object.fromEntries(noted.filter(([, value]) => value !== null));
+  return { ...node, metadata: { ...node.metadata, annotations }, status: { conditions: [...kept, ...left] } };
+}
+
 /** An API server that has this Node, does what it is asked, and fails as a test wants it. */
-function opened(node: unknown = nodeOf(), random = 1, fail: (asked: Asked) => Error | undefined = () => undefined) {
+function opened(first: Node = nodeOf(), random = 1, fail: (asked: Asked) => Error | undefined = () => undefined) {
   const asked: Asked[] = [];
   const began = Date.now();
+  let node = first;
+  let skew = 0;
+  let isDeaf = false;
   const api: Api = {
     ask: (request) => {
       const one = { ...request, at: Date.now() - began };
       asked.push(one);
       const failure = fail(one);
       if (failure !== undefined) return Promise.reject(failure);
-      return Promise.resolve(request.method === undefined ? node : {});
+      if (!isDeaf && request.method === 'PATCH' && !request.path.includes('events')) node = changed(node, request);
+      return Promise.resolve(node);
     },
     follow: () => Promise.reject(new Error('nothing is followed')),
   };
@@ -43,13 +67,24 @@ function opened(node: unknown = nodeOf(), random = 1, fail: (asked: Asked) => Er
   const failed = (line: string): void => {
     said.push(line);
   };
-  const report = openNode(settings, { api, now: () => Date.now(), sleep, random: () => random, failed });
+  const report = openNode(settings, { api, now: () => Date.now() + skew, sleep, random: () => random, failed });
   const following = report.follow(stop.signal);
   return {
     asked,
     said,
     report,
     lines: () => asked.map(({ method = 'GET', path }) => `${method} ${path}`),
+    /** Another Node takes the place of this one. */
+    register: (other: Node): void => {
+      node = other;
+    },
+    /** What is written is taken out again at once. */
+    undo: (): void => {
+      isDeaf = true;
+    },
+    setClock: (ms: number): void => {
+      skew += ms;
+    },
     stop: async () => {
       stop.abort();
       await following;
@@ -67,8 +102,10 @@ const untaint = 'PATCH /api/v1/nodes/node-1';
 const event = 'POST /apis/events.k8s.io/v1/namespaces/default/events';
 const proven = (name = 'a bundle', changed: Partial<PassResult> = {}): PassResult =>
   passOf({ digest: sha256(name), anchors: [anchorOf('one')], ...changed });
-const refused = passOf({ converged: false, reasons: ['something'] });
+const refused = passOf({ digest: sha256('a bundle'), converged: false, reasons: ['something'] });
 const taint = { key: 'node-ca-trust.io/not-ready', effect: 'NoSchedule' };
+const isOthers = ({ key }: Json): boolean => key !== taint.key;
+const day = 86_400_000;
 const known = {
   type: 'CATrustReady',
   status: 'True',
@@ -171,11 +208,55 @@ describe('the report', () => {
     await stop();
   });
 
+  it.each([0, 0.25, 0.5, 1])('of another bundle are written at random within 30 s: %d of it', async (random) => {
+    const { asked, report, stop } = opened(nodeOf(), random);
+    report.tell(proven());
+    await advance(60_000);
+    const before = asked.length;
+    report.tell(proven('another'));
+    await advance(30_000);
+    expect(asked[before]?.at).toBe(60_000 + random * 30_000);
+    await stop();
+  });
+
+  it('has nobody wait for what goes wrong on this node alone, and for what goes wrong again and again', async () => {
+    const { asked, report, stop } = opened();
+    report.tell(proven());
+    await advance(60_000);
+    const before = asked.length;
+    report.tell(refused);
+    await advance(0);
+    expect(asked).toHaveLength(before + 2);
+    report.tell(proven());
+    await advance(29_000);
+    expect(asked).toHaveLength(before + 2);
+    await advance(1_000);
+    expect(asked).toHaveLength(before + 4);
+    await stop();
+  });
+
+  it('takes an error of the bundle for one that every node has', async () => {
+    const { asked, report, stop } = opened();
+    report.tell(proven());
+    await advance(60_000);
+    const before = asked.length;
+    const findings = [findingOf('error', 'private-key')];
+    report.tell(passOf({ ...refused, digest: sha256('a bundle'), findings }));
+    await advance(29_000);
+    expect(asked).toHaveLength(before);
+    // The next try finds the same.
+    report.tell(passOf({ ...refused, digest: sha256('a bundle'), findings }));
+    await advance(1_000);
+    expect(asked).toHaveLength(before + 2);
+    await stop();
+  });
+
   it('reads the Node once per resync, with a pass, and writes again what it lost', async () => {
-    const { lines, report, asked, stop } = opened();
+    const { lines, report, asked, register, stop } = opened();
     report.tell(proven());
     await advance(540_000);
     const before = asked.length;
+    register(nodeOf());
     report.tell(proven());
     await advance(0);
     expect(lines().slice(before)).toEqual([read, status, expect.stringMatching(/^PATCH .*\/events\//)]);
@@ -208,6 +289,92 @@ describe('the report', () => {
   });
 });
 
+describe('a Node', () => {
+  it('that another took the place of is known by what the next write answers', async () => {
+    const { asked, lines, report, register, stop } = opened();
+    report.tell(proven());
+    await advance(60_000);
+    const before = asked.length;
+    const { metadata } = nodeOf();
+    register({ ...nodeOf({ taints: [taint] }), metadata: { ...metadata, uid: 'uid-2' } });
+    report.tell(proven('another'));
+    await advance(30_000);
+    expect(lines().slice(before)).toEqual([status, read, untaint, event]);
+    expect(asked.at(-1)?.body).toMatchObject({ regarding: { uid: 'uid-2' } });
+    await stop();
+  });
+
+  it('that another keeps as it was is written to once per resync', async () => {
+    const { lines, report, undo, stop } = opened(nodeOf({ conditions: [known] }));
+    undo();
+    for (let minute = 0; minute < 15; minute += 1) {
+      report.tell(proven());
+      await advance(60_000);
+    }
+    expect(lines().filter((line) => !line.includes('events'))).toEqual([read, status, read, status]);
+    await stop();
+  });
+
+  it('that is gone is written to once, and not before the next resync again', async () => {
+    let isGone = false;
+    const { asked, said, report, stop } = opened(nodeOf(), 1, ({ path }) =>
+      isGone && path.includes('nodes') ? new Refusal(404, 'nodes "node-1" not found') : undefined,
+    );
+    report.tell(proven());
+    await advance(60_000);
+    isGone = true;
+    const before = asked.length;
+    for (const bundle of ['b', 'c', 'd']) {
+      report.tell(proven(bundle));
+      await advance(60_000);
+    }
+    expect(asked).toHaveLength(before + 1);
+    expect(said).toEqual([expect.stringMatching(/cannot be written: .* 404: nodes "node-1" not found$/)]);
+    isGone = false;
+    await advance(300_000);
+    report.tell(proven('d'));
+    await advance(60_000);
+    expect(asked.slice(before + 1).map(({ method = 'GET' }) => method)).toEqual(['GET', 'PATCH', 'POST']);
+    await stop();
+  });
+});
+
+describe('a clock that is set', () => {
+  it.each([
+    ['back', -day],
+    ['forward', day],
+  ])('%s by a day puts off neither the next read nor what is to be said', async (_, ms) => {
+    const { asked, lines, report, setClock, stop } = opened();
+    report.tell(proven());
+    await advance(60_000);
+    setClock(ms);
+    const before = asked.length;
+    report.tell(proven());
+    await advance(0);
+    expect(lines().slice(before)).toEqual([read]);
+    report.tell(refused);
+    await advance(0);
+    expect(lines().slice(before)).toEqual([read, status, event]);
+    for (let pass = 0; pass < 5; pass += 1) {
+      await advance(60_000);
+      report.tell(refused);
+    }
+    expect(asked).toHaveLength(before + 3);
+    await stop();
+  });
+
+  it('back permits no more Events than before', async () => {
+    const { asked, report, setClock, stop } = opened(nodeOf(), 0);
+    for (let round = 0; round < 60; round += 1) {
+      if (round === 10) setClock(-day);
+      report.tell(round % 2 === 0 ? refused : proven(String(round)));
+      await advance(1_000);
+    }
+    expect(asked.filter(({ path }) => path.includes('events'))).toHaveLength(25);
+    await stop();
+  });
+});
+
 describe('the startup taint', () => {
   const tainted = nodeOf({ taints: [{ key: 'other' }, taint, { key: 'more' }, { ...taint, effect: 'NoExecute' }] });
 
@@ -235,6 +402,24 @@ describe('the startup taint', () => {
     report.tell(proven());
     await advance(0);
     expect(lines()).toContain(untaint);
+    await stop();
+  });
+
+  it('goes at once while something else waits', async () => {
+    const { asked, lines, report, register, stop } = opened();
+    report.tell(proven());
+    await advance(60_000);
+    register({ ...tainted, metadata: { ...tainted.metadata, uid: 'uid-2' } });
+    report.tell(refused);
+    await advance(0);
+    const before = asked.length;
+    // Of the cause that the first one is of, and of one that every node has.
+    report.tell({ ...refused, reasons: ['something else'] });
+    await advance(1_000);
+    expect(asked).toHaveLength(before);
+    report.tell(proven('another'));
+    await advance(0);
+    expect(lines().slice(before)).toContain(untaint);
     await stop();
   });
 
@@ -282,7 +467,7 @@ describe('a refusal', () => {
         asked.filter((one) => (one.method ?? 'GET') === method && one.path.endsWith(end)).length;
       expect(tries()).toBe(1);
       await advance(480_000);
-      report.tell(proven('another'));
+      report.tell(proven('a third'));
       await advance(60_000);
       expect(tries()).toBe(2);
       expect(said).toEqual([

@@ -17,6 +17,15 @@ describe('openScrape', () => {
     expect(text).toContain('node_ca_trust_converged 1\n');
   });
 
+  it('counts how long changed bundles took', async () => {
+    const scrape = openScrape();
+    for (const lagMs of [undefined, 700, undefined, 20_000]) scrape.record(passOf(), lagMs);
+    const { text } = await scrape.answer();
+    expect(text).toContain('node_ca_trust_source_lag_seconds_bucket{le="1"} 1\n');
+    expect(text).toContain('node_ca_trust_source_lag_seconds_count 2\n');
+    expect(text).toContain('node_ca_trust_source_lag_seconds_sum 20.7\n');
+  });
+
   it('counts each pass once, however often and at once it is asked', async () => {
     const scrape = openScrape();
     scrape.record(failed);

@@ -5,7 +5,6 @@ import {
   eventOf,
   eventsOf,
   mayStart,
-  namesOf,
   proofOf,
   removedEvent,
   starting,
@@ -26,21 +25,6 @@ const anchors = [
   anchorOf('late', { notAfter: '2040-01-01T00:00:00.000Z' }),
   anchorOf('soon', { notAfter: '2030-01-01T00:00:00.000Z' }),
 ];
-
-describe('the names on the Node', () => {
-  it("carry the instance's unless it is the default", () => {
-    expect(namesOf('default')).toEqual({
-      condition: 'CATrustReady',
-      annotation: 'node-ca-trust.io/default',
-      taint: 'node-ca-trust.io/not-ready',
-    });
-    expect(namesOf('lab')).toEqual({
-      condition: 'CATrustReady-lab',
-      annotation: 'node-ca-trust.io/lab',
-      taint: 'node-ca-trust.io/not-ready-lab',
-    });
-  });
-});
 
 describe('the condition', () => {
   it('is true of what is proven', () => {

@@ -1,9 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type Api, Refusal } from '../../../src/api/api.ts';
+import type { Api } from '../../../src/api/api.ts';
+import { Refusal } from '../../../src/api/refusal.ts';
 import { openSecret, secretPacing } from '../../../src/sources/secret.ts';
+import { readBundle } from '../../../src/bundle/bundle.ts';
+import { rules } from '../bundle/read.ts';
 import { sleep } from '../support/sleep.ts';
 
 const metadata = (resourceVersion: string) => ({ namespace: 'ns', name: 'bundle', resourceVersion });
+const nothing = { files: [], findings: [] };
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 const secret = (version: string, files: Readonly<Record<string, string>> = {}) => ({
   metadata: metadata(version),
@@ -156,6 +160,29 @@ describe('the Secret', () => {
     expect(source.reading()).toEqual({ files: [], findings: [] });
     await stop();
   });
+
+  it('keeps a key whose name is one of JavaScript', async () => {
+    const data = JSON.parse(`{"__proto__":"${base64('one')}","constructor":"${base64('two')}"}`) as unknown;
+    const { source, stop } = follow([listOf('5', { metadata: metadata('3'), data })]);
+    await advance(0);
+    const keys = source.reading()?.files.map(({ source: name, bytes }) => [name, String(bytes)]);
+    expect(keys).toEqual([
+      ['secret ns/bundle:__proto__', 'one'],
+      ['secret ns/bundle:constructor', 'two'],
+    ]);
+    await stop();
+  });
+
+  it.each(['', '!', 'no base64', 'QUJD====QUJD'])(
+    'with "%s" in the place of base64, which no API server sends, is an error and not an empty bundle',
+    async (text) => {
+      const { source, stop } = follow([listOf('5', { metadata: metadata('3'), data: { a: text } })]);
+      await advance(0);
+      const bundle = readBundle([source.reading() ?? nothing], { ...rules, allowEmpty: true });
+      expect(bundle.findings).toMatchObject([{ code: 'not-a-certificate', source: 'secret ns/bundle:a' }]);
+      await stop();
+    },
+  );
 
   it('that does not exist is an empty bundle, which says so', async () => {
     const { source, stop } = follow([listOf('5')]);

@@ -1,0 +1,213 @@
+/**
+ * The shell script that refreshes a node's trust store where no agent with the right to do so runs: before the first boot
+ * is over, at each boot, and when files appear in or vanish from the anchor directory. What it guards against on Debian
+ * is measured in docs/how-it-works.md.
+ *
+ * It runs in whatever a system calls sh (dash, bash, BusyBox), so it keeps to POSIX. Braces after a dollar sign would be
+ * TypeScript's here: it does without.
+ */
+
+/** Everything of ours that is no trust store's lies here: it can be written on systems with a read-only /usr, too. */
+export const directory = '/etc/node-ca-trust';
+export const scriptPath = `${directory}/refresh.sh`;
+/** Anchor files of a node whose family is not known yet: the script takes them to their place, once. */
+export const stagingDirectory = `${directory}/anchors`;
+/** Where the families' tools look for anchors; Flatcar's is also the tool's output, and nobody can watch that. */
+export const watchedDirectories = [
+  '/usr/local/share/ca-certificates',
+  '/etc/pki/ca-trust/source/anchors',
+  '/etc/pki/trust/anchors',
+] as const;
+
+export const refreshScript = String.raw`#!/bin/sh
+# Refreshes this system's trust store from the files in its anchor directory, whichever family it is of. Made by
+# node-ca-trust. Exit code 0: every file of node-ca-trust's there is in the system's bundle.
+set -eu
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
+umask 022
+home=/etc/node-ca-trust
+work=$home/refresh.work
+# What hooks are to be told; kept until they have been.
+heard=$home/refresh.heard
+
+say() { echo "node-ca-trust-refresh: $*" >&2; }
+fail() { say "$*"; exit 1; }
+
+# Whoever makes this file asks for a run. It goes before the run begins, so that one that is made meanwhile asks for another.
+request=/var/lib/node-ca-trust/_refresh
+# systemd comes back at once while it is there.
+rm -f "$request" || { sleep 60; fail "$request cannot be removed"; }
+
+release=/etc/os-release
+[ -r "$release" ] || release=/usr/lib/os-release
+[ -r "$release" ] || fail "there is no /etc/os-release: the distribution is unknown"
+ID='' ID_LIKE=''
+. "$release"
+family=''
+for id in $ID $ID_LIKE; do
+  case $id in
+    debian | ubuntu) family=debian ;;
+    alpine) family=alpine ;;
+    flatcar) family=flatcar ;;
+    rhel | fedora | centos | rocky | almalinux | amzn | azurelinux | mariner) family=rhel ;;
+    suse | sles | opensuse*) family=suse ;;
+    *) continue ;;
+  esac
+  break
+done
+
+suffix=.crt
+tool='update-ca-certificates'
+# The locks are those that the agent takes: SUSE's tool has one of its own, on its bundle's directory.
+case $family in
+  debian | alpine)
+    anchors=/usr/local/share/ca-certificates
+    bundle=/etc/ssl/certs/ca-certificates.crt
+    locked=/etc/ssl/certs
+    ;;
+  flatcar)
+    anchors=/etc/ssl/certs suffix=.pem
+    bundle=/etc/ssl/certs/ca-certificates.crt
+    locked=/etc/ssl/certs
+    ;;
+  suse)
+    anchors=/etc/pki/trust/anchors
+    bundle=/var/lib/ca-certificates/ca-bundle.pem
+    locked=/etc/pki/trust
+    ;;
+  rhel)
+    tool='update-ca-trust extract'
+    anchors=/etc/pki/ca-trust/source/anchors
+    bundle=/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem
+    locked=/etc/pki/ca-trust
+    ;;
+  *) fail "the trust store of $ID is not known here" ;;
+esac
+command -v "$(echo "$tool" | cut -d ' ' -f 1)" > /dev/null || fail "$tool is not there: install ca-certificates"
+mkdir -p "$anchors"
+
+# One run at a time, and none while an agent of node-ca-trust changes the store. The lock ends with whoever holds it, the
+# tool included.
+exec 9< "$locked"
+timeout 100 flock 9 || fail "another has held the lock of $locked for too long"
+rm -rf "$work"
+mkdir -m 700 "$work"
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+# Of tools that are killed, what they leave goes with the rest.
+export TMPDIR="$work"
+
+# What was put there for this system before its family was known takes its place, once, each file whole. That directory may
+# be another's: nothing is written to what is there already.
+for file in "$home"/anchors/node-ca-trust-*.crt; do
+  [ -f "$file" ] || continue
+  name=$(basename "$file" .crt)$suffix
+  rm -f "$anchors/.$name.00000000.tmp"
+  (set -C && cat "$file" > "$anchors/.$name.00000000.tmp")
+  mv -f "$anchors/.$name.00000000.tmp" "$anchors/$name"
+  rm -f "$file"
+done
+
+# Of PEM, no more than the certificates, without byte order marks, which Go does not understand.
+blocks='{ sub(/^\357\273\277/, "") }
+  /^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----/ { inside = 1 }
+  inside { print }
+  /^-----END / { inside = 0 }'
+# The same, one line for each certificate, however its base64 is broken into lines.
+lines='{ sub(/^\357\273\277/, "") }
+  FNR == 1 { inside = 0 }
+  /^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----/ { inside = 1; body = ""; next }
+  /^-----END / { if (inside) print body; inside = 0 }
+  inside { gsub(/[ \t\r]/, ""); body = body $0 }'
+
+# The certificates of the files whose paths are read.
+certificates() {
+  while read -r path; do [ ! -f "$path" ] || printf '%s\0' "$path"; done | xargs -0 awk "$lines" /dev/null | sort -u
+}
+
+# The files that count in the anchor directory: on Debian the tool takes in whatever has this ending.
+files() {
+  if [ "$family" = debian ]; then find -L "$anchors" -type f -name '*.crt'
+  else find -L "$anchors" -maxdepth 1 -type f -name "node-ca-trust-*$suffix"; fi
+}
+
+# The paths of all that has to be in the bundle.
+sources() {
+  files
+  [ "$family" != debian ] || sed -e '/^[#!]/d' -e '/^$/d' -e 's|^|/usr/share/ca-certificates/|' /etc/ca-certificates.conf
+}
+
+# Whether a bundle lacks nothing.
+holds_all() {
+  sources | certificates > "$work/wanted"
+  echo "$1" | certificates > "$work/held"
+  [ -z "$(comm -23 "$work/wanted" "$work/held")" ]
+}
+
+# What update-ca-certificates makes of Debian's store, without its hazards: it has no lock, appends to what a killed run
+# left under its one temporary name, copies whatever it finds, and does not see that a file is gone.
+refresh_debian() {
+  certs=/etc/ssl/certs
+  new=$work/bundle.crt
+  rm -f "$new"
+  find "$certs" -maxdepth 1 -name ca-certificates.crt.new -mmin +1 -exec rm -f {} +
+  {
+    echo '# made for one run'
+    # Removals, as the tool has to be told of them to make the hash links anew and to tell the hooks.
+    find -L "$certs" -maxdepth 1 -type l -name '*.pem' | while read -r link; do
+      case $(readlink "$link") in "$anchors"/*) echo "!gone/$(basename "$link" .pem).crt" ;; esac
+    done
+    cat /etc/ca-certificates.conf
+  } > "$work/conf"
+  # Hooks hear of a change when it is published, not before: until then it is noted.
+  mkdir -p "$work/hooks"
+  printf '#!/bin/sh\ncat >> "%s"\n' "$heard" > "$work/hooks/note"
+  chmod 755 "$work/hooks/note"
+  # Twice: its "openssl rehash" gives up on another's unreadable file, though it has made all links then.
+  for _ in 1 2; do
+    [ -s "$new" ] || update-ca-certificates --certsconf "$work/conf" --certbundle ../../node-ca-trust/refresh.work/bundle.crt \
+      --hooksdir "$work/hooks" > "$work/said" 2>&1 || true
+  done
+  [ -s "$new" ] || fail "update-ca-certificates wrote no bundle; it said: $(tail -n 1 "$work/said")"
+  # All may read the bundle: whatever else was in the files, or in what links there lead to, must not get into it.
+  awk "$blocks" "$new" > "$work/blocks.crt"
+  if grep -q 'PRIVATE KEY' "$new" || ! openssl crl2pkcs7 -nocrl -certfile "$work/blocks.crt" > /dev/null 2>&1; then
+    files | while read -r file; do
+      if grep -q 'PRIVATE KEY' "$file"; then say "$file holds a private key: take it out"; fi
+      openssl crl2pkcs7 -nocrl -certfile "$file" > /dev/null 2>&1 || say "$file is broken: mend or remove it"
+    done
+    fail "the bundle is left as it was"
+  fi
+  holds_all "$work/blocks.crt" || fail "update-ca-certificates left certificates out; the bundle is left as it was"
+  mv -f "$work/blocks.crt" "$bundle"
+  # The tool makes no links where it sees no change.
+  openssl rehash "$certs" > /dev/null 2>&1 || true
+  [ ! -x /sbin/restorecon ] || /sbin/restorecon "$bundle" > /dev/null 2>&1 || true
+  if [ -s "$heard" ] && [ -d /etc/ca-certificates/update.d ]; then
+    run-parts --test -- /etc/ca-certificates/update.d | while read -r hook; do
+      "$hook" < "$heard" || say "$hook ended with exit code $?"
+    done
+  fi
+  rm -f "$heard"
+}
+
+refresh() {
+  case $family in
+    debian) refresh_debian ;;
+    # The exit code of none of them proves anything.
+    *) $tool > "$work/said" 2>&1 < /dev/null || say "$tool ended with exit code $?: $(tail -n 1 "$work/said")" ;;
+  esac
+}
+
+for _ in 1 2 3 4 5; do
+  listed=$(files)
+  refresh
+  # Files that came or went meanwhile, which systemd does not see during a run, take another one.
+  if holds_all "$bundle" && [ "$listed" = "$(files)" ]; then exit 0; fi
+done
+files | while read -r file; do
+  echo "$file" | certificates > "$work/one"
+  [ -z "$(comm -23 "$work/one" "$work/held")" ] || say "$bundle does not hold $file"
+done
+fail "$tool did not bring all certificates into $bundle"
+`;

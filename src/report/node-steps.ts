@@ -1,0 +1,28 @@
+/**
+ * The requests that the report makes of the API server: what permits each, and what a refusal means.
+ */
+import type { Refusal } from '../api/refusal.ts';
+
+/** The steps, each with the rule of RBAC that permits it. */
+export const rules = {
+  read: 'apiGroups [""], resources [nodes], verbs [get]',
+  write: 'apiGroups [""], resources [nodes/status], verbs [patch]',
+  untaint: 'apiGroups [""], resources [nodes], verbs [patch]',
+  tell: 'apiGroups [events.k8s.io], resources [events], verbs [create]',
+  count: 'apiGroups [events.k8s.io], resources [events], verbs [patch]',
+} as const;
+export type Step = keyof typeof rules;
+
+/** What it means that a step cannot be made. */
+export const failures: Readonly<Record<Step, string>> = {
+  read: 'the own Node cannot be read',
+  write: 'condition and annotation of the Node cannot be written',
+  untaint: 'the startup taint cannot be taken off',
+  tell: 'Events cannot be told',
+  count: 'Events that say the same again cannot be counted',
+};
+
+/** A token that is being replaced, another's change at the same time, too many requests, a server that is not well. */
+export function isPassing({ code }: Refusal): boolean {
+  return [401, 409, 429].includes(code) || code >= 500;
+}

@@ -1,0 +1,39 @@
+/**
+ * The trust store of Alpine: as Debian's, but every file directly in /usr/local/share/ca-certificates counts whatever its
+ * name, and update-ca-certificates is a program of Alpine's own that takes no option. It makes the links
+ * `ca-cert-NAME.pem`; the links by hash are made by its hook `certhash`.
+ */
+import type { Host } from '../host/host.ts';
+import { debian, selectedPaths } from './debian-layout.ts';
+import { storesOf } from './debian.ts';
+import { changeDirect, deadAfterMs, lostLinks } from './direct-refresh.ts';
+import type { Family } from './store.ts';
+
+/** What the program takes from the directory: all that does not begin with a dot. */
+function localPaths(host: Host): readonly string[] {
+  const names = (host.list(debian.local) ?? []).filter((name) => !name.startsWith('.'));
+  return names.map((name) => `${debian.local}/${name}`).filter((path) => host.target(path)?.kind === 'file');
+}
+
+export const alpineFamily: Family = {
+  name: 'Alpine',
+  ids: ['alpine'],
+  marks: ['/etc/apk', debian.configuration],
+  needs: {
+    '/usr/sbin/update-ca-certificates': 'ca-certificates',
+    '/usr/bin/flock': 'flock',
+    [debian.certs]: 'ca-certificates',
+  },
+  open: storesOf({
+    family: 'alpine',
+    anchors: debian.local,
+    extension: '.crt',
+    linkPrefix: 'ca-cert-',
+    sources: (host) => [...selectedPaths(host), ...localPaths(host)],
+    // mkstemp(3).
+    isUnfinished: (name) => /^bundle[A-Za-z0-9]{6}$/.test(name),
+    abandonedAfterMs: deadAfterMs,
+    lostLinks,
+    change: changeDirect,
+  }),
+};

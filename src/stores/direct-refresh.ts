@@ -1,0 +1,142 @@
+/**
+ * A change of a trust store whose own program cannot be told to build elsewhere. Alpine's takes no option and publishes
+ * what it could write on a full disk; Flatcar's takes all hash links away before it makes them again; both leave what a
+ * kill interrupts where Go programs read it. So what they do is done here, in an order in which nothing is missing at
+ * any moment: a run of theirs before or after finds nothing to change.
+ */
+import { posix } from 'node:path';
+import { Problem } from '../host/problem.ts';
+import { discard, removeAnchors, writeAnchors } from './anchor-files.ts';
+import {
+  type DebianContext,
+  debian,
+  fileNameOf,
+  linkNameOf,
+  privateBundle,
+  privateDirectory,
+} from './debian-layout.ts';
+import { certificateLinks, check, concatenation, publish, runHooks } from './debian-refresh.ts';
+import { readChains, writeChain } from './hash-links.ts';
+import { type StoreChange, type StoreChanged, stemOf } from './store.ts';
+
+/**
+ * The programs have written their bundle within a blink, and do no harm when they find it gone: so what is this old, in
+ * milliseconds, must not be trusted by Go programs for longer.
+ */
+export const deadAfterMs = 5_000;
+
+/** The files of ours that look-ups by hash lead to though they are gone. */
+export function lostLinks(context: DebianContext): readonly string[] {
+  const { host, layout } = context;
+  const targets = [...readChains(host, debian.certs).values()].flatMap((chain) => [...chain.values()]);
+  return targets.flatMap((target) => {
+    const file = fileNameOf(context, posix.basename(target ?? ''));
+    return file !== undefined && host.target(`${layout.anchors}/${file}`) === undefined ? [file] : [];
+  });
+}
+
+/**
+ * Refuses a bundle that would lack most of what the host trusts: what this program takes for the host's own files is
+ * then not what its bundle comes from.
+ */
+function refuseLoss({ host, files }: DebianContext, path: string, { remove }: StoreChange): void {
+  const held = new Set(files.read(path)?.fingerprints);
+  const before = files.read(debian.bundle)?.fingerprints ?? [];
+  const taken = new Set(remove.map((name) => /([0-9a-f]{16})\.\w+$/.exec(name)?.[1]));
+  const lost = before.filter((fingerprint) => !held.has(fingerprint) && !taken.has(fingerprint.slice(0, 16)));
+  if (lost.length <= held.size) return;
+  host.remove(path);
+  throw new Problem(
+    `${debian.bundle} on the host holds ${lost.length} certificates that none of its files carries; it is left as it was, since they would be lost: run update-ca-certificates on the host`,
+  );
+}
+
+/** New files among those that Go programs read come by way of the private directory: there they may be unfinished. */
+function addFiles(context: DebianContext, change: StoreChange): void {
+  const { host, anchors } = context;
+  if (anchors !== debian.certs) writeAnchors(context, change);
+  else {
+    const there = privateDirectory(context);
+    for (const path of writeAnchors({ ...context, anchors: there }, change)) {
+      host.publish(path, `${anchors}/${posix.basename(path)}`);
+    }
+  }
+}
+
+/** The bundle, put together from all files but those that go: (3) to (5) of a change. */
+async function refresh(context: DebianContext, change: StoreChange): Promise<void> {
+  const { host, layout } = context;
+  const going = new Set(change.remove.map((name) => `${layout.anchors}/${name}`));
+  const paths = layout.sources(host).filter((path) => !going.has(path));
+  host.write(privateBundle(context), concatenation(context, paths)); // (3)
+  check(context, paths, change.required); // (4)
+  refuseLoss(context, privateBundle(context), change);
+  await publish(context); // (5)
+}
+
+/** The link in the certificate directory to a file that lies elsewhere. */
+function linkFile(context: DebianContext, name: string): void {
+  const { host, layout } = context;
+  const [link, target] = [`${debian.certs}/${linkNameOf(context, name)}`, `${layout.anchors}/${name}`];
+  if (link !== target && host.link(link) !== target) host.makeLink(link, target);
+}
+
+/** Each anchor is found by its hash, and no look-up leads to a file that goes: (6) of a change. */
+function linkByHash(context: DebianContext, { linked, remove }: StoreChange): void {
+  const { host, instance, layout } = context;
+  const going = new Set(remove.map((name) => linkNameOf(context, name)));
+  const chains = readChains(host, debian.certs);
+  const wanted = Map.groupBy(linked, ({ subjectHash }) => subjectHash);
+  const names = (hash: string): string[] =>
+    (wanted.get(hash) ?? []).map(({ fingerprint }) => {
+      const name = `${stemOf(instance, fingerprint)}${layout.extension}`;
+      linkFile(context, name);
+      return linkNameOf(context, name);
+    });
+  for (const hash of new Set([...chains.keys(), ...wanted.keys()])) {
+    const before = chains.get(hash) ?? new Map<number, string | undefined>();
+    const isGoing = (target: string | undefined): boolean => going.has(posix.basename(target ?? ''));
+    if (!wanted.has(hash) && ![...before.values()].some(isGoing)) continue;
+    const stem = `${debian.certs}/${hash}`;
+    const links = [...before].sort(([a], [b]) => a - b).filter(([, target]) => !isGoing(target));
+    // A look-up ends at a link that leads nowhere, whosever it is.
+    const leading = links.filter(([suffix]) => host.target(`${stem}.${suffix}`) !== undefined);
+    const staying = leading.flatMap(([, target]) => target ?? []);
+    writeChain(host, stem, before, [...new Set([...staying, ...names(hash)])]);
+  }
+}
+
+function removeFiles(context: DebianContext, change: StoreChange): void {
+  removeAnchors(context, change);
+  for (const name of change.remove) context.host.remove(`${debian.certs}/${linkNameOf(context, name)}`);
+}
+
+/**
+ * A change of the store.
+ *
+ * 1. leftovers of killed runs go, ours and another's abandoned one
+ * 2. new anchors are written, each file whole
+ * 3. the bundle is put together outside the certificate directory, without the anchors that go
+ * 4. it is checked: everything that must be in it is, nothing broken
+ * 5. it takes the place of the effective bundle in one step, and a run of another that was under way is waited for
+ * 6. the links by hash are brought in line
+ * 7. removed anchors' files go, now that nothing leads to them
+ * 8. the hooks hear of every addition and removal
+ * 9. nothing of the work is left
+ */
+export async function changeDirect(context: DebianContext, change: StoreChange): Promise<StoreChanged> {
+  const { host, layout } = context;
+  for (const path of change.clean) discard(host, path); // (1)
+  const made = host.makeDirectory(layout.anchors);
+  host.makeDirectory(privateDirectory(context), 0o700);
+  const before = certificateLinks(context);
+  addFiles(context, change); // (2)
+  if (change.refresh) {
+    await refresh(context, change); // (3) to (5)
+    linkByHash(context, change); // (6)
+    removeFiles(context, change); // (7)
+  }
+  const notes = await runHooks(context, before, change); // (8)
+  discard(host, privateDirectory(context)); // (9)
+  return { made, notes };
+}

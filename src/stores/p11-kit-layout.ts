@@ -1,0 +1,46 @@
+/**
+ * Where the families whose stores p11-kit makes keep what it reads and writes.
+ */
+import { posix } from 'node:path';
+import type { Host } from '../host/host.ts';
+import type { StoreContext } from './anchor-files.ts';
+
+/** What differs between the families. */
+export interface P11KitLayout {
+  readonly family: string;
+  readonly anchors: string;
+  /** Every directory that trust(1) reads, the one of anchors among them. */
+  readonly sources: readonly string[];
+  readonly bundle: string;
+  /** Where an instance has its bundle tried out: on the disk of the effective one, where nobody looks for certificates. */
+  readonly workspace: string;
+  readonly lockDirectory: string;
+  /** The host's own refresh command. */
+  readonly tool: readonly [command: string, ...args: string[]];
+  /** The directories in which it makes hash links. */
+  hashed(host: Host): readonly string[];
+}
+
+export interface P11KitContext extends StoreContext {
+  readonly layout: P11KitLayout;
+}
+
+/** Temporaries of trust(1) beside the bundle: paths. */
+export function extractsUnderWay({ host, bundle }: StoreContext): readonly string[] {
+  const [directory, name] = [posix.dirname(bundle), posix.basename(bundle)];
+  const isTemporary = (other: string): boolean =>
+    other.startsWith(name) && /^(\.tmp)?\.[A-Za-z0-9]{6}$/.test(other.slice(name.length));
+  return (host.list(directory) ?? []).filter(isTemporary).map((other) => `${directory}/${other}`);
+}
+
+export function privateDirectory({ layout, instance }: P11KitContext): string {
+  return `${layout.workspace}/.node-ca-trust-${instance}`;
+}
+
+/** Every file that trust(1) reads; it does not look into directories below. */
+export function sourcePaths({ host, layout }: P11KitContext): readonly string[] {
+  const paths = layout.sources.flatMap((directory) =>
+    (host.list(directory) ?? []).map((name) => `${directory}/${name}`),
+  );
+  return paths.filter((path) => host.target(path)?.kind === 'file');
+}

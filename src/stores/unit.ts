@@ -1,0 +1,104 @@
+/**
+ * A trust store that the host refreshes itself: the agent writes certificate files, takes them off, and asks for a run of
+ * the unit that `node-ca-trust render systemd` puts on the host. For an agent that may do no more on the host than that.
+ * The proof is the same: what the unit made of it is read back.
+ */
+import type { Clock } from '../host/clock.ts';
+import type { Host } from '../host/host.ts';
+import { stateDirectory } from '../host/ledger.ts';
+import { Problem } from '../host/problem.ts';
+import type { StoreChange, StoreChanged, TrustStore } from './store.ts';
+
+/** command: the agent runs the host's refresh command. unit: the host's path unit does. */
+export type StoreRefresh = 'command' | 'unit';
+
+/** The unit runs while this file is there, and takes it away first. No instance has a name with an underscore. */
+export const requestPath = `${stateDirectory}/_refresh`;
+
+const stepMs = 100;
+/** systemd starts the unit at once, unless a run of it is under way. */
+const startMs = 20_000;
+/** Far longer than a refresh takes on a slow host. */
+const finishMs = 60_000;
+
+interface Unit {
+  readonly store: TrustStore;
+  readonly host: Host;
+  readonly clock: Clock;
+}
+
+/** For how long a run has been asked for; undefined when the unit has heard. */
+function unheardMs({ host, clock }: Unit): number | undefined {
+  const request = host.entry(requestPath);
+  return request === undefined ? undefined : clock.now() - request.modified;
+}
+
+function seconds(ms: number): number {
+  return Math.round(ms / 1000);
+}
+
+/** @throws Problem when nobody listens */
+function requireUnit(waited: number | undefined): void {
+  if (waited === undefined || waited < startMs) return;
+  throw new Problem(
+    `the refresh has not run ${seconds(waited)} s after it was asked for by ${requestPath} on the host: is node-ca-trust-refresh.path enabled there? Its units are printed by: node-ca-trust render systemd`,
+  );
+}
+
+/**
+ * Waits until a run after the change has published a bundle with all that is required.
+ * @param version what tells the bundle from the one before the change
+ */
+async function untilRefreshed(unit: Unit, { required }: StoreChange, version: string | undefined): Promise<void> {
+  const { store, host, clock } = unit;
+  const end = clock.now() + finishMs;
+  const isDone = (): boolean => {
+    if (host.target(store.bundle)?.version === version) return false;
+    const { trusted } = store.observe([]);
+    return [...required].every((fingerprint) => trusted.has(fingerprint));
+  };
+  for (;;) {
+    const unheard = unheardMs(unit);
+    requireUnit(unheard);
+    if (unheard === undefined && isDone()) return;
+    if (clock.now() > end) {
+      throw new Problem(
+        `the refresh has run and made no bundle with all that is wanted within ${seconds(finishMs)} s; see on the host: journalctl -u node-ca-trust-refresh`,
+      );
+    }
+    await clock.sleep(stepMs);
+  }
+}
+
+/** Files, then the request for a run, then the wait for it. */
+async function changeByUnit(unit: Unit, change: StoreChange): Promise<StoreChanged> {
+  const { store, host } = unit;
+  const version = host.target(store.bundle)?.version;
+  const made = host.makeDirectory(store.anchorDirectory);
+  for (const path of change.clean) host.remove(path);
+  for (const { fingerprint, pem } of change.add)
+    host.write(`${store.anchorDirectory}/${store.nameOf(fingerprint)}`, pem);
+  for (const name of change.remove) host.remove(`${store.anchorDirectory}/${name}`);
+  if (change.refresh) {
+    // One that nobody has answered keeps its age.
+    if (unheardMs(unit) === undefined) host.write(requestPath, '');
+    await untilRefreshed(unit, change, version);
+  }
+  return { made, notes: [] };
+}
+
+/** The same store, for an agent that leaves its refresh to the host. */
+export function leaveToUnit(store: TrustStore, host: Host, clock: Clock): TrustStore {
+  const unit: Unit = { store, host, clock };
+  const isWritten = (path: string): boolean => path.startsWith(`${store.anchorDirectory}/`);
+  return {
+    ...store,
+    // The unit's script holds the lock while it runs; two agents never write the same file.
+    lockDirectory: undefined,
+    observe: (wanted) => {
+      const state = store.observe(wanted);
+      return { ...state, leftovers: state.leftovers.filter(isWritten) };
+    },
+    change: (change) => changeByUnit(unit, change),
+  };
+}

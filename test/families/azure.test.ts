@@ -1,0 +1,4 @@
+import { tryFamily } from './rows.ts';
+import { azure } from './systems/rhel.ts';
+
+tryFamily(azure);

@@ -1,0 +1,4 @@
+import { tryFamily } from './rows.ts';
+import { cos } from './systems/cos.ts';
+
+tryFamily(cos);

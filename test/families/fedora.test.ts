@@ -1,0 +1,4 @@
+import { tryFamily } from './rows.ts';
+import { fedora } from './systems/rhel.ts';
+
+tryFamily(fedora);

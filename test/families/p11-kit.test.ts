@@ -1,0 +1,107 @@
+// What only stores have that p11-kit makes.
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import { makeCert, makeThree } from '../sandbox/harness/certs.ts';
+import { inBundle, nameOf } from '../sandbox/harness/host.ts';
+import { watchBundle } from '../sandbox/harness/watcher.ts';
+import { everywhere, nowhere, oneLine, scene, trust } from './rows.ts';
+import { put } from './systems/p11-kit.ts';
+import { fedora, rhel } from './systems/rhel.ts';
+import { suse } from './systems/suse.ts';
+
+const [kept, old, next] = await makeThree();
+
+test('an anchor on the blocklist of the host is an error, and nothing is published', async () => {
+  const { world, secret, apply } = await scene(rhel, { 'ca.crt': old.pem });
+  expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+  await put(world, '/etc/pki/ca-trust/source/blocklist/bad.pem', next.pem);
+  await secret.swap({ 'ca.crt': next.pem });
+  const before = await readFile(world.path(rhel.bundle));
+  const { code, stderr } = await apply(secret.directory);
+  expect(code).toBe(1);
+  expect(oneLine(stderr)).toMatch(/leaves out 1 anchors.*blocklist/);
+  // What it was to replace is trusted still, also after a run of the tool by another.
+  await world.exec('update-ca-trust');
+  expect(await trust(rhel, world, old)).toEqual(everywhere);
+  expect((await readFile(world.path(rhel.bundle))).equals(before)).toBe(true);
+});
+
+test('sources that have lost most of their CAs are not published', async () => {
+  const { world, secret, apply } = await scene(rhel, { 'ca.crt': kept.pem });
+  const before = await readFile(world.path(rhel.bundle));
+  const source = world.path('/usr/share/pki/ca-trust-source/ca-bundle.trust.p11-kit');
+  const whole = await readFile(source);
+  await writeFile(source, whole.subarray(0, whole.length / 2));
+  const { code, stderr } = await apply(secret.directory);
+  expect(code).toBe(1);
+  expect(oneLine(stderr)).toMatch(/finds only 1 of 6 certificates/);
+  expect((await readFile(world.path(rhel.bundle))).equals(before)).toBe(true);
+  await writeFile(source, whole);
+  expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+});
+
+test('what a killed write left is taken for an anchor by the tool, so it goes, and the bundle is made anew', async () => {
+  const { world, secret, apply } = await scene(rhel, { 'ca.crt': kept.pem });
+  expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+  await put(world, `${rhel.anchors}/.${nameOf(old)}.0123abcd.tmp`, old.pem);
+  await world.exec('update-ca-trust');
+  expect(await trust(rhel, world, old)).toEqual(everywhere);
+  expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { converged: true } });
+  expect(await trust(rhel, world, old)).toEqual(nowhere);
+});
+
+test('a removed CA that another file carries in DER stays trusted, and that file is named', async () => {
+  const { world, secret, apply } = await scene(rhel, { 'ca.crt': `${kept.pem}${old.pem}` });
+  expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+  await writeFile(world.path(`${rhel.anchors}/theirs.cer`), old.der);
+  await secret.swap({ 'ca.crt': kept.pem });
+  expect((await apply(secret.directory)).report).toMatchObject({
+    converged: true,
+    stillTrusted: [{ fingerprint: old.fingerprint, file: `${rhel.anchors}/theirs.cer` }],
+    notes: [],
+  });
+});
+
+test('a bundle of its own where Go programs look first is named', async () => {
+  const { world, secret, apply } = await scene(rhel, { 'ca.crt': kept.pem });
+  const first = '/etc/pki/tls/certs/ca-bundle.crt';
+  const frozen = await readFile(world.path(rhel.bundle));
+  await rm(world.path(first));
+  await writeFile(world.path(first), frozen);
+  const { code, report } = await apply(secret.directory);
+  expect(code).toBe(0);
+  expect(report.notes).toEqual([
+    expect.stringMatching(new RegExp(`^${first} on the host is a file of its own.*kubelet`)),
+  ]);
+  expect((await trust(rhel, world, kept)).go).toBe(false);
+});
+
+test.each([rhel, fedora, suse])('a read-only /usr ($name) is no hindrance', async (system) => {
+  const { world, secret, apply, remove } = await scene(system, { 'ca.crt': kept.pem });
+  await using readOnly = await world.readOnly('/usr');
+  expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+  expect(await trust(system, world, kept)).toEqual(everywhere);
+  expect(await remove()).toMatchObject({ code: 0 });
+  await readOnly.undo();
+});
+
+test('hash links that a killed run of the tool has taken away are made again', async () => {
+  const { world, secret, apply } = await scene(fedora, { 'ca.crt': kept.pem });
+  expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+  await world.exec('find', ['/etc/pki/tls/certs', '-type', 'l', '-delete']);
+  expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { refreshed: [expect.any(String)] } });
+  expect(await trust(fedora, world, kept)).toEqual(everywhere);
+});
+
+test("SUSE's tool, which takes a lock of its own and may be started by systemd at any time, is waited for", async () => {
+  const { world, secret, apply } = await scene(suse, { 'ca.crt': kept.pem });
+  const second = await makeCert();
+  const all = [...(await inBundle(world, suse.bundle))];
+  await using watcher = await watchBundle(world, { all }, suse.bundle);
+  await mkdir(world.path(suse.anchors), { recursive: true });
+  await put(world, `${suse.anchors}/theirs.pem`, second.pem);
+  const [{ code }] = await Promise.all([apply(secret.directory), world.exec('update-ca-certificates')]);
+  expect(code).toBe(0);
+  for (const ca of [kept, second]) expect(await trust(suse, world, ca)).toEqual(everywhere);
+  expect((await watcher.stop()).firstBad).toEqual({});
+});
