@@ -112,7 +112,7 @@ test('names the rule that is missing, once, and goes on when it is granted', asy
   ]);
   for (const resource of accountResources()) await put(api, resource);
   await followed.holds({ 'a.crt': 'one' });
-  expect(followed.said.slice(1)).toEqual([
+  await expect.poll(() => followed.said.slice(1)).toEqual([
     'recovered: secret node-ca-trust/node-ca-trust is read through the API server again',
   ]);
 });

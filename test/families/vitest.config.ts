@@ -7,7 +7,8 @@ export default defineConfig({
     reporters: ['default', './test/families/table.ts'],
     // Each family has a file and worlds of its own; two of them keep two cores busy.
     maxWorkers: 2,
-    testTimeout: 240_000,
+    // Flatcar's parallel row starts programs by the hundred.
+    testTimeout: 900_000,
     hookTimeout: 120_000,
   },
 });
