@@ -30,7 +30,8 @@ work=$home/refresh.work
 # What hooks are to be told; kept until they have been.
 heard=$home/refresh.heard
 
-say() { echo "node-ca-trust-refresh: $*" >&2; }
+# Names of files are others': what a terminal would take for more than a letter is not shown.
+say() { printf 'node-ca-trust-refresh: %s\n' "$(printf '%s' "$*" | tr '[:cntrl:]' '?')" >&2; }
 fail() { say "$*"; exit 1; }
 
 # Whoever makes this file asks for a run. It goes before the run begins, so that one that is made meanwhile asks for another.
@@ -44,7 +45,7 @@ release=/etc/os-release
 ID='' ID_LIKE=''
 . "$release"
 family=''
-for id in $ID $ID_LIKE; do
+for id in $(printf '%s' "$ID $ID_LIKE" | tr -d '\r'); do
   case $id in
     debian | ubuntu) family=debian ;;
     alpine) family=alpine ;;
@@ -110,13 +111,13 @@ done
 
 # Of PEM, no more than the certificates, without byte order marks, which Go does not understand.
 blocks='{ sub(/^\357\273\277/, "") }
-  /^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----/ { inside = 1 }
+  /^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----[ \t\r]*$/ { inside = 1 }
   inside { print }
   /^-----END / { inside = 0 }'
 # The same, one line for each certificate, however its base64 is broken into lines.
 lines='{ sub(/^\357\273\277/, "") }
   FNR == 1 { inside = 0 }
-  /^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----/ { inside = 1; body = ""; next }
+  /^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----[ \t\r]*$/ { inside = 1; body = ""; next }
   /^-----END / { if (inside) print body; inside = 0 }
   inside { gsub(/[ \t\r]/, ""); body = body $0 }'
 
@@ -140,7 +141,7 @@ sources() {
 # Whether a bundle lacks nothing.
 holds_all() {
   sources | certificates > "$work/wanted"
-  echo "$1" | certificates > "$work/held"
+  printf '%s\n' "$1" | certificates > "$work/held"
   [ -z "$(comm -23 "$work/wanted" "$work/held")" ]
 }
 
@@ -155,7 +156,7 @@ refresh_debian() {
     echo '# made for one run'
     # Removals, as the tool has to be told of them to make the hash links anew and to tell the hooks.
     find -L "$certs" -maxdepth 1 -type l -name '*.pem' | while read -r link; do
-      case $(readlink "$link") in "$anchors"/*) echo "!gone/$(basename "$link" .pem).crt" ;; esac
+      case $(readlink "$link") in "$anchors"/*) printf '!gone/%s\n' "$(basename "$link" .pem).crt" ;; esac
     done
     cat /etc/ca-certificates.conf
   } > "$work/conf"
@@ -169,17 +170,19 @@ refresh_debian() {
       --hooksdir "$work/hooks" > "$work/said" 2>&1 || true
   done
   [ -s "$new" ] || fail "update-ca-certificates wrote no bundle; it said: $(tail -n 1 "$work/said")"
-  # All may read the bundle: whatever else was in the files, or in what links there lead to, must not get into it.
+  # All may read the bundle: what was in the files, or in what links there lead to, gets into it only as the certificates
+  # that openssl has read there, written anew.
   awk "$blocks" "$new" > "$work/blocks.crt"
-  if grep -q 'PRIVATE KEY' "$new" || ! openssl crl2pkcs7 -nocrl -certfile "$work/blocks.crt" > /dev/null 2>&1; then
+  if grep -q 'PRIVATE KEY' "$new" || ! openssl crl2pkcs7 -nocrl -certfile "$work/blocks.crt" -out "$work/p7b" 2> /dev/null; then
     files | while read -r file; do
       if grep -q 'PRIVATE KEY' "$file"; then say "$file holds a private key: take it out"; fi
       openssl crl2pkcs7 -nocrl -certfile "$file" > /dev/null 2>&1 || say "$file is broken: mend or remove it"
     done
     fail "the bundle is left as it was"
   fi
-  holds_all "$work/blocks.crt" || fail "update-ca-certificates left certificates out; the bundle is left as it was"
-  mv -f "$work/blocks.crt" "$bundle"
+  openssl pkcs7 -print_certs -in "$work/p7b" | awk "$blocks" > "$work/anew.crt"
+  holds_all "$work/anew.crt" || fail "update-ca-certificates left certificates out; the bundle is left as it was"
+  mv -f "$work/anew.crt" "$bundle"
   # The tool makes no links where it sees no change.
   openssl rehash "$certs" > /dev/null 2>&1 || true
   [ ! -x /sbin/restorecon ] || /sbin/restorecon "$bundle" > /dev/null 2>&1 || true
@@ -206,7 +209,7 @@ for _ in 1 2 3 4 5; do
   if holds_all "$bundle" && [ "$listed" = "$(files)" ]; then exit 0; fi
 done
 files | while read -r file; do
-  echo "$file" | certificates > "$work/one"
+  printf '%s\n' "$file" | certificates > "$work/one"
   [ -z "$(comm -23 "$work/one" "$work/held")" ] || say "$bundle does not hold $file"
 done
 fail "$tool did not bring all certificates into $bundle"

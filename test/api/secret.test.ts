@@ -112,9 +112,9 @@ test('names the rule that is missing, once, and goes on when it is granted', asy
   ]);
   for (const resource of accountResources()) await put(api, resource);
   await followed.holds({ 'a.crt': 'one' });
-  await expect.poll(() => followed.said.slice(1)).toEqual([
-    'recovered: secret node-ca-trust/node-ca-trust is read through the API server again',
-  ]);
+  await expect
+    .poll(() => followed.said.slice(1))
+    .toEqual(['recovered: secret node-ca-trust/node-ca-trust is read through the API server again']);
 });
 
 test('without the verb watch it still sees every change, by listing, and says that the verb is missing', async () => {

@@ -166,10 +166,16 @@ describe('the refresh script', () => {
     await symlink('/root/secret', world.path(`${anchors}/leads-to-a-secret.crt`));
     await writeFile(world.path(`${anchors}/with-mark.crt`), `\uFEFFsome words\n\uFEFF${two.pem}`);
 
+    // openssl passes over a first line like this, and over all that follows it.
+    await writeFile(world.path(`${anchors}/a1.crt`), '-----BEGIN CERTIFICATE-----x\n');
+    await symlink('/root/secret', world.path(`${anchors}/a2.crt`));
+    await writeFile(world.path(`${anchors}/a3.crt`), '-----END x\n');
+
     expect(await refresh(world)).toEqual(done);
 
     const text = await readFile(world.path(bundle), 'latin1');
     expect(text).not.toMatch(/a password|some words|\xef/);
+    expect(text.replace(/-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n/g, '')).toBe('');
     expect((await inBundle(world)).has(two.fingerprint)).toBe(true);
   });
 
