@@ -1,7 +1,7 @@
 /**
  * The admin's kubeconfig: found as kubectl finds it, and one context of it chosen.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 // The whole client, since a person's credentials come from plug-ins, OpenID Connect and through proxies.
@@ -28,8 +28,15 @@ function filesOf({ kubeconfig }: Choice, environment: Environment): readonly str
   return found;
 }
 
+/** Far more than any is; client-node reads to the end, whatever that is. */
+const mostBytes = 16 * 1024 * 1024;
+
 function loadFile(file: string): KubeConfig {
   const config = new KubeConfig();
+  const stats = statSync(file);
+  // A shell gives what a command prints as a pipe.
+  if (!(stats.isFile() || stats.isFIFO()) || stats.size > mostBytes)
+    throw new UsageProblem(`${file} is no kubeconfig: it is no file, or a huge one`);
   try {
     config.loadFromFile(file);
   } catch (error) {

@@ -104,6 +104,10 @@ describe('the kubeconfig', () => {
     expect(load).not.toThrow('\n');
   });
 
+  it.each(['/dev/zero', '/'])('that is %s is not read', (kubeconfig) => {
+    expect(() => loadKubeconfig({ kubeconfig }, {})).toThrow(`${kubeconfig} is no kubeconfig: it is no file`);
+  });
+
   it('names where it looked when there is none', () => {
     expect(() => loadKubeconfig({}, { HOME: '/no/home' })).toThrow(
       'no kubeconfig: /no/home/.kube/config: no such file',
