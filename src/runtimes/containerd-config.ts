@@ -10,13 +10,13 @@ import {
   type ConfigFile,
   type Reader,
   type Table,
-  isTable,
   readCommandLine,
   readFiles,
   tableAt,
   textsAt,
 } from './containerd-files.ts';
 import { type Place, type Release, releaseOf, remedyOf, since, wayOf } from './containerd-registry.ts';
+import { isTable } from './toml-lines.ts';
 
 export interface ContainerdConfig {
   /** Its main file, whether it is there or not. */
