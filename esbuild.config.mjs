@@ -41,6 +41,21 @@ const inPod = {
   },
 };
 
+/**
+ * client-node does not say that its files do nothing but export. What `status` uses nothing of (copies into pods, shells in
+ * them, the types of all objects) is left out with this, and with it a third of the bytes and 14 packages.
+ */
+const exportsOnly = {
+  name: 'exports-only',
+  setup({ onResolve, resolve }) {
+    onResolve({ filter: /^(@kubernetes\/client-node$|\.)/ }, async ({ path, ...from }) => {
+      const isOurs = (path + from.importer).includes('@kubernetes/client-node');
+      if (!isOurs || from.pluginData === exportsOnly) return undefined;
+      return { ...(await resolve(path, { ...from, pluginData: exportsOnly })), sideEffects: false };
+    });
+  },
+};
+
 rmSync(outdir, { recursive: true, force: true });
 const { outputFiles, metafile } = await build({
   entryPoints: { 'node-ca-trust': 'src/main.ts' },
@@ -53,7 +68,7 @@ const { outputFiles, metafile } = await build({
   target,
   minify: true,
   legalComments: 'external',
-  plugins: [inPod],
+  plugins: [inPod, exportsOnly],
   write: false,
   metafile: true,
   logLevel: 'warning',

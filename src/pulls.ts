@@ -148,7 +148,7 @@ function restartsOf(
     const { unit, started } = runtime.process;
     if (states[index]?.state !== 'restart-needed' || unit === undefined) return [];
     const record = { failed: failed.includes(unit), ...(restarted === undefined ? {} : { last: restarted }) };
-    const decision = decideRestart({ permitted: true, started, changed: changes.added, ...pace, record, now });
+    const decision = decideRestart({ started, changed: changes.added, ...pace, record, now });
     return [{ runtime, unit, now, decision }];
   });
   const waits = decided.flatMap(({ decision }) => (typeof decision === 'object' ? [decision.wait] : []));

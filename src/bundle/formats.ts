@@ -4,7 +4,7 @@
  */
 import { asDer, contentOf, describeLabel, privateKeyInText, type Refusal } from './contents.ts';
 import { attempt, constructed, octetString, Reader, tags } from './der.ts';
-import { pemBlocks, type PemBlock } from './pem.ts';
+import { certificateLabels, pemBlocks, type PemBlock } from './pem.ts';
 
 /** One certificate, still to be judged. */
 export interface Entry {
@@ -22,7 +22,6 @@ const maxDepth = 3;
 /** A mebibyte has room for some thousand certificates; what has more entries is not a file of certificates. */
 const maxEntries = 5_000;
 
-const certificateLabels = new Set(['CERTIFICATE', 'X509 CERTIFICATE', 'TRUSTED CERTIFICATE']);
 const pkcs7Labels = new Set(['PKCS7', 'PKCS #7 SIGNED DATA', 'CMS']);
 
 const encodedTwice =

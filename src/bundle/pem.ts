@@ -15,6 +15,9 @@ export interface PemBlock {
   readonly problem?: string;
 }
 
+/** The blocks that hold a certificate for OpenSSL. */
+export const certificateLabels = new Set(['CERTIFICATE', 'X509 CERTIFICATE', 'TRUSTED CERTIFICATE']);
+
 const dashes = '-----';
 const begin = '-----BEGIN ';
 const end = '-----END ';

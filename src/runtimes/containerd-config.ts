@@ -10,17 +10,15 @@ import {
   type ConfigFile,
   type Reader,
   type Table,
-  isTable,
   readCommandLine,
   readFiles,
   tableAt,
   textsAt,
 } from './containerd-files.ts';
 import { type Place, type Release, releaseOf, remedyOf, since, wayOf } from './containerd-registry.ts';
+import { isTable } from './toml-lines.ts';
 
 export interface ContainerdConfig {
-  /** Its main file, whether it is there or not. */
-  readonly file: string;
   /** All that it consists of. One that is younger than the process counts from its next start only. */
   readonly files: readonly string[];
   /** The path of its socket. */
@@ -211,7 +209,6 @@ export function readContainerdConfig(
   const reading = sourcesOf(line, files, known ?? oldestFor(files));
   const disabled = disabledOf(reading);
   return {
-    file: line.config,
     files: files.map((file) => file.path),
     address: addressOf(reading),
     pullsForNode: line.daemon && disabled === undefined,

@@ -7,6 +7,7 @@ import { posix } from 'node:path';
 import { TomlError, parse } from 'smol-toml';
 import type { Host } from '../host/host.ts';
 import { Problem, explain } from '../host/problem.ts';
+import { isTable } from './toml-lines.ts';
 
 export type Reader = Pick<Host, 'read' | 'list'>;
 export type Table = Readonly<Record<string, unknown>>;
@@ -25,10 +26,6 @@ export interface CommandLine {
   readonly address: string | undefined;
   /** Not a command such as `containerd publish`, which shims run for a moment. */
   readonly daemon: boolean;
-}
-
-export function isTable(value: unknown): value is Table {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** The table of this name in another; an empty one where there is none. */

@@ -4,8 +4,9 @@
  * internal/cri/server/images/image_pull.go of containerd 1.5 to 2.3.
  */
 import { posix } from 'node:path';
-import { type Table, isTable, tableAt } from './containerd-files.ts';
+import { type Table, tableAt } from './containerd-files.ts';
 import type { Way } from './runtime.ts';
+import { isTable } from './toml-lines.ts';
 
 /** Major, minor, patch. */
 export type Release = readonly [number, number, number];

@@ -31,7 +31,6 @@ export interface RestartRecord {
 }
 
 export interface RestartCase {
-  readonly permitted: boolean;
   /** When the runtime's process was started, in seconds since the boot. */
   readonly started: number;
   /** When trust changed last, taken after the store was published; undefined when it never has. */
@@ -46,11 +45,10 @@ export interface RestartCase {
 
 /**
  * - `not-needed`: the runtime was started after the change
- * - `not-permitted`: the admin has to restart it
  * - `never`: one of our restarts did not bring it back, so the admin has to look at it
  * - `wait`: milliseconds, after which to ask again
  */
-export type RestartDecision = 'not-needed' | 'not-permitted' | 'never' | 'now' | { readonly wait: number };
+export type RestartDecision = 'not-needed' | 'never' | 'now' | { readonly wait: number };
 
 /** The earliest moment for a restart that is needed, in seconds since the boot. */
 function dueAt({ agentStarted, record, jitterMs, now }: RestartCase, changed: Moment): number {
@@ -59,12 +57,11 @@ function dueAt({ agentStarted, record, jitterMs, now }: RestartCase, changed: Mo
   return Math.max(allowed, Math.max(changed.seconds + debounce, agentStarted + settling) + jitterMs / 1000);
 }
 
-/** Whether and when to restart a runtime that reads the store at its start alone. */
+/** Whether and when to restart a runtime that reads the store at its start alone, where the admin permits it. */
 export function decideRestart(restart: RestartCase): RestartDecision {
-  const { permitted, started, changed, record, now } = restart;
+  const { started, changed, record, now } = restart;
   // In the same hundredth of a second it may have been either way.
   if (changed?.boot !== now.boot || started > changed.seconds) return 'not-needed';
-  if (!permitted) return 'not-permitted';
   if (record.failed) return 'never';
   const wait = Math.ceil((dueAt(restart, changed) - now.seconds) * 1000);
   return wait > 0 ? { wait } : 'now';

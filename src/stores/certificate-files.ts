@@ -3,7 +3,7 @@
  * looks at some 300 files, nearly all of them the same as last time.
  */
 import { X509Certificate, createHash } from 'node:crypto';
-import { type PemBlock, pemBlocks, toPem } from '../bundle/pem.ts';
+import { type PemBlock, certificateLabels, pemBlocks, toPem } from '../bundle/pem.ts';
 import { readLimit } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 
@@ -21,8 +21,6 @@ export interface CertificateFiles {
   know(fingerprints: Iterable<string>): void;
 }
 
-const certificateLabels = new Set(['CERTIFICATE', 'X509 CERTIFICATE', 'TRUSTED CERTIFICATE']);
-
 /** Far more than any host has; beyond it everything is read anew. */
 const memoryLimit = 10_000;
 
@@ -32,20 +30,20 @@ function remember<V>(memory: Map<string, V>, key: string, value: V): V {
   return value;
 }
 
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
 /** The fingerprint of the certificate that OpenSSL reads from these bytes; undefined when it reads none. */
 function fingerprintOf(der: Uint8Array): string | undefined {
   try {
-    return createHash('sha256').update(new X509Certificate(der).raw).digest('hex');
+    return sha256(new X509Certificate(der).raw);
   } catch {
     return undefined;
   }
 }
 
 type Judge = (der: Uint8Array) => string | undefined;
-
-function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
-}
 
 /** A judge that parses each certificate once: hashing its bytes is a hundred times cheaper. */
 function rememberingJudge(known: Map<string, string | undefined>): Judge {

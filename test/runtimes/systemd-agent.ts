@@ -54,7 +54,6 @@ async function pass(record: RestartRecord): Promise<Pass> {
   const found = findProcesses(host, new Set(['containerd']));
   const [runtime = { pid: 0, started: 0, unit: undefined }] = found;
   const decision = decideRestart({
-    permitted: true,
     started: runtime.started,
     changed,
     agentStarted: undefined,

@@ -52,7 +52,7 @@ describe('what is found on nodes', () => {
       byName: false,
     });
     expect(found.address).toBe('/run/k3s/containerd/containerd.sock');
-    expect(found.file).toBe(`/var/lib/rancher/${product}/agent/etc/containerd/config.toml`);
+    expect(found.files).toEqual([`/var/lib/rancher/${product}/agent/etc/containerd/config.toml`]);
   });
 
   it.each([
@@ -119,7 +119,7 @@ describe('the command line', () => {
     ['-c /first.toml -c /opt/c.toml'],
   ])('%s names the file', (args) => {
     const found = read(other, 'v1.7.34', ['containerd', ...args.split(' ')]);
-    expect(found).toMatchObject({ file: '/opt/c.toml', way: { lists: [['/opt/certs']] }, pullsForNode: true });
+    expect(found).toMatchObject({ files: ['/opt/c.toml'], way: { lists: [['/opt/certs']] }, pullsForNode: true });
   });
 
   it('without a file there are defaults, whatever lies beside it', () => {
@@ -131,7 +131,7 @@ describe('the command line', () => {
     expect(pulls(files, 'v2.1.9')).toMatch(
       /in \[plugins."io.containerd.cri.v1.images".registry\] of a new \S+ that begins with version = 3, and/,
     );
-    expect(read(files, 'v2.3.4')).toMatchObject({ file: mainFile, files: [], pullsForNode: true });
+    expect(read(files, 'v2.3.4')).toMatchObject({ files: [], pullsForNode: true });
   });
 
   it('a file that it names must be there', () => {

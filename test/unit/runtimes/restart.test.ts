@@ -14,7 +14,6 @@ const at = (seconds: number, boot = 'this'): { boot: string; seconds: number } =
 
 /** A restart that is due: the runtime is older than a change of an hour ago, and nothing else has happened. */
 const due: RestartCase = {
-  permitted: true,
   started: 10,
   changed: at(10_000),
   agentStarted: 20,
@@ -38,11 +37,6 @@ describe('a restart', () => {
 
   it('is needed when the runtime was started in the moment of the change', () => {
     expect(decideRestart({ ...due, started: 10_000 })).toBe('now');
-  });
-
-  it('is not made without permission, and not needed all the same when it is not', () => {
-    expect(decideRestart({ ...due, permitted: false })).toBe('not-permitted');
-    expect(decideRestart({ ...due, permitted: false, started: 10_001 })).toBe('not-needed');
   });
 
   it('is never made again once a runtime did not come back, until another start has made it needless', () => {
