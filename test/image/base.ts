@@ -38,7 +38,7 @@ export function ensureBase(builder: Builder): void {
 const nameOf = (architecture: Architecture): string => `${baseName}-${architecture}`;
 
 function madeOf(architecture: Architecture): string {
-  return `debian ${suite}, ${nodePackage(architecture)} ${lockedNode(architecture).version}, npm ${npmVersion()}`;
+  return `debian ${suite} minbase, ${nodePackage(architecture)} ${lockedNode(architecture).version}, npm ${npmVersion()}`;
 }
 
 function makeBase(builder: Builder, architecture: Architecture): void {
