@@ -134,7 +134,7 @@ export function pickPod(pod: Pod): PodFacts {
     unscheduled && `not scheduled: ${saidOf(unscheduled)}`,
     status.reason === undefined ? undefined : saidOf(status),
     ...containers.map(troubleOf),
-    status.phase === 'Running' ? undefined : status.phase,
+    status.phase === 'Running' ? undefined : saidOf({ reason: status.phase }),
   ];
   return {
     namespace: printable(metadata.namespace),

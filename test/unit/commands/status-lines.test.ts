@@ -324,6 +324,11 @@ describe('what somebody wrote into the objects', () => {
         for (const { node, reason = '', pod } of lines)
           expect(`${node}${reason}${pod?.name ?? ''}`).not.toMatch(controls);
       }),
+      {
+        examples: [
+          ['\0', '', { status: 'True', reason: '', message: '' }, { status: 'True', reason: '', message: '' }],
+        ],
+      },
     );
   });
 });
