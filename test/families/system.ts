@@ -27,6 +27,8 @@ export interface System {
   readonly isDirect?: true;
   /** Its own tool knows nothing of our anchors: each run of it takes them out of the bundle until the next pass. */
   readonly ignores?: true;
+  /** Its own tool takes the links by hash away while it runs, ours too: a pass that looks meanwhile says so. */
+  readonly unlinks?: true;
   /** Lays it out, its bundle made from a handful of public CAs. */
   build(world: World): Promise<void>;
 }

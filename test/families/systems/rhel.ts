@@ -49,6 +49,7 @@ function systemOf(form: Form): System {
     emulated: 'update-ca-trust is a re-creation; p11-kit, which does the work, is real',
     anchors: `${sources[0]}/anchors`,
     bundle: `${extracted}/pem/tls-ca-bundle.pem`,
+    ...(hashed && { unlinks: true as const }),
     hashed: hashed ? ['/etc/ssl/certs', `${extracted}/pem/directory-hash`] : [],
     disk: extracted,
     refresh: ['update-ca-trust', 'extract'],
