@@ -162,13 +162,13 @@ describe('the refresh script', () => {
     await using world = await smallWorld();
     await install(world, one);
     // Where the anchor directory is another's, root reads whatever a link in it leads to.
-    await writeFile(world.path('/root/secret'), 'a password\n', { mode: 0o600 });
-    await symlink('/root/secret', world.path(`${anchors}/leads-to-a-secret.crt`));
+    await writeFile(world.path('/etc/secret'), 'a password\n', { mode: 0o600 });
+    await symlink('/etc/secret', world.path(`${anchors}/leads-to-a-secret.crt`));
     await writeFile(world.path(`${anchors}/with-mark.crt`), `\uFEFFsome words\n\uFEFF${two.pem}`);
 
     // openssl passes over a first line like this, and over all that follows it.
     await writeFile(world.path(`${anchors}/a1.crt`), '-----BEGIN CERTIFICATE-----x\n');
-    await symlink('/root/secret', world.path(`${anchors}/a2.crt`));
+    await symlink('/etc/secret', world.path(`${anchors}/a2.crt`));
     await writeFile(world.path(`${anchors}/a3.crt`), '-----END x\n');
 
     expect(await refresh(world)).toEqual(done);
@@ -182,13 +182,13 @@ describe('the refresh script', () => {
   test('does not write through what another has put in its way', async () => {
     await using world = await smallWorld();
     await install(world);
-    await writeFile(world.path('/root/precious'), 'as it was\n');
-    await symlink('/root/precious', world.path(`${anchors}/.${nameOf(one)}.00000000.tmp`));
-    await symlink('/root/precious', world.path(fileOf(one)));
+    await writeFile(world.path('/etc/precious'), 'as it was\n');
+    await symlink('/etc/precious', world.path(`${anchors}/.${nameOf(one)}.00000000.tmp`));
+    await symlink('/etc/precious', world.path(fileOf(one)));
 
     expect(await install(world, one)).toEqual(done);
 
-    expect(await readFile(world.path('/root/precious'), 'utf8')).toBe('as it was\n');
+    expect(await readFile(world.path('/etc/precious'), 'utf8')).toBe('as it was\n');
     expect(await readFile(world.path(fileOf(one)), 'utf8')).toBe(one.pem);
   });
 
