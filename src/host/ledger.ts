@@ -2,6 +2,7 @@
  * The ledger: the record on the host of everything an instance has written there. It is a help, not the truth: when it
  * is lost or broken, the files' own names and contents say what is ours (design, rule 2).
  */
+import { posix } from 'node:path';
 import * as z from 'zod/mini';
 import type { Host } from './host.ts';
 import { momentShape } from './moment.ts';
@@ -38,6 +39,13 @@ function ledgerPath(instance: string): string {
   return `${stateDirectory}/${instance}.json`;
 }
 
+/** The directories above a path that are not there, the topmost first: who makes them has to put them on record before. */
+export function missingAbove(host: Host, path: string): readonly string[] {
+  const directory = posix.dirname(path);
+  if (directory === '/' || host.target(directory) !== undefined) return [];
+  return [...missingAbove(host, directory), directory];
+}
+
 /** The instances that have something on the host. */
 export function instancesOn(host: Host): string[] {
   const names = (host.list(stateDirectory) ?? []).map((name) => /^([a-z0-9][a-z0-9-]*)\.json$/.exec(name)?.[1]);
@@ -62,7 +70,9 @@ function parse(text: string, instance: string): Ledger | undefined {
 export function readLedger(host: Host, instance: string, family: string): LedgerFile {
   const empty: Ledger = { version: 1, store: family, files: [], announced: [], made: [] };
   const bytes = host.read(ledgerPath(instance));
-  if (bytes === undefined) return { state: 'absent', ledger: empty };
+  // A directory with no record at all in it is what a removal has left that was ended just before its end.
+  const isLost = bytes === undefined && host.list(stateDirectory)?.length === 0;
+  if (bytes === undefined) return { state: isLost ? 'broken' : 'absent', ledger: empty };
   const ledger = parse(bytes.toString('utf8'), instance);
   return ledger === undefined ? { state: 'broken', ledger: empty } : { state: 'kept', ledger };
 }
@@ -96,9 +106,10 @@ export function writeLedger(host: Host, instance: string, ledger: Ledger): void 
   writeRecord(host, ledgerPath(instance), ledger);
 }
 
-/** Removes an instance's ledger, and the directories made by us that are empty now. */
+/** Removes the directories made by us that are empty now, and then an instance's ledger, which says which they are. */
 export function removeLedger(host: Host, instance: string, ledger: Ledger): void {
+  for (const directory of [...ledger.made].reverse()) host.removeDirectory(directory);
   removeRecord(host, ledgerPath(instance));
-  // The state directory may have been made by another instance, which is gone too when it is empty.
-  for (const directory of [stateDirectory, ...[...ledger.made].reverse()]) host.removeDirectory(directory);
+  // It may have been made by another instance, which is gone too when it is empty.
+  host.removeDirectory(stateDirectory);
 }

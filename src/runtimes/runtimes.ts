@@ -7,6 +7,7 @@ import { posix } from 'node:path';
 import { askGrpc } from '../host/ask.ts';
 import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
+import { missingAbove } from '../host/ledger.ts';
 import type { Moment } from '../host/moment.ts';
 import { explain } from '../host/problem.ts';
 import {
@@ -22,7 +23,7 @@ import { containerd } from './containerd.ts';
 import { crio } from './crio.ts';
 import { docker } from './docker.ts';
 import { findProcesses } from './processes.ts';
-import { type SurveyOptions, missingAbove, surveyRegistries } from './registries.ts';
+import { type SurveyOptions, surveyRegistries } from './registries.ts';
 import { type Survey, cleanBeside, makeEdit, nothing, openMemory, undoLines, undoLink } from './registry-files.ts';
 import { restartUnit } from './restart.ts';
 import type { Runtime, RuntimeKind, RuntimeName, RuntimeProcess } from './runtime.ts';

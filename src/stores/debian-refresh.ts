@@ -18,7 +18,7 @@ import {
   privateDirectory,
   selectedPaths,
 } from './debian-layout.ts';
-import { type StoreChange, type StoreChanged, prefixIn, stemOf } from './store.ts';
+import { type StoreChange, prefixIn, stemOf } from './store.ts';
 
 /** How often the other writer's temporary file is looked at while we wait for it. */
 const settleStepMs = 50;
@@ -33,12 +33,18 @@ function certificateLinks({ host }: DebianContext): ReadonlyMap<string, string> 
   return links;
 }
 
+/** A name of ours that no certificate has. */
+function noAnchor(instance: string): string {
+  return stemOf(instance, '0'.repeat(64));
+}
+
 /** The host's own selection, and one line `!x/FILE` per removal: that makes the tool report it and make links anew. */
 function writeConfiguration({ host, instance }: DebianContext, removed: readonly string[]): string {
   const own = host.read(debian.configuration)?.toString('utf8') ?? '';
   const path = `${workDirectory(instance)}/ca-certificates.conf`;
   // Never empty: an empty selection makes the tool start afresh, with all hash links gone for most of the run.
-  const lines = ['# made by node-ca-trust for one run', ...removed.map((name) => `!node-ca-trust/${name}`), own];
+  const names = [...removed, `${noAnchor(instance)}.crt`];
+  const lines = ['# made by node-ca-trust for one run', ...names.map((name) => `!node-ca-trust/${name}`), own];
   host.write(path, lines.join('\n'));
   return path;
 }
@@ -57,20 +63,66 @@ async function runTool(context: DebianContext, configuration: string, lock: Lock
   return host.run('update-ca-certificates', args, { descriptor: lock.descriptor, temporary: work });
 }
 
+/** What the tool calls the link of a certificate when the program that it asks for the name was killed. */
+const namelessLink = '.pem';
+
 /**
- * Runs the tool until it has written the private bundle. Its `openssl rehash` fails as a whole on another's unreadable
- * file, though it has made all links; the next run has none to make, leaves that out, and writes the bundle.
- * @throws Problem when it wrote no bundle
+ * Links of removed anchors, by hash too, and nameless ones. The tool leaves them, with exit code 0, when something that it
+ * has started was killed; and it makes links by hash anew only after a run that has made or removed another.
  */
-async function build(context: DebianContext, configuration: string, lock: Lock): Promise<void> {
-  const isWritten = (): boolean => context.host.entry(privateBundle(context))?.kind === 'file';
-  const first = await runTool(context, configuration, lock);
-  if (isWritten()) return;
-  const { code, output, timedOut } = first.timedOut ? first : await runTool(context, configuration, lock);
-  if (isWritten()) return;
+function staleLinks({ host }: DebianContext, removed: readonly string[]): readonly string[] {
+  const gone = new Set([namelessLink, ...removed.map((name) => name.replace(/\.crt$/, '.pem'))]);
+  return (host.list(debian.certs) ?? []).filter((name) => {
+    const path = `${debian.certs}/${name}`;
+    const target = gone.has(name) || /^[0-9a-f]{8}\.\d+$/.test(name) ? host.link(path) : undefined;
+    if (target === undefined) return false;
+    if (name === namelessLink || target === namelessLink) return true;
+    // Another's file of the same name may have taken over the link.
+    return (gone.has(name) || gone.has(target)) && host.target(path) === undefined;
+  });
+}
+
+/** Gives the tool a link of ours to remove, that leads nowhere: then it makes the links by hash anew. */
+function forceLinks(context: DebianContext): void {
+  const { host, instance } = context;
+  host.remove(`${debian.certs}/${namelessLink}`);
+  host.makeLink(`${debian.certs}/${noAnchor(instance)}.pem`, `${debian.anchors}/${noAnchor(instance)}.crt`);
+}
+
+function noBundle({ code, output, timedOut }: CommandResult): Problem {
   const end = timedOut ? 'took too long and was ended' : `ended with exit code ${code ?? '?'}`;
-  throw new Problem(
+  return new Problem(
     `update-ca-certificates on the host ${end} and wrote no bundle; it said: ${lastLine(output) || 'nothing'}. The host's bundle is as it was`,
+  );
+}
+
+/**
+ * Runs the tool until it has written the private bundle, and no link is left that should be gone. Its `openssl rehash`
+ * fails as a whole on another's unreadable file, though it has made all links; the next run has none to make, leaves that
+ * out, and writes the bundle.
+ * @throws Problem when it wrote no bundle, or left such a link
+ */
+async function build(context: DebianContext, { remove }: StoreChange, lock: Lock): Promise<void> {
+  const { host } = context;
+  const configuration = writeConfiguration(context, remove);
+  const bundle = privateBundle(context);
+  const isWritten = (): boolean => host.entry(bundle)?.kind === 'file';
+  const run = (): Promise<CommandResult> => {
+    // It would append to what a run that was killed has left.
+    for (const path of [bundle, `${bundle}.new`]) host.remove(path);
+    return runTool(context, configuration, lock);
+  };
+  let result = await run();
+  if (isWritten() && staleLinks(context, remove).length > 0) {
+    forceLinks(context);
+    result = await run();
+  }
+  if (!isWritten() && !result.timedOut) result = await run();
+  if (!isWritten()) throw noBundle(result);
+  const [stale] = staleLinks(context, remove);
+  if (stale === undefined) return;
+  throw new Problem(
+    `update-ca-certificates on the host left ${debian.certs}/${stale}, which should be gone; its bundle is not published, the host's is as it was`,
   );
 }
 
@@ -176,7 +228,7 @@ async function settle({ host, clock }: DebianContext, other: string | undefined)
 /** The tool, the check, the publication: (4) to (7) of a change. */
 async function refresh(context: DebianContext, change: StoreChange, lock: Lock): Promise<void> {
   const { host } = context;
-  await build(context, writeConfiguration(context, change.remove), lock); // (4)
+  await build(context, change, lock); // (4)
   check(context, change.required); // (5)
   const other = host.entry(debian.plainTemporary)?.identity;
   host.publish(privateBundle(context), debian.bundle); // (6)
@@ -215,10 +267,14 @@ function discard(context: DebianContext, path: string): void {
  * 8. the hooks hear of every addition and removal
  * 9. nothing of the work is left
  */
-export async function changeDebian(context: DebianContext, change: StoreChange, lock: Lock): Promise<StoreChanged> {
+export async function changeDebian(
+  context: DebianContext,
+  change: StoreChange,
+  lock: Lock,
+): Promise<readonly string[]> {
   const { host, instance } = context;
   for (const path of change.clean) discard(context, path); // (1)
-  const made = host.makeDirectory(debian.anchors);
+  host.makeDirectory(debian.anchors);
   host.makeDirectory(workDirectory(instance));
   host.makeDirectory(privateDirectory(context), 0o700);
   const before = certificateLinks(context);
@@ -227,5 +283,5 @@ export async function changeDebian(context: DebianContext, change: StoreChange, 
   const lines = hookLines(context, before, change);
   const notes = change.refresh || lines.length > 0 ? await runHooks(context, lines) : []; // (8)
   for (const directory of [workDirectory(instance), privateDirectory(context)]) discard(context, directory); // (9)
-  return { made, notes };
+  return notes;
 }

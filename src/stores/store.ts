@@ -52,12 +52,6 @@ export interface StoreChange {
   readonly present: readonly string[];
 }
 
-export interface StoreChanged {
-  /** Directories that did not exist before. */
-  readonly made: readonly string[];
-  readonly notes: readonly string[];
-}
-
 export interface TrustStore {
   readonly family: string;
   /** The effective bundle, as the host knows it. */
@@ -75,9 +69,10 @@ export interface TrustStore {
   observe(wanted: readonly Anchor[]): StoreState;
   /**
    * Files, then the refresh command into a private bundle, its check, its publication, the hooks.
+   * @returns what is worth saying of it
    * @throws Problem when a step fails; the effective bundle is then as it was
    */
-  change(change: StoreChange, lock: Lock): Promise<StoreChanged>;
+  change(change: StoreChange, lock: Lock): Promise<readonly string[]>;
   /**
    * Every fingerprint that some reader of the store trusts, with a file that holds it: proof of a removal. Reads more
    * than `observe`, so it is asked for removals only.

@@ -34,6 +34,7 @@ const packages = {
   ip: 'iproute2',
   'apt-get': 'apt',
   dpkg: 'dpkg',
+  strace: 'strace',
   '/usr/lib/cni/bridge': 'containernetworking-plugins',
 };
 
