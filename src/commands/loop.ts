@@ -58,7 +58,7 @@ export function openLoop(pacing: Pacing, clock: Alarm, random: () => number): Lo
   const next = async (pass: () => Promise<PassEnd>): Promise<void> => {
     asked = new AbortController();
     const end = await pass();
-    const now = clock.now();
+    const now = clock.steady();
     failures = end.converged ? 0 : failures + 1;
     const ms = pause(pacing, end, failures, random);
     if (end.converged && end.changed) recheckAt = now + ms;

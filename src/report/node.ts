@@ -36,6 +36,7 @@ export interface NodeSettings {
 export interface NodeOutside {
   readonly api: Api;
   readonly now: () => number;
+  readonly steady: () => number;
   /** Ends early, by an error, when the signal is aborted. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly random: () => number;
@@ -89,9 +90,9 @@ interface Reporter extends NodeSettings, NodeOutside {
   wake: () => void;
 }
 
-function isDue({ view, readAt, now, resyncMs }: Reporter): boolean {
+function isDue({ view, readAt, steady, resyncMs }: Reporter): boolean {
   // The pass that comes with the resync comes up to a tenth early.
-  return view === undefined || now() - readAt >= resyncMs * 0.85;
+  return view === undefined || steady() - readAt >= resyncMs * 0.85;
 }
 
 function wait(self: Reporter, event: NodeEvent): void {
@@ -146,7 +147,7 @@ async function read(self: Reporter): Promise<void> {
   });
   // Without the permission to read it what was written is remembered. The kubelet takes the name for the uid too.
   self.view ??= { uid: self.nodeName, condition: undefined, annotation: undefined, taints: [] };
-  self.readAt = self.now();
+  self.readAt = self.steady();
 }
 
 async function write(self: Reporter): Promise<void> {
@@ -220,12 +221,12 @@ async function followOn(self: Reporter, signal: AbortSignal): Promise<void> {
 
 function reporterOf(settings: NodeSettings, outside: NodeOutside): Reporter {
   const { nodeName, instance } = settings;
-  const { api, now, random } = outside;
+  const { api, random } = outside;
   return {
     ...settings,
     ...outside,
     node: openNodeObject(nodeName, namesOf(instance), api),
-    events: openNodeEvents(nodeName, instance, api, now, random),
+    events: openNodeEvents(nodeName, instance, api, outside, random),
     wanted: undefined,
     view: undefined,
     readAt: 0,

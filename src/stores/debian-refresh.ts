@@ -217,10 +217,13 @@ async function runHooks({ host }: DebianContext, lines: readonly string[]): Prom
  * added. A run that starts later reads the new files. One that nobody writes to any more is left to the next pass.
  */
 async function settle({ host, clock }: DebianContext, other: string | undefined): Promise<void> {
+  let seen = { modified: 0, at: clock.steady() };
   for (;;) {
     const temporary = host.entry(debian.plainTemporary);
     if (other === undefined || temporary?.identity !== other) return;
-    if (clock.now() - temporary.modified > abandonedAfterMs) return;
+    if (Math.abs(clock.now() - temporary.modified) > abandonedAfterMs) return;
+    if (temporary.modified !== seen.modified) seen = { modified: temporary.modified, at: clock.steady() };
+    if (clock.steady() - seen.at > abandonedAfterMs) return;
     await clock.sleep(settleStepMs);
   }
 }

@@ -97,7 +97,10 @@ function leftovers(context: DebianContext): readonly string[] {
   return [
     ...[privateDirectory(context), workDirectory(instance)].filter((path) => host.entry(path) !== undefined),
     ...temporaries.map((name) => `${debian.anchors}/${name}`),
-    ...(plain !== undefined && clock.now() - plain.modified > abandonedAfterMs ? [debian.plainTemporary] : []),
+    // A file that is written to is of this moment; one of the future was left before the clock was set back.
+    ...(plain !== undefined && Math.abs(clock.now() - plain.modified) > abandonedAfterMs
+      ? [debian.plainTemporary]
+      : []),
   ];
 }
 

@@ -102,6 +102,7 @@ async function telling(instance = 'default', resyncMs = 600_000): Promise<Tellin
     {
       api: apiOf(root),
       now: () => Date.now(),
+      steady: () => performance.now(),
       sleep: (ms, signal) => sleep(ms, undefined, { signal }),
       random: () => 0,
       failed: (line) => said.push(line),

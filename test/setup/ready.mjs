@@ -35,6 +35,8 @@ const packages = {
   'apt-get': 'apt',
   dpkg: 'dpkg',
   strace: 'strace',
+  faketime: 'faketime',
+  pgrep: 'procps',
   '/usr/lib/cni/bridge': 'containernetworking-plugins',
 };
 

@@ -51,7 +51,7 @@ export function follow(
     { namespace, name: secretName },
     {
       api: apiOf(root),
-      now: () => performance.now(),
+      steady: () => performance.now(),
       sleep: (ms, signal) => sleep(ms, undefined, { signal }),
       random: Math.random,
       pacing: { ...secretPacing, ...pacing },

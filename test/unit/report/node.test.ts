@@ -43,7 +43,14 @@ function opened(node: unknown = nodeOf(), random = 1, fail: (asked: Asked) => Er
   const failed = (line: string): void => {
     said.push(line);
   };
-  const report = openNode(settings, { api, now: () => Date.now(), sleep, random: () => random, failed });
+  const report = openNode(settings, {
+    api,
+    now: () => Date.now(),
+    steady: () => performance.now(),
+    sleep,
+    random: () => random,
+    failed,
+  });
   const following = report.follow(stop.signal);
   return {
     asked,
@@ -179,6 +186,20 @@ describe('the report', () => {
     report.tell(proven());
     await advance(0);
     expect(lines().slice(before)).toEqual([read, status, expect.stringMatching(/^PATCH .*\/events\//)]);
+    await stop();
+  });
+
+  it('reads it then too when the clock was set back a year, and tells Events on', async () => {
+    const { asked, report, lines, stop } = opened();
+    report.tell(proven());
+    await advance(1_000);
+    vi.setSystemTime(Date.now() - 365 * 86_400_000);
+    asked.length = 0;
+    await advance(600_000);
+    report.tell(proven('another'));
+    await advance(30_000);
+    expect(lines()).toContain(read);
+    expect(lines()).toContain(event);
     await stop();
   });
 
@@ -348,7 +369,14 @@ describe('the end', () => {
       follow: () => Promise.reject(new Error('nothing is followed')),
     };
     const settings = { nodeName: 'node-1', instance: 'default', version: '1.2.3', resyncMs: 600_000 };
-    const report = openNode(settings, { api, now: () => Date.now(), sleep, random: () => 1, failed: () => undefined });
+    const report = openNode(settings, {
+      api,
+      now: () => Date.now(),
+      steady: () => Date.now(),
+      sleep,
+      random: () => 1,
+      failed: () => undefined,
+    });
     const stop = new AbortController();
     const following = report.follow(stop.signal);
     await advance(1_000);
