@@ -33,7 +33,7 @@ test('a pass that is killed, or fails, at any call of its own', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'faults-'));
   const { program } = await buildProduction(join(directory, 'build'));
   const command = [process.execPath, '--max-semi-space-size=4', program];
-  await using stage = await openStage();
+  await using stage = await openStage(true);
   const tally = openTally();
   for (const scenario of scenarios(stage.certs)) {
     const { ends, targets } = await survey(stage, scenario, command);

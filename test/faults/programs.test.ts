@@ -68,7 +68,7 @@ test('a program of the host that is killed, or fails, at any call of its own', a
   const random = randomFrom(seed);
   const directory = await mkdtemp(join(tmpdir(), 'faults-'));
   const { program } = await buildProduction(join(directory, 'build'));
-  await using stage = await openStage();
+  await using stage = await openStage(false);
   await preparePrograms(stage.world);
   const tally = openTally();
   for (const scenario of scenarios(stage.certs).slice(0, 3)) {

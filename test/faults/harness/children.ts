@@ -17,7 +17,8 @@ const inPath = '/usr/local/sbin';
 
 /**
  * Of a shell script only its own shells are followed, not what they start: that is another program's run. What dies with
- * the whole container dies here: the agent, found among those that started this, and its command's process group.
+ * the whole container dies here: the agent, found among those that started this by the name that Node gives its first
+ * thread, and its command's process group.
  */
 const wrapper = `#!/bin/sh
 name=\${0##*/}
@@ -38,11 +39,11 @@ esac
   strace $options -o ${place}/log.$name:$count $real "$@" || status=$?
   [ "$status" = 137 ] || exit $status
   pid=$$
-  until [ "$program" = node ]; do
+  until read -r agent < /proc/$pid/comm && [ "$agent" = MainThread ]; do
     while read -r key value rest; do
-      case $key in Name:) program=\${value%%-*} ;; PPid:) parent=$value ;; esac
+      [ "$key" != PPid: ] || parent=$value
     done < /proc/$pid/status
-    [ "$program" = node ] || pid=$parent
+    pid=$parent
   done
   kill -KILL $pid
   kill -KILL 0
@@ -97,13 +98,18 @@ export interface ChildEnded {
   readonly hit: boolean;
 }
 
-async function run(world: World, command: readonly string[]): Promise<Omit<ChildEnded, 'hit'>> {
+interface Ran extends Omit<ChildEnded, 'hit'> {
+  /** The agent itself was killed. */
+  readonly isKilled: boolean;
+}
+
+async function run(world: World, command: readonly string[]): Promise<Ran> {
   const [first = '', ...rest] = command;
   const options = { env: cleanEnvironment, extendEnv: false, reject: false, stripFinalNewline: false } as const;
   await leadPath(world, 'programs');
   try {
-    const { exitCode, stdout, stderr } = await execa(first, rest, { ...options, timeout: 120_000 });
-    return { code: exitCode, stdout, stderr };
+    const { exitCode, signal, stdout, stderr } = await execa(first, rest, { ...options, timeout: 120_000 });
+    return { code: exitCode, stdout, stderr, isKilled: signal === 'SIGKILL' };
   } finally {
     await leadPath(world, 'nowhere');
   }
@@ -128,7 +134,8 @@ export async function strikeProgram(world: World, command: readonly string[], fa
   const isKill = kind === 'kill' || kind === 'kill all';
   const inject = ['-e', `inject=${call.name}:${isKill ? 'signal=KILL' : `error=${kind}`}:when=${call.ordinal}`];
   await reset(world, `${call.run} ${optionsFor(call.run, inject)}`, kind === 'kill all');
-  const ended = await run(world, command);
+  const { isKilled, ...ended } = await run(world, command);
   const log = await readFile(world.path(`${place}/log.${call.run}`), 'utf8').catch(() => '');
-  return { ...ended, hit: isKill ? log.includes('+++ killed by SIGKILL') : log.includes('(INJECTED)') };
+  const isStruck = log.includes(isKill ? '+++ killed by SIGKILL' : '(INJECTED)');
+  return { ...ended, hit: isStruck && isKilled === (kind === 'kill all') };
 }

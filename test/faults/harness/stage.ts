@@ -106,7 +106,7 @@ export async function takeHeard(world: World): Promise<readonly string[]> {
  * A stand-in for containerd: cat(1) under its name, and a socket that says its version. The agent looks at no more of
  * one than its process, its configuration and that answer.
  */
-async function startContainerd(world: World): Promise<() => Promise<void>> {
+async function startContainerd(world: World, isAlone: boolean): Promise<() => Promise<void>> {
   for (const [name, text] of Object.entries(registries)) {
     await mkdir(world.path(`${certsDirectory}/${name}`), { recursive: true });
     if (text === undefined) continue;
@@ -117,10 +117,13 @@ async function startContainerd(world: World): Promise<() => Promise<void>> {
   await put(world, '/etc/containerd/config.toml', config);
   await copyFile(world.path('/usr/bin/cat'), world.path('/usr/bin/containerd'));
   await answerVersion(world.root, '/run/containerd/containerd.sock', '1.7.24');
-  const child = spawn('chroot', [world.root, '/usr/bin/containerd'], { stdio: ['pipe', 'ignore', 'inherit'] });
+  const script = isAlone ? 'mount -t proc proc "$1/proc"; exec chroot "$@"' : 'exec chroot "$@"';
+  const words = ['sh', '-euc', script, 'sh', world.root, '/usr/bin/containerd'];
+  const [command = '', ...args] = isAlone ? ['unshare', '--pid', '--fork', ...words] : words;
+  const child = spawn(command, args, { stdio: ['pipe', 'ignore', 'inherit'] });
   const ended = once(child, 'exit');
   await eventually(async () => {
-    const name = await readFile(`/proc/${child.pid ?? 0}/comm`, 'utf8');
+    const name = await readFile(isAlone ? world.path('/proc/1/comm') : `/proc/${child.pid ?? 0}/comm`, 'utf8');
     if (name !== 'containerd\n') throw new Error(`the stand-in is still ${name}`);
   });
   return async () => {
@@ -129,14 +132,17 @@ async function startContainerd(world: World): Promise<() => Promise<void>> {
   };
 }
 
-/** Sets the stage. Nobody has ever written to its anchor directory: it is not there. */
-export async function openStage(): Promise<Stage> {
+/**
+ * Sets the stage. Nobody has ever written to its anchor directory: it is not there.
+ * @param isAlone no process shows in its /proc but the containerd: a pass opens as many files as the one before it
+ */
+export async function openStage(isAlone: boolean): Promise<Stage> {
   await using stack = new AsyncDisposableStack();
   const world = stack.use(await smallWorld({ view: 'overlay' }));
   await rm(world.path(anchors), { recursive: true, force: true });
   await rm(world.path('/etc/containerd'), { recursive: true, force: true });
   await put(world, '/etc/ca-certificates/update.d/listener', `#!/bin/sh\nexec cat >> ${heard}\n`, 0o755);
-  stack.defer(await startContainerd(world));
+  stack.defer(await startContainerd(world, isAlone));
   const secret = stack.use(await mountSecret({}));
   const distribution = [...(await inBundle(world))];
   const [kept, old, next] = await makeThree();
