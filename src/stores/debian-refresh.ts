@@ -198,13 +198,22 @@ function hookLines(
   ];
 }
 
+/** The host's hooks, as run-parts(8) chooses and orders them for the tool: programs whose names are plain. */
+function hooksOf({ host }: DebianContext): readonly string[] {
+  const paths = (host.list(debian.hooks) ?? [])
+    .filter((name) => /^[\w-]+$/.test(name))
+    .map((name) => `${debian.hooks}/${name}`);
+  return paths.filter((path) => {
+    const entry = host.target(path);
+    return entry?.kind === 'file' && (entry.rights.mode & 0o111) !== 0;
+  });
+}
+
 /** Runs the host's hooks as the tool does, after the publication, so that they see what they are told of. */
-async function runHooks({ host }: DebianContext, lines: readonly string[]): Promise<readonly string[]> {
-  if (host.target(debian.hooks)?.kind !== 'directory') return [];
-  const { output } = await host.run('run-parts', ['--test', '--', debian.hooks]);
+async function runHooks(context: DebianContext, lines: readonly string[]): Promise<readonly string[]> {
   const failures: string[] = [];
-  for (const hook of output.split('\n').filter((path) => path.startsWith('/'))) {
-    const result = await host.run(hook, [], { input: lines.map((line) => `${line}\n`).join('') });
+  for (const hook of hooksOf(context)) {
+    const result = await context.host.run(hook, [], { input: lines.map((line) => `${line}\n`).join('') });
     if (result.code !== 0) {
       failures.push(`${hook} on the host ended with exit code ${result.code ?? '?'}: ${lastLine(result.output)}`);
     }

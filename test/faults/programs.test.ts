@@ -1,5 +1,5 @@
 // The programs that a pass starts in the host's root go wrong, one call after the other: the refresh command's shells, each
-// program that it runs, flock, run-parts. One dies alone, or with the agent and all the rest; or its call fails.
+// program that it runs, flock. One dies alone, or with the agent and all the rest; or its call fails.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
-// Faults of the programs that a pass starts in the host's root: the refresh command, each program that it runs, flock,
-// run-parts. In the host's own PATH stands, before each of them, a script that counts its runs; the one run that is meant
-// is made under strace.
+// Faults of the programs that a pass starts in the host's root: the refresh command, each program that it runs, flock. In
+// the host's own PATH stands, before each of them, a script that counts its runs; the one run that is meant is made under
+// strace.
 import { execa } from 'execa';
 import { chmod, mkdir, readFile, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { cleanEnvironment } from '../../sandbox/harness/environment.ts';
@@ -8,7 +8,7 @@ import type { World } from '../../sandbox/harness/world.ts';
 import { type Call, type Errno, linesIn, names } from './trace.ts';
 
 const programs = [
-  ...['update-ca-certificates', 'flock', 'run-parts', 'mktemp', 'sed', 'basename', 'readlink', 'ln', 'rm', 'find'],
+  ...['update-ca-certificates', 'flock', 'mktemp', 'sed', 'basename', 'readlink', 'ln', 'rm', 'find'],
   ...['sort', 'wc', 'openssl', 'chmod', 'mv'],
 ];
 
