@@ -1,5 +1,17 @@
 // What goes wrong with Debian's trust store, one test for each way (the tool checks nothing, has no lock and exits 0).
-import { chmod, lstat, mkdir, readFile, readdir, readlink, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  lstat,
+  mkdir,
+  readFile,
+  readdir,
+  readlink,
+  rename,
+  rm,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { agent, eventually } from './harness/agent.ts';
 import { makeCert, makeServerCert, makeThree, type Cert } from './harness/certs.ts';
