@@ -4,7 +4,7 @@
  */
 import type { Bundle } from './bundle/types.ts';
 import type { Host } from './host/host.ts';
-import { type Ledger, readLedger, removeLedger, writeLedger } from './host/ledger.ts';
+import { type Ledger, missingAbove, readLedger, removeLedger, writeLedger } from './host/ledger.ts';
 import type { Lock } from './host/lock.ts';
 import { readMoment } from './host/moment.ts';
 import { type Plan, type Policy, decide, isIdle } from './plan.ts';
@@ -50,27 +50,32 @@ export function survey({ host, store, instance, policy, bundle }: StoreScene): S
   return { state, plan, ledger: ledger.ledger };
 }
 
-/** Every file that may be on the host while the change is under way, or whose removal is not proven before its end. */
-function intended(store: TrustStore, ledger: Ledger, { required, remove, heldBack }: Plan): Ledger {
+/**
+ * Every file and directory of ours that may be on the host while the change is under way, or whose removal is not proven
+ * before its end.
+ */
+function intended({ host, store }: StoreScene, { ledger, plan: { required, remove, heldBack } }: Survey): Ledger {
   const files = new Map(ledger.files.map(({ name, fingerprint }) => [name, fingerprint]));
   for (const { name, fingerprint } of [...remove, ...heldBack]) files.set(name, fingerprint ?? files.get(name) ?? '');
   for (const fingerprint of required) files.set(store.nameOf(fingerprint), fingerprint);
-  return { ...ledger, files: [...files].map(([name, fingerprint]) => ({ name, fingerprint })) };
+  const made = [...new Set([...ledger.made, ...missingAbove(host, `${store.anchorDirectory}/any`)])].sort();
+  return { ...ledger, files: [...files].map(([name, fingerprint]) => ({ name, fingerprint })), made };
 }
 
 /** The ledger after a change: what is there, and as long as the host is not proven, what may be. */
-function recorded(intent: Ledger, plan: Plan, made: readonly string[], proven: boolean): Ledger {
+function recorded(intent: Ledger, plan: Plan, proven: boolean): Ledger {
   const kept = new Set([...plan.present, ...plan.heldBack.map(({ name }) => name)]);
   const files = proven ? intent.files.filter(({ name }) => kept.has(name)) : intent.files;
-  return { ...intent, files, announced: [...plan.present], made: [...new Set([...intent.made, ...made])].sort() };
+  return { ...intent, files, announced: [...plan.present] };
 }
 
 /** When the host came to trust something, and ceased to: what a program that read the store before does not know. */
 function dated(ledger: Ledger, host: Host, seen: Survey): Ledger {
   const now = readMoment(host);
   if (now === undefined) return ledger;
-  // Where the ledger was lost nobody knows since when.
-  const adds = lackingAnchors(seen).length > 0 || ledger.added === undefined;
+  // Where the ledger was lost nobody knows since when, nor where a pass was ended after it had published.
+  const isNew = seen.plan.present.some((name) => !seen.ledger.announced.includes(name));
+  const adds = isNew || lackingAnchors(seen).length > 0 || ledger.added === undefined;
   return { ...ledger, ...(adds ? { added: now } : {}), ...(seen.plan.remove.length > 0 ? { removed: now } : {}) };
 }
 
@@ -82,7 +87,7 @@ async function change(
 ): Promise<Pick<Outcome, 'proof' | 'notes' | 'ledger'>> {
   const { host, store, instance } = scene;
   const { ledger, plan } = seen;
-  const intent = intended(store, ledger, plan);
+  const intent = intended(scene, seen);
   writeLedger(host, instance, intent);
   const request = {
     add: plan.add,
@@ -95,16 +100,12 @@ async function change(
     announced: ledger.announced,
     present: plan.present,
   };
-  const { made, notes } = await store.change(request, lock);
+  const notes = await store.change(request, lock);
   const state = store.observe(plan.wanted);
   const proof = prove(store, plan, state);
   const proven = proof.hostReasons.length === 0;
   const { others } = state;
-  const record = dated(
-    { ...recorded(intent, plan, made, proven), ...(others !== undefined && { others }) },
-    host,
-    seen,
-  );
+  const record = dated({ ...recorded(intent, plan, proven), ...(others !== undefined && { others }) }, host, seen);
   // Only what an anchor directory can need was ever made, whatever the ledger says.
   const above = record.made.filter((directory) => `${store.anchorDirectory}/`.startsWith(`${directory}/`));
   if (plan.forget && proven) removeLedger(host, instance, { ...record, made: above });

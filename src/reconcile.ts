@@ -207,8 +207,8 @@ export function openReconciler(settings: PassSettings, read: () => readonly Read
   return {
     watched: () => memory.watched,
     async pass() {
-      const started = clock.now();
-      const bundle = readBundle(read(), { ...settings.rules, now: new Date(started) });
+      const started = clock.steady();
+      const bundle = readBundle(read(), { ...settings.rules, now: new Date(clock.now()) });
       const anchors = bundle.anchors.map(({ fingerprint }) => fingerprint);
       const { digest, findings } = bundle;
       const basis = { instance: settings.instance, digest, anchors, findings, dryRun: settings.dryRun };
@@ -217,7 +217,7 @@ export function openReconciler(settings: PassSettings, read: () => readonly Read
         converged: false,
         reasons: [explain(error)],
       }));
-      const report = { ...basis, ...told, milliseconds: clock.now() - started };
+      const report = { ...basis, ...told, milliseconds: Math.round(clock.steady() - started) };
       return { report, bundle, dueMs: memory.dueMs };
     },
   };

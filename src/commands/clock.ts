@@ -11,5 +11,6 @@ export interface Alarm extends Clock {
 
 export const systemClock: Alarm = {
   now: () => Date.now(),
+  steady: () => performance.now(),
   sleep: (ms, signal) => sleep(ms, undefined, { signal }),
 };

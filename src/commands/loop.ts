@@ -35,7 +35,7 @@ export interface Loop {
   run(pass: Pass): Promise<void>;
 }
 
-/** @param askedAt when something changed that no pass before has seen; undefined when nothing is known to have */
+/** @param askedAt when something changed that no pass before has seen, by the steady clock; undefined when nothing is known to have */
 export type Pass = (askedAt: number | undefined) => Promise<PassEnd>;
 
 /** How long until the next pass when nothing triggers one; +-10 %, so that nodes do not march in step. */
@@ -64,7 +64,7 @@ export function openLoop(pacing: Pacing, clock: Alarm, random: () => number): Lo
     const since = askedAt;
     askedAt = undefined;
     const end = await pass(since);
-    const now = clock.now();
+    const now = clock.steady();
     failures = end.converged ? 0 : failures + 1;
     const ms = pause(pacing, end, failures, random);
     if (end.converged && end.changed) recheckAt = now + ms;
@@ -78,7 +78,7 @@ export function openLoop(pacing: Pacing, clock: Alarm, random: () => number): Lo
   };
   return {
     trigger(isWhole = false) {
-      askedAt ??= clock.now();
+      askedAt ??= clock.steady();
       asked.abort(isWhole ? whole : undefined);
     },
     run(pass) {

@@ -9,10 +9,10 @@ const progressMs = 1_000;
 /** Shows `text` in one line until `end` clears it. @param text is given the seconds since it began */
 export function showProgress(stderr: OutputStream, text: (seconds: number) => string): { end: () => void } {
   if (stderr.isTTY !== true) return { end: () => undefined };
-  const started = systemClock.now();
+  const started = systemClock.steady();
   let isOver = false;
   const timer = setInterval(() => {
-    stderr.write(`\r${text(Math.round((systemClock.now() - started) / 1000))}\u001b[K`);
+    stderr.write(`\r${text(Math.round((systemClock.steady() - started) / 1000))}\u001b[K`);
   }, progressMs);
   return {
     end() {

@@ -107,16 +107,16 @@ function openAgent({ config, log, clock, random }: Daemon, loop: Loop, { sources
   );
   return {
     answers: {
-      '/healthz': () => health.live(clock.now()),
-      '/livez': () => health.liveWithReason(clock.now()),
+      '/healthz': () => health.live(clock.steady()),
+      '/livez': () => health.liveWithReason(clock.steady()),
       '/readyz': () => health.ready(),
       '/metrics': async () => ({ status: 200, ...(await scrape.answer()) }),
     },
     pass: async (askedAt) => {
-      health.begin(clock.now());
+      health.begin(clock.steady());
       const { report, bundle, dueMs } = await reconciler.pass();
       const result = { ...report, anchors: bundle.anchors };
-      scrape.record(result, lag(result, askedAt, clock.now()));
+      scrape.record(result, lag(result, askedAt, clock.steady()));
       for (const told of [health.end, logPass]) told(result);
       if (bundle.provisional?.soon !== true) node?.tell(result);
       // What changed before the watches stood is found by a pass after they do.
@@ -133,7 +133,7 @@ function openAgent({ config, log, clock, random }: Daemon, loop: Loop, { sources
 /** Takes everything of this instance off the host, as often as it takes within the time there is. */
 async function removeAll({ config, log, clock, pacing }: Daemon, { node }: Cluster): Promise<number> {
   const reconciler = openReconciler({ ...removalOf(config), dryRun: false, lockWaitMs }, () => [], clock);
-  const end = clock.now() + leaveMs;
+  const end = clock.steady() + leaveMs;
   for (;;) {
     const { removed, converged, reasons, stillTrusted, milliseconds } = (await reconciler.pass()).report;
     if (converged) {
@@ -142,7 +142,7 @@ async function removeAll({ config, log, clock, pacing }: Daemon, { node }: Clust
       return exitCodes.ok;
     }
     log.error({ removed, reasons, milliseconds }, `not removed: ${reasons[0] ?? 'unknown'}`);
-    if (clock.now() + pacing.retryMs > end) return exitCodes.refused;
+    if (clock.steady() + pacing.retryMs > end) return exitCodes.refused;
     await clock.sleep(pacing.retryMs);
   }
 }

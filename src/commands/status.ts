@@ -108,14 +108,14 @@ function isOver({ config, stop }: Work, status: ClusterStatus, deadline: number,
 
 async function repeat(work: Work, screen: Screen): Promise<void> {
   const { config, clock, stop, telling } = work;
-  const deadline = clock.now() + (config.wait ? config.timeoutMs : Number.POSITIVE_INFINITY);
+  const deadline = clock.steady() + (config.wait ? config.timeoutMs : Number.POSITIVE_INFINITY);
   for (;;) {
-    const began = clock.now();
+    const began = clock.steady();
     await lookAgain(work);
     const { status } = telling;
     if (status === undefined) return;
     screen.show(status, telling.notice);
-    const now = clock.now();
+    const now = clock.steady();
     if (isOver(work, status, deadline, now)) return;
     const pause = Math.max(pauseMs, pauseFactor * (now - began));
     // Ended early by the signal, which the next look sees.

@@ -5,6 +5,8 @@
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number;
+  /** Milliseconds since some moment, that nobody sets: how long something takes is measured by it. */
+  steady(): number;
   sleep(ms: number): Promise<void>;
 }
 

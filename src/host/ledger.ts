@@ -2,6 +2,7 @@
  * The ledger: the record on the host of everything an instance has written there. It is a help, not the truth: when it
  * is lost or broken, the files' own names and contents say what is ours (design, rule 2).
  */
+import { posix } from 'node:path';
 import * as z from 'zod/mini';
 import type { Host } from './host.ts';
 import { momentShape, readMoment } from './moment.ts';
@@ -38,6 +39,13 @@ export interface LedgerFile {
 
 function ledgerPath(instance: string): string {
   return `${stateDirectory}/${instance}.json`;
+}
+
+/** The directories above a path that are not there, the topmost first: who makes them has to put them on record before. */
+export function missingAbove(host: Host, path: string): readonly string[] {
+  const directory = posix.dirname(path);
+  if (directory === '/' || host.target(directory) !== undefined) return [];
+  return [...missingAbove(host, directory), directory];
 }
 
 /** The instances that have something on the host. */
@@ -77,7 +85,9 @@ export function readLedger(
 ): LedgerFile {
   const empty: Ledger = { version: 1, store: store.family, files: [], announced: [], made: [] };
   const bytes = host.read(ledgerPath(instance));
-  if (bytes === undefined) return { state: 'absent', ledger: empty };
+  // A directory with no record at all in it is what a pass has left that was ended before its first, or after its last.
+  const isLeft = host.list(stateDirectory)?.every((name) => name.startsWith('.')) === true;
+  if (bytes === undefined) return { state: isLeft ? 'broken' : 'absent', ledger: empty };
   const ledger = parse(bytes.toString('utf8'), instance);
   if (ledger === undefined) return { state: 'broken', ledger: empty };
   return { state: 'kept', ledger: store.volatile === true && isOfEarlierStart(ledger, host) ? empty : ledger };
@@ -112,9 +122,10 @@ export function writeLedger(host: Host, instance: string, ledger: Ledger): void 
   writeRecord(host, ledgerPath(instance), ledger);
 }
 
-/** Removes an instance's ledger, and the directories made by us that are empty now. */
+/** Removes the directories made by us that are empty now, and then an instance's ledger, which says which they are. */
 export function removeLedger(host: Host, instance: string, ledger: Ledger): void {
+  for (const directory of [...ledger.made].reverse()) host.removeDirectory(directory);
   removeRecord(host, ledgerPath(instance));
-  // The state directory may have been made by another instance, which is gone too when it is empty.
-  for (const directory of [stateDirectory, ...[...ledger.made].reverse()]) host.removeDirectory(directory);
+  // It may have been made by another instance, which is gone too when it is empty.
+  host.removeDirectory(stateDirectory);
 }

@@ -20,7 +20,7 @@ export function openLag(): Lag {
     if (last !== undefined && digest !== last) since = askedAt;
     last = digest;
     if (!converged || since === undefined) return undefined;
-    const lag = Math.max(0, now - since);
+    const lag = now - since;
     since = undefined;
     return lag;
   };

@@ -6,6 +6,7 @@
  */
 import type { Api } from '../api/api.ts';
 import { Refusal } from '../api/refusal.ts';
+import type { Clock } from '../host/clock.ts';
 import type { NodeEvent } from './standing.ts';
 
 export interface NodeEvents {
@@ -36,13 +37,11 @@ interface Told {
 }
 
 /** A permission for each Event, as long as they last. */
-function openBucket(now: () => number): () => boolean {
+function openBucket(steady: () => number): () => boolean {
   let left = burst;
-  let filled = now();
+  let filled = steady();
   return () => {
-    // A clock that was set back brings none.
-    filled = Math.min(filled, now());
-    const more = Math.floor((now() - filled) / refillMs);
+    const more = Math.floor((steady() - filled) / refillMs);
     filled += more * refillMs;
     left = Math.min(left + more, burst);
     if (left === 0) return false;
@@ -82,15 +81,15 @@ export function openNodeEvents(
   nodeName: string,
   instance: string,
   api: Api,
-  now: () => number,
+  { now, steady }: Pick<Clock, 'now' | 'steady'>,
   random: () => number,
 ): NodeEvents {
   const last = new Map<NodeEvent['reason'], Told>();
-  const isAllowed = openBucket(now);
+  const isAllowed = openBucket(steady);
   return {
     isRepeated: ({ reason, note }, uid) => {
       const told = last.get(reason);
-      return told?.note === note && told.uid === uid && now() - told.at < rememberedMs;
+      return told?.note === note && told.uid === uid && steady() - told.at < rememberedMs;
     },
     async count(event) {
       const told = last.get(event.reason);
@@ -100,7 +99,7 @@ export function openNodeEvents(
       const request = { path: `${path}/${told.name}`, body, type: 'application/merge-patch+json' };
       try {
         await api.ask({ method: 'PATCH', ...request });
-        last.set(event.reason, { ...told, at: now(), count });
+        last.set(event.reason, { ...told, at: steady(), count });
       } catch (error) {
         // It was forgotten sooner: the next one is told anew.
         if (!(error instanceof Refusal) || error.code !== 404) throw error;
@@ -112,7 +111,7 @@ export function openNodeEvents(
       const at = now();
       const name = `node-ca-trust-${instance}.${at.toString(36)}${Math.floor(random() * 2 ** 32).toString(36)}`;
       await api.ask({ method: 'POST', path, body: objectOf(event, name, { nodeName, uid }, at) });
-      last.set(event.reason, { note: event.note, uid, name, at, count: 1 });
+      last.set(event.reason, { note: event.note, uid, name, at: steady(), count: 1 });
     },
   };
 }

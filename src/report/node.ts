@@ -41,6 +41,7 @@ export interface NodeSettings {
 export interface NodeOutside {
   readonly api: Api;
   readonly now: () => number;
+  readonly steady: () => number;
   /** Ends early, by an error, when the signal is aborted. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly random: () => number;
@@ -79,14 +80,14 @@ interface Reporter extends NodeSettings, NodeOutside {
   wake: () => void;
 }
 
-/** What is younger than so much. A clock that was set back makes everything old, and nothing waits for it. */
-function isRecent(at: number, now: number, ms: number): boolean {
-  return at <= now && now - at < ms;
+/** What is younger than so much. */
+function isRecent(at: number, { steady }: Reporter, ms: number): boolean {
+  return steady() - at < ms;
 }
 
-function isDue({ view, readAt, now, resyncMs }: Reporter): boolean {
+function isDue(self: Reporter): boolean {
   // The pass that comes with the resync comes up to a tenth early.
-  return view === undefined || !isRecent(readAt, now(), resyncMs * 0.85);
+  return self.view === undefined || !isRecent(self.readAt, self, self.resyncMs * 0.85);
 }
 
 function wait(self: Reporter, event: NodeEvent): void {
@@ -136,7 +137,7 @@ async function read(self: Reporter): Promise<void> {
   });
   // Without the permission to read it what was written is remembered. The kubelet takes the name for the uid too.
   self.view ??= { uid: self.nodeName, condition: undefined, annotation: undefined, taints: [] };
-  self.readAt = self.now();
+  self.readAt = self.steady();
 }
 
 async function write(self: Reporter): Promise<void> {
@@ -176,7 +177,7 @@ async function untaint(self: Reporter): Promise<void> {
 /** Steps 1 and 2. @throws when the API server did not answer: what is left is left for the next time */
 async function settle(self: Reporter): Promise<void> {
   if (isDue(self)) await read(self);
-  const saidAt = hasWork(self) ? self.now() : (self.saidAt ?? Number.NEGATIVE_INFINITY);
+  const saidAt = hasWork(self) ? self.steady() : (self.saidAt ?? Number.NEGATIVE_INFINITY);
   await write(self);
   // Whoever sees the taint gone finds the condition.
   await untaint(self);
@@ -206,9 +207,9 @@ function until(isSo: (self: Reporter) => boolean, self: Reporter, signal: AbortS
 
 /** Step 3: lets the half minute pass, or as much of it as comes before the taint may go. */
 async function hold(self: Reporter, signal: AbortSignal): Promise<void> {
-  const { saidAt, isOtherBundle, now, random } = self;
+  const { saidAt, isOtherBundle, random } = self;
   if (saidAt === undefined || canUntaint(self)) return;
-  if (!isOtherBundle && !isRecent(saidAt, now(), jitterMs)) return;
+  if (!isOtherBundle && !isRecent(saidAt, self, jitterMs)) return;
   const over = new AbortController();
   const end = AbortSignal.any([signal, over.signal]);
   const held = self.sleep(random() * jitterMs, end).catch(() => undefined);
@@ -236,12 +237,12 @@ async function followOn(self: Reporter, signal: AbortSignal): Promise<void> {
 
 function reporterOf(settings: NodeSettings, outside: NodeOutside): Reporter {
   const { nodeName, instance } = settings;
-  const { api, now, random } = outside;
+  const { api, random } = outside;
   return {
     ...settings,
     ...outside,
     node: openNodeObject(nodeName, namesOf(instance), api),
-    events: openNodeEvents(nodeName, instance, api, now, random),
+    events: openNodeEvents(nodeName, instance, api, outside, random),
     wanted: undefined,
     view: undefined,
     readAt: 0,

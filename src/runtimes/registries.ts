@@ -2,7 +2,6 @@
  * The directories in which runtimes look for what they need to know of a registry: which there are, and which the agent
  * adds for the registries that have none.
  */
-import { posix } from 'node:path';
 import { printable } from '../bundle/text.ts';
 import type { Host } from '../host/host.ts';
 import { explain } from '../host/problem.ts';
@@ -87,11 +86,4 @@ function surveyList(host: Host, roots: readonly string[], options: SurveyOptions
 /** Looks at the directories of one runtime. @param lists each list of them that it may look through */
 export function surveyRegistries(host: Host, lists: readonly (readonly string[])[], options: SurveyOptions): Survey {
   return merge(lists.map((roots) => surveyList(host, roots, options)));
-}
-
-/** The directories above a path that are not there, the topmost first. */
-export function missingAbove(host: Host, path: string): readonly string[] {
-  const directory = posix.dirname(path);
-  if (directory === '/' || host.target(directory) !== undefined) return [];
-  return [...missingAbove(host, directory), directory];
 }

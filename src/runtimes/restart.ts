@@ -177,11 +177,11 @@ export async function restartUnit(host: Host, unit: string, proof: RestartProof)
     const why = manager.join('; ');
     return { refused: `cannot restart ${unit} (${why}); run on the node: systemctl restart ${unit}` };
   }
-  const end = clock.now() + limitMs;
+  const end = clock.steady() + limitMs;
   for (;;) {
     const state = await manager.property('ActiveState');
     if (state === 'active' && !isRunning(host, process) && (await answers())) return 'restarted';
-    if (state === 'failed' || clock.now() >= end) {
+    if (state === 'failed' || clock.steady() >= end) {
       return { failed: failure(unit, state, await manager.property('Result'), limitMs) };
     }
     await clock.sleep(pollMs);

@@ -7,6 +7,7 @@ import { posix } from 'node:path';
 import { askGrpc } from '../host/ask.ts';
 import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
+import { missingAbove } from '../host/ledger.ts';
 import type { Moment } from '../host/moment.ts';
 import { explain } from '../host/problem.ts';
 import {
@@ -22,7 +23,7 @@ import { containerd } from './containerd.ts';
 import { crio } from './crio.ts';
 import { docker } from './docker.ts';
 import { findProcesses } from './processes.ts';
-import { type SurveyOptions, missingAbove, surveyRegistries } from './registries.ts';
+import { type SurveyOptions, surveyRegistries } from './registries.ts';
 import { type Survey, cleanBeside, makeEdit, nothing, openMemory, undoLines, undoLink } from './registry-files.ts';
 import { restartUnit } from './restart.ts';
 import type { Runtime, RuntimeKind, RuntimeName, RuntimeProcess } from './runtime.ts';
@@ -91,16 +92,16 @@ type Remember = (process: RuntimeProcess, kind: RuntimeKind) => Promise<Runtime 
 const silentMs = 30_000;
 
 /** A process's configuration is read once: what is written later counts from its next start on. */
-function openProcesses(host: Host, clock: Pick<Clock, 'now'>): Remember {
+function openProcesses(host: Host, clock: Pick<Clock, 'steady'>): Remember {
   const known = new Map<string, { readonly runtime: Runtime | undefined; readonly until: number }>();
   return async (process, kind) => {
     const key = `${process.pid}:${process.started}`;
     const before = known.get(key);
-    if (before !== undefined && clock.now() < before.until) return before.runtime;
+    if (before !== undefined && clock.steady() < before.until) return before.runtime;
     try {
       const runtime = await kind.look(host, process);
       const isSilent = runtime !== undefined && runtime.version === undefined;
-      known.set(key, { runtime, until: isSilent ? clock.now() + silentMs : Number.POSITIVE_INFINITY });
+      known.set(key, { runtime, until: isSilent ? clock.steady() + silentMs : Number.POSITIVE_INFINITY });
       return runtime;
     } catch (error) {
       const way = { kind: 'restart', why: explain(error) } as const;

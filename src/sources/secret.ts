@@ -34,7 +34,7 @@ export interface SecretSource {
 /** What it takes from outside, and whom it tells. */
 export interface SecretOutside {
   readonly api: Api;
-  readonly now: () => number;
+  readonly steady: () => number;
   /** Ends early, by an error, when the signal is aborted. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly random: () => number;
@@ -220,9 +220,9 @@ async function followOn(self: Follower, signal: AbortSignal): Promise<void> {
   let from: string | undefined;
   let pause = 0;
   while (!signal.aborted) {
-    const began = self.now();
+    const began = self.steady();
     from = await attempt(self, from, pause > retryMs * 4, signal);
-    const lasted = self.now() - began;
+    const lasted = self.steady() - began;
     pause = lasted > 10 * pause ? retryMs : Math.min(Math.max(pause * 2, retryMs), longestRetryMs);
     // Step 4. What ended all connections at once must not bring all agents back at once.
     await self.sleep(pause * (0.5 + self.random() / 2), signal).catch(() => undefined);

@@ -24,6 +24,11 @@ export interface StoreContext {
 /** Another's temporary file that has not changed for so long was left behind by a run that was killed. */
 export const abandonedAfterMs = 60_000;
 
+/** Whether a file has not changed for so long. One of the future was left there before the clock was set back. */
+export function isAbandoned(clock: Pick<Clock, 'now'>, modified: number, afterMs: number): boolean {
+  return Math.abs(clock.now() - modified) > afterMs;
+}
+
 /** A file directly in the anchor directory that bears this instance's name; undefined for any other. */
 function ownFileAt(context: StoreContext, path: string, file: CertificateFile | undefined): OwnFile | undefined {
   const { anchors, instance, extension } = context;

@@ -6,7 +6,7 @@ import { posix } from 'node:path';
 import type { Host } from '../host/host.ts';
 import type { Lock } from '../host/lock.ts';
 import type { StoreContext } from './anchor-files.ts';
-import { type Extension, type StoreChange, type StoreChanged, prefixIn } from './store.ts';
+import { type Extension, type StoreChange, prefixIn } from './store.ts';
 
 export const debian = {
   local: '/usr/local/share/ca-certificates',
@@ -35,7 +35,7 @@ export interface Layout {
   readonly lostLinks?: (context: DebianContext) => readonly string[];
   /** What is written to /etc is gone when the machine is started anew. */
   readonly volatile?: true;
-  readonly change: (context: DebianContext, change: StoreChange, lock: Lock) => Promise<StoreChanged>;
+  readonly change: (context: DebianContext, change: StoreChange, lock: Lock) => Promise<readonly string[]>;
 }
 
 export interface DebianContext extends StoreContext {

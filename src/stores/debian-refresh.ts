@@ -8,30 +8,35 @@ import type { Lock } from '../host/lock.ts';
 import { workDirectory } from '../host/ledger.ts';
 import type { CommandResult } from '../host/commands.ts';
 import { Problem } from '../host/problem.ts';
-import { type StoreContext, discard, endOf, lastLine, relabel, removeAnchors, writeAnchors } from './anchor-files.ts';
+import {
+  type StoreContext,
+  discard,
+  endOf,
+  isAbandoned,
+  lastLine,
+  relabel,
+  removeAnchors,
+  writeAnchors,
+} from './anchor-files.ts';
 import { goodBlocks } from './certificate-files.ts';
+import { certificateLinks, runHooks } from './debian-hooks.ts';
 import {
   type DebianContext,
   debian,
-  fileNameOf,
   linkNameOf,
   privateBundle,
   privateDirectory,
   unfinishedBundles,
 } from './debian-layout.ts';
-import type { StoreChange, StoreChanged } from './store.ts';
+import { isHashLink } from './hash-links.ts';
+import { type StoreChange, stemOf } from './store.ts';
 
 /** How often the other writer's temporary file is looked at while we wait for it. */
 const settleStepMs = 50;
 
-/** Names of the links in the certificate directory that carry certificates, with where each points. */
-export function certificateLinks({ host }: StoreContext): ReadonlyMap<string, string> {
-  const links = new Map<string, string>();
-  for (const name of host.list(debian.certs) ?? []) {
-    const target = name.endsWith('.pem') ? host.link(`${debian.certs}/${name}`) : undefined;
-    if (target !== undefined) links.set(name, target);
-  }
-  return links;
+/** A name of ours that no certificate has. */
+function noAnchor(instance: string): string {
+  return stemOf(instance, '0'.repeat(64));
 }
 
 /** The host's own selection, and one line `!x/FILE` per removal: that makes the tool report it and make links anew. */
@@ -39,7 +44,8 @@ function writeConfiguration({ host, instance }: StoreContext, removed: readonly 
   const own = host.read(debian.configuration)?.toString('utf8') ?? '';
   const path = `${workDirectory(instance)}/ca-certificates.conf`;
   // Never empty: an empty selection makes the tool start afresh, with all hash links gone for most of the run.
-  const lines = ['# made by node-ca-trust for one run', ...removed.map((name) => `!node-ca-trust/${name}`), own];
+  const names = [...removed, `${noAnchor(instance)}.crt`];
+  const lines = ['# made by node-ca-trust for one run', ...names.map((name) => `!node-ca-trust/${name}`), own];
   host.write(path, lines.join('\n'));
   return path;
 }
@@ -53,19 +59,65 @@ async function runTool(context: StoreContext, configuration: string, lock: Lock)
   return host.run('update-ca-certificates', args, { descriptor: lock.descriptor, temporary: work });
 }
 
+/** What the tool calls the link of a certificate when the program that it asks for the name was killed. */
+const namelessLink = '.pem';
+
 /**
- * Runs the tool until it has written the private bundle. Its `openssl rehash` fails as a whole on another's unreadable
- * file, though it has made all links; the next run has none to make, leaves that out, and writes the bundle.
- * @throws Problem when it wrote no bundle
+ * Links of removed anchors, by hash too, and nameless ones. The tool leaves them, with exit code 0, when something that it
+ * has started was killed; and it makes links by hash anew only after a run that has made or removed another.
  */
-async function build(context: StoreContext, configuration: string, lock: Lock): Promise<void> {
-  const isWritten = (): boolean => context.host.entry(privateBundle(context))?.kind === 'file';
-  const first = await runTool(context, configuration, lock);
-  if (isWritten()) return;
-  const last = first.timedOut ? first : await runTool(context, configuration, lock);
-  if (isWritten()) return;
+function staleLinks(context: DebianContext, removed: readonly string[]): readonly string[] {
+  const { host } = context;
+  const gone = new Set([namelessLink, ...removed.map((name) => linkNameOf(context, name))]);
+  return (host.list(debian.certs) ?? []).filter((name) => {
+    const path = `${debian.certs}/${name}`;
+    const target = gone.has(name) || isHashLink(name) ? host.link(path) : undefined;
+    if (target === undefined) return false;
+    if (name === namelessLink || target === namelessLink) return true;
+    // Another's file of the same name may have taken over the link.
+    return (gone.has(name) || gone.has(target)) && host.target(path) === undefined;
+  });
+}
+
+/** Gives the tool a link of ours to remove, that leads nowhere: then it makes the links by hash anew. */
+function forceLinks({ host, instance }: DebianContext): void {
+  host.remove(`${debian.certs}/${namelessLink}`);
+  host.makeLink(`${debian.certs}/${noAnchor(instance)}.pem`, `${debian.local}/${noAnchor(instance)}.crt`);
+}
+
+function noBundle(result: CommandResult): Problem {
+  return new Problem(
+    `update-ca-certificates on the host ${endOf(result)} and wrote no bundle; it said: ${lastLine(result.output) || 'nothing'}. The host's bundle is as it was`,
+  );
+}
+
+/**
+ * Runs the tool until it has written the private bundle, and no link is left that should be gone. Its `openssl rehash`
+ * fails as a whole on another's unreadable file, though it has made all links; the next run has none to make, leaves that
+ * out, and writes the bundle.
+ * @throws Problem when it wrote no bundle, or left such a link
+ */
+async function build(context: DebianContext, { remove }: StoreChange, lock: Lock): Promise<void> {
+  const { host } = context;
+  const configuration = writeConfiguration(context, remove);
+  const bundle = privateBundle(context);
+  const isWritten = (): boolean => host.entry(bundle)?.kind === 'file';
+  const run = (): Promise<CommandResult> => {
+    // It would append to what a run that was killed has left.
+    for (const path of [bundle, `${bundle}.new`]) host.remove(path);
+    return runTool(context, configuration, lock);
+  };
+  let result = await run();
+  if (isWritten() && staleLinks(context, remove).length > 0) {
+    forceLinks(context);
+    result = await run();
+  }
+  if (!isWritten() && !result.timedOut) result = await run();
+  if (!isWritten()) throw noBundle(result);
+  const [stale] = staleLinks(context, remove);
+  if (stale === undefined) return;
   throw new Problem(
-    `update-ca-certificates on the host ${endOf(last)} and wrote no bundle; it said: ${lastLine(last.output) || 'nothing'}. The host's bundle is as it was`,
+    `update-ca-certificates on the host left ${debian.certs}/${stale}, which should be gone; its bundle is not published, the host's is as it was`,
   );
 }
 
@@ -112,57 +164,6 @@ export function check(context: StoreContext, paths: readonly string[], required:
 }
 
 /**
- * What the hooks are told: `+` or `-` and the link's path, additions first, as the tool words it. Of ours, what they have
- * not heard yet, also when a killed pass made the change; of others', what the tool changed in this run.
- */
-function hookLines(
-  context: DebianContext,
-  before: ReadonlyMap<string, string>,
-  { announced, present }: StoreChange,
-): readonly string[] {
-  const after = certificateLinks(context);
-  const isOurs = (name: string): boolean => fileNameOf(context, name) !== undefined;
-  const linkOf = (name: string): string => linkNameOf(context, name);
-  const added = [...after]
-    .filter(([name, target]) => !isOurs(name) && before.get(name) !== target)
-    .map(([name]) => name);
-  const gone = [...before.keys()].filter((name) => !isOurs(name) && !after.has(name));
-  const ourAdded = present.filter((name) => !announced.includes(name)).map(linkOf);
-  // Without a ledger nothing counts as heard of: what had a link is told again, rather than not at all.
-  const linked = [...before.keys()].filter(isOurs);
-  const expected = new Set(present.map(linkOf));
-  const ourGone = [...new Set([...announced.map(linkOf), ...linked])].filter((name) => !expected.has(name));
-  return [
-    ...[...added, ...ourAdded].map((name) => `+${debian.certs}/${name}`),
-    ...[...gone, ...ourGone].map((name) => `-${debian.certs}/${name}`),
-  ];
-}
-
-/**
- * Runs the host's hooks as the tool does, after the publication, so that they see what they are told of.
- * @param before the links that there were before the change
- */
-export async function runHooks(
-  context: DebianContext,
-  before: ReadonlyMap<string, string>,
-  change: StoreChange,
-): Promise<readonly string[]> {
-  const { host } = context;
-  const lines = hookLines(context, before, change);
-  const isDue = change.refresh || lines.length > 0;
-  if (!isDue || host.target(debian.hooks)?.kind !== 'directory') return [];
-  const { output } = await host.run('run-parts', ['--test', '--', debian.hooks]);
-  const failures: string[] = [];
-  for (const hook of output.split('\n').filter((path) => path.startsWith('/'))) {
-    const result = await host.run(hook, [], { input: lines.map((line) => `${line}\n`).join('') });
-    if (result.code !== 0) {
-      failures.push(`${hook} on the host ended with exit code ${result.code ?? '?'}: ${lastLine(result.output)}`);
-    }
-  }
-  return failures;
-}
-
-/**
  * Waits until a run of another that may have read the old files has published: what it publishes may lack what we just
  * added. A run that starts later reads the new files. One that nobody writes to any more goes.
  */
@@ -170,8 +171,16 @@ async function settle(context: DebianContext, others: ReturnType<typeof unfinish
   const { host, clock, layout } = context;
   const left = (): ReturnType<typeof unfinishedBundles> =>
     new Map([...unfinishedBundles(context)].filter(([path, { identity }]) => others.get(path)?.identity === identity));
-  const isAlive = ({ modified }: { modified: number }): boolean => clock.now() - modified <= layout.abandonedAfterMs;
-  while ([...left().values()].some(isAlive)) await clock.sleep(settleStepMs);
+  // Versions by when they were first seen: whoever sets the clock meanwhile must not keep us waiting.
+  const seen = new Map<string, number>();
+  const isAlive = ([path, { modified }]: [string, { modified: number }]): boolean => {
+    const version = `${path} ${modified}`;
+    const at = seen.get(version) ?? clock.steady();
+    seen.set(version, at);
+    const { abandonedAfterMs } = layout;
+    return !isAbandoned(clock, modified, abandonedAfterMs) && clock.steady() - at <= abandonedAfterMs;
+  };
+  while ([...left()].some(isAlive)) await clock.sleep(settleStepMs);
   for (const path of left().keys()) host.remove(path);
 }
 
@@ -186,7 +195,7 @@ export async function publish(context: DebianContext): Promise<void> {
 
 /** The tool, the check, the publication: (4) to (7) of a change. */
 async function refresh(context: DebianContext, change: StoreChange, lock: Lock): Promise<void> {
-  await build(context, writeConfiguration(context, change.remove), lock); // (4)
+  await build(context, change, lock); // (4)
   check(context, context.layout.sources(context.host), change.required); // (5)
   await publish(context); // (6) (7)
 }
@@ -204,10 +213,14 @@ async function refresh(context: DebianContext, change: StoreChange, lock: Lock):
  * 8. the hooks hear of every addition and removal
  * 9. nothing of the work is left
  */
-export async function changeDebian(context: DebianContext, change: StoreChange, lock: Lock): Promise<StoreChanged> {
+export async function changeDebian(
+  context: DebianContext,
+  change: StoreChange,
+  lock: Lock,
+): Promise<readonly string[]> {
   const { host, instance } = context;
   for (const path of change.clean) discard(host, path); // (1)
-  const made = host.makeDirectory(debian.local);
+  host.makeDirectory(debian.local);
   host.makeDirectory(workDirectory(instance));
   host.makeDirectory(privateDirectory(context), 0o700);
   const before = certificateLinks(context);
@@ -217,5 +230,5 @@ export async function changeDebian(context: DebianContext, change: StoreChange, 
   if (change.refresh) await refresh(context, change, lock); // (4) to (7)
   const notes = await runHooks(context, before, change); // (8)
   for (const directory of [workDirectory(instance), privateDirectory(context)]) discard(host, directory); // (9)
-  return { made, notes };
+  return notes;
 }

@@ -7,7 +7,14 @@ import type { Anchor } from '../bundle/types.ts';
 import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
 import { workDirectory } from '../host/ledger.ts';
-import { abandonedAfterMs, bundleProblems, holdersIn, observeSources, temporariesOf } from './anchor-files.ts';
+import {
+  abandonedAfterMs,
+  bundleProblems,
+  holdersIn,
+  isAbandoned,
+  observeSources,
+  temporariesOf,
+} from './anchor-files.ts';
 import { openCertificateFiles } from './certificate-files.ts';
 import {
   type DebianContext,
@@ -47,7 +54,7 @@ function unfinishedLinks(context: DebianContext): readonly string[] {
 function leftovers(context: DebianContext): readonly string[] {
   const { host, instance, clock, layout } = context;
   const others = [...unfinishedBundles(context)];
-  const abandoned = others.filter(([, { modified }]) => clock.now() - modified > layout.abandonedAfterMs);
+  const abandoned = others.filter(([, { modified }]) => isAbandoned(clock, modified, layout.abandonedAfterMs));
   return [
     ...[privateDirectory(context), workDirectory(instance)].filter((path) => host.entry(path) !== undefined),
     ...new Set([...temporariesOf(context), ...unfinishedLinks(context)]),

@@ -7,6 +7,7 @@
 import { posix } from 'node:path';
 import { Problem } from '../host/problem.ts';
 import { discard, removeAnchors, writeAnchors } from './anchor-files.ts';
+import { certificateLinks, runHooks } from './debian-hooks.ts';
 import {
   type DebianContext,
   debian,
@@ -15,9 +16,9 @@ import {
   privateBundle,
   privateDirectory,
 } from './debian-layout.ts';
-import { certificateLinks, check, concatenation, publish, runHooks } from './debian-refresh.ts';
+import { check, concatenation, publish } from './debian-refresh.ts';
 import { readChains, writeChain } from './hash-links.ts';
-import { type StoreChange, type StoreChanged, stemOf } from './store.ts';
+import { type StoreChange, stemOf } from './store.ts';
 
 /**
  * The programs have written their bundle within a blink, and do no harm when they find it gone: so what is this old, in
@@ -124,10 +125,10 @@ function removeFiles(context: DebianContext, change: StoreChange): void {
  * 8. the hooks hear of every addition and removal
  * 9. nothing of the work is left
  */
-export async function changeDirect(context: DebianContext, change: StoreChange): Promise<StoreChanged> {
+export async function changeDirect(context: DebianContext, change: StoreChange): Promise<readonly string[]> {
   const { host, layout } = context;
   for (const path of change.clean) discard(host, path); // (1)
-  const made = host.makeDirectory(layout.anchors);
+  host.makeDirectory(layout.anchors);
   host.makeDirectory(privateDirectory(context), 0o700);
   const before = certificateLinks(context);
   addFiles(context, change); // (2)
@@ -138,5 +139,5 @@ export async function changeDirect(context: DebianContext, change: StoreChange):
   }
   const notes = await runHooks(context, before, change); // (8)
   discard(host, privateDirectory(context)); // (9)
-  return { made, notes };
+  return notes;
 }

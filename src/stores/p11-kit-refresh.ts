@@ -9,7 +9,7 @@ import type { Lock } from '../host/lock.ts';
 import { Problem } from '../host/problem.ts';
 import { abandonedAfterMs, discard, endOf, lastLine, relabel, removeAnchors, writeAnchors } from './anchor-files.ts';
 import { type P11KitContext, extractsUnderWay, privateDirectory } from './p11-kit-layout.ts';
-import type { StoreChange, StoreChanged } from './store.ts';
+import type { StoreChange } from './store.ts';
 
 /** How often another's unfinished file is looked at while we wait for it. */
 const settleStepMs = 50;
@@ -94,11 +94,11 @@ async function publish(
 /** Waits until an extract of another that may have read the old files has published. A run that starts later reads the new. */
 async function settle(context: P11KitContext): Promise<void> {
   const { host, clock } = context;
-  const started = clock.now();
+  const started = clock.steady();
   const others = new Map(extractsUnderWay(context).map((path) => [path, host.entry(path)?.identity]));
   const isUnderWay = ([path, identity]: [string, string | undefined]): boolean =>
     identity !== undefined && host.entry(path)?.identity === identity;
-  while ([...others].some(isUnderWay) && clock.now() - started < abandonedAfterMs) await clock.sleep(settleStepMs);
+  while ([...others].some(isUnderWay) && clock.steady() - started < abandonedAfterMs) await clock.sleep(settleStepMs);
 }
 
 /**
@@ -111,12 +111,16 @@ async function settle(context: P11KitContext): Promise<void> {
  * 5. the private one goes: its room is the tool's
  * 6. the host's tool publishes; a run of another that was under way meanwhile is waited for
  */
-export async function changeP11Kit(context: P11KitContext, change: StoreChange, lock: Lock): Promise<StoreChanged> {
+export async function changeP11Kit(
+  context: P11KitContext,
+  change: StoreChange,
+  lock: Lock,
+): Promise<readonly string[]> {
   const { host, anchors } = context;
   for (const path of change.clean) discard(host, path); // (1)
-  const made = host.makeDirectory(anchors);
+  host.makeDirectory(anchors);
   await relabel(host, writeAnchors(context, change)); // (2)
-  if (!change.refresh) return { made, notes: [] };
+  if (!change.refresh) return [];
   const directory = privateDirectory(context);
   host.makeDirectory(directory, 0o700);
   host.makeDirectory(`${directory}/hashed`, 0o700);
@@ -125,7 +129,7 @@ export async function changeP11Kit(context: P11KitContext, change: StoreChange, 
     removeAnchors(context, change);
     if (change.remove.length > 0) bundle = await tryOut(context, change, lock); // (4)
     discard(host, directory); // (5)
-    return { made, notes: await publish(context, bundle, change, lock) }; // (6)
+    return await publish(context, bundle, change, lock); // (6)
   } finally {
     discard(host, directory);
   }

@@ -7,7 +7,14 @@ import { posix } from 'node:path';
 import type { Anchor } from '../bundle/types.ts';
 import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
-import { abandonedAfterMs, bundleProblems, holdersIn, observeSources, temporariesOf } from './anchor-files.ts';
+import {
+  abandonedAfterMs,
+  bundleProblems,
+  holdersIn,
+  isAbandoned,
+  observeSources,
+  temporariesOf,
+} from './anchor-files.ts';
 import { openCertificateFiles } from './certificate-files.ts';
 import { unlinkedAnchors } from './hash-links.ts';
 import {
@@ -35,12 +42,12 @@ const goDirectories = ['/etc/ssl/certs', '/etc/pki/tls/certs'];
 /** What only a killed pass leaves, and a killed run of the host's tool. */
 function leftovers(context: P11KitContext): readonly string[] {
   const { host, clock } = context;
-  const isAbandoned = (path: string): boolean =>
-    clock.now() - (host.entry(path)?.modified ?? clock.now()) > abandonedAfterMs;
+  const isDead = (path: string): boolean =>
+    isAbandoned(clock, host.entry(path)?.modified ?? clock.now(), abandonedAfterMs);
   return [
     ...[privateDirectory(context)].filter((path) => host.entry(path) !== undefined),
     ...temporariesOf(context),
-    ...extractsUnderWay(context).filter(isAbandoned),
+    ...extractsUnderWay(context).filter(isDead),
   ];
 }
 

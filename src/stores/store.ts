@@ -61,12 +61,6 @@ export interface StoreChange {
   readonly present: readonly string[];
 }
 
-export interface StoreChanged {
-  /** Directories that did not exist before. */
-  readonly made: readonly string[];
-  readonly notes: readonly string[];
-}
-
 export interface TrustStore {
   readonly family: string;
   /** The effective bundle, as the host knows it. */
@@ -91,9 +85,10 @@ export interface TrustStore {
   observe(wanted: readonly Anchor[]): StoreState;
   /**
    * Files, then the new bundle in private, its check, its publication by or for the host's own tool, the hooks.
+   * @returns what is worth saying of it
    * @throws Problem when a step fails; the effective bundle is then as it was
    */
-  change(change: StoreChange, lock: Lock): Promise<StoreChanged>;
+  change(change: StoreChange, lock: Lock): Promise<readonly string[]>;
   /**
    * Every fingerprint that some reader of the store trusts, with a file that holds it: proof of a removal. Reads more
    * than `observe`, so it is asked for removals only.

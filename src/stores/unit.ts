@@ -7,7 +7,7 @@ import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
 import { stateDirectory } from '../host/ledger.ts';
 import { Problem } from '../host/problem.ts';
-import type { StoreChange, StoreChanged, TrustStore } from './store.ts';
+import type { StoreChange, TrustStore } from './store.ts';
 
 /** command: the agent runs the host's refresh command. unit: the host's path unit does. */
 export type StoreRefresh = 'command' | 'unit';
@@ -27,10 +27,10 @@ interface Unit {
   readonly clock: Clock;
 }
 
-/** For how long a run has been asked for; undefined when the unit has heard. */
+/** For how long a run has been asked for, also by a clock that was set back; undefined when the unit has heard. */
 function unheardMs({ host, clock }: Unit): number | undefined {
   const request = host.entry(requestPath);
-  return request === undefined ? undefined : clock.now() - request.modified;
+  return request === undefined ? undefined : Math.abs(clock.now() - request.modified);
 }
 
 function seconds(ms: number): number {
@@ -51,7 +51,7 @@ function requireUnit(waited: number | undefined): void {
  */
 async function untilRefreshed(unit: Unit, { required }: StoreChange, version: string | undefined): Promise<void> {
   const { store, host, clock } = unit;
-  const end = clock.now() + finishMs;
+  const end = clock.steady() + finishMs;
   const isDone = (): boolean => {
     if (host.target(store.bundle)?.version === version) return false;
     const { trusted } = store.observe([]);
@@ -61,7 +61,7 @@ async function untilRefreshed(unit: Unit, { required }: StoreChange, version: st
     const unheard = unheardMs(unit);
     requireUnit(unheard);
     if (unheard === undefined && isDone()) return;
-    if (clock.now() > end) {
+    if (clock.steady() > end) {
       throw new Problem(
         `the refresh has run and made no bundle with all that is wanted within ${seconds(finishMs)} s; see on the host: journalctl -u node-ca-trust-refresh`,
       );
@@ -71,10 +71,10 @@ async function untilRefreshed(unit: Unit, { required }: StoreChange, version: st
 }
 
 /** Files, then the request for a run, then the wait for it. */
-async function changeByUnit(unit: Unit, change: StoreChange): Promise<StoreChanged> {
+async function changeByUnit(unit: Unit, change: StoreChange): Promise<readonly string[]> {
   const { store, host } = unit;
   const version = host.target(store.bundle)?.version;
-  const made = host.makeDirectory(store.anchorDirectory);
+  host.makeDirectory(store.anchorDirectory);
   for (const path of change.clean) host.remove(path);
   for (const { fingerprint, pem } of change.add)
     host.write(`${store.anchorDirectory}/${store.nameOf(fingerprint)}`, pem);
@@ -84,7 +84,7 @@ async function changeByUnit(unit: Unit, change: StoreChange): Promise<StoreChang
     if (unheardMs(unit) === undefined) host.write(requestPath, '');
     await untilRefreshed(unit, change, version);
   }
-  return { made, notes: [] };
+  return [];
 }
 
 /** The same store, for an agent that leaves its refresh to the host. */

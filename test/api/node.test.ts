@@ -102,6 +102,7 @@ async function telling(instance = 'default', resyncMs = 600_000, skewMs = 0): Pr
     {
       api: apiOf(root),
       now: () => Date.now() + skewMs,
+      steady: () => performance.now(),
       sleep: (ms, signal) => sleep(ms, undefined, { signal }),
       random: () => 0,
       failed: (line) => said.push(line),

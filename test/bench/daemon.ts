@@ -23,9 +23,14 @@ export interface Daemon extends Process {
 const patienceMs = 60_000;
 const everyMs = 2;
 
-/** Starts Node with arguments, in an environment in which nothing else is set. */
-export function startNode(args: readonly string[], env: Readonly<Record<string, string>> = {}): Process {
-  const child = spawn(process.execPath, args, { env: { ...cleanEnvironment, ...env }, stdio: 'ignore' });
+/** Starts Node with arguments, in an environment in which nothing else is set; by another command that becomes it. */
+export function startNode(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  wrapper: readonly string[] = [],
+): Process {
+  const [first = '', ...rest] = [...wrapper, process.execPath, ...args];
+  const child = spawn(first, rest, { env: { ...cleanEnvironment, ...env }, stdio: 'ignore' });
   const ended = once(child, 'exit');
   return {
     pid: child.pid ?? 0,
@@ -61,6 +66,7 @@ function httpGet(agent: Agent, url: string): Promise<string> {
 export interface More {
   readonly options?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  readonly wrapper?: readonly string[];
 }
 
 /** Starts `run` on the host at `root` with the bundle in `directory`. */
@@ -68,14 +74,14 @@ export function startDaemon(
   { nodeOptions, program }: Production,
   root: string,
   directory: string,
-  { options: more = [], env }: More = {},
+  { options: more = [], env, wrapper }: More = {},
 ): Daemon {
   // An address of its own in 127.0.0.0/8, where no port is taken.
   const address = `127.${randomInt(1, 255)}.${randomInt(0, 256)}.${randomInt(1, 255)}:9641`;
   const options = ['--listen', address, '--host-root', root, '--bundle', directory, ...more];
   const agent = new Agent({ keepAlive: true });
   const started = performance.now();
-  const node = startNode([...nodeOptions, program, 'run', ...options], env);
+  const node = startNode([...nodeOptions, program, 'run', ...options], env, wrapper);
   const get = (path: string): Promise<string> => httpGet(agent, `http://${address}${path}`);
   return {
     pid: node.pid,

@@ -33,7 +33,11 @@ const reconciler = openReconciler(
     probes: [],
   },
   () => [readSource(directory)],
-  { now: () => Date.now(), sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)) },
+  {
+    now: () => Date.now(),
+    steady: () => performance.now(),
+    sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  },
 );
 
 async function weigh(): Promise<Weighed> {

@@ -1,5 +1,17 @@
 // What goes wrong with Debian's trust store, one test for each way (the tool checks nothing, has no lock and exits 0).
-import { chmod, lstat, mkdir, readFile, readdir, readlink, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  lstat,
+  mkdir,
+  readFile,
+  readdir,
+  readlink,
+  rename,
+  rm,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { agent, eventually } from './harness/agent.ts';
 import { makeCert, makeServerCert, makeThree, type Cert } from './harness/certs.ts';
@@ -423,6 +435,26 @@ describe('the hooks of the host (Java keeps a key store of its own)', () => {
     await secret.swap({ 'b.crt': two.pem });
     await apply(secret.directory);
     expect((await hook.calls()).at(-1)?.lines).toEqual([line('+', two), line('-', one)]);
+  });
+
+  test('are those that the host’s own tool runs, and no others', async () => {
+    await using world = await smallWorld();
+    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const directory = '/etc/ca-certificates/update.d';
+    await mkdir(world.path(`${directory}/directory`), { recursive: true });
+    for (const [name, mode] of [
+      ...['zz', 'B-1', 'a_2', 'old.dpkg-old', '.dot', 'a~', 'ä'].map((it) => [it, 0o755] as const),
+      ['plain', 0o644] as const,
+    ]) {
+      await writeFile(world.path(`${directory}/${name}`), `#!/bin/sh\necho "$0" >> /tmp/ran\n`);
+      await chmod(world.path(`${directory}/${name}`), mode);
+    }
+    await symlink('zz', world.path(`${directory}/link`));
+    await symlink('/nowhere', world.path(`${directory}/dangling`));
+    const { stdout } = await world.exec('run-parts', ['--test', '--', directory]);
+    expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0 });
+    expect(await readFile(world.path('/tmp/ran'), 'utf8')).toBe(stdout);
+    expect(stdout.split('\n')).toHaveLength(5);
   });
 
   test('hear of a removal also when the ledger was lost before it', async () => {

@@ -38,6 +38,8 @@ const packages = {
   ip: 'iproute2',
   'apt-get': 'apt',
   dpkg: 'dpkg',
+  faketime: 'faketime',
+  pgrep: 'procps',
   '/usr/lib/cni/bridge': 'containernetworking-plugins',
 };
 

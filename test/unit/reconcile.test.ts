@@ -15,7 +15,8 @@ const ledgerPath = `${stateDirectory}/default.json`;
 /** Each look at it is a second later, so that a test knows how long a pass took. */
 function tickingClock(): Clock {
   let time = Date.now();
-  return { now: () => (time += 1_000), sleep: () => Promise.resolve() };
+  const now = (): number => (time += 1_000);
+  return { now, steady: now, sleep: () => Promise.resolve() };
 }
 
 const bundle = (...certificates: readonly Fixture[]): readonly Reading[] => [

@@ -59,7 +59,7 @@ export function follow(
     { namespace, name: secretName },
     {
       api: spoil(apiOf(root)),
-      now: () => performance.now(),
+      steady: () => performance.now(),
       sleep: (ms, signal) => sleep(ms, undefined, { signal }),
       random: Math.random,
       pacing: { ...secretPacing, ...pacing },

@@ -23,10 +23,13 @@ const directories = [
   '/var/lib/node-ca-trust',
 ];
 
-/** Reads the trust store under a root directory; '/' is the machine's own. What may not be read has no content. */
-export async function snapshotStore(root: string): Promise<Snapshot> {
+/**
+ * Reads the trust store under a root directory, and `more` than that; '/' is the machine's own. What may not be read has
+ * no content.
+ */
+export async function snapshotStore(root: string, more: readonly string[] = []): Promise<Snapshot> {
   const snapshot = new Map<string, SnapshotEntry>();
-  for (const directory of directories) await visit(root, directory, snapshot);
+  for (const directory of [...directories, ...more]) await visit(root, directory, snapshot);
   return snapshot;
 }
 

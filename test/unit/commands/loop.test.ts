@@ -23,6 +23,7 @@ const advance = async (ms: number): Promise<void> => {
 /** The faked time of the process. */
 const clock: Alarm = {
   now: () => Date.now(),
+  steady: () => Date.now(),
   sleep: (ms, signal) =>
     new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);

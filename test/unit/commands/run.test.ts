@@ -344,6 +344,7 @@ describe.skipIf(process.getuid?.() !== 0)('the end of a daemon that knows its No
     const time = { passed: 0 };
     const clock: Outside['clock'] = {
       now: () => time.passed,
+      steady: () => time.passed,
       sleep: (ms, signal) => {
         if (signal !== undefined) return outside.clock.sleep(ms, signal);
         time.passed += ms;

@@ -62,6 +62,7 @@ async function run(config: Partial<StatusConfig>, steps: readonly Step[], given:
   };
   const clock = {
     now: () => now,
+    steady: () => now,
     sleep: (ms: number) => {
       pauses.push(ms);
       now += ms;

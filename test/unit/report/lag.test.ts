@@ -36,8 +36,4 @@ describe('the lag of a changed bundle', () => {
     expect(lag(proven('b'), undefined, 2_000)).toBeUndefined();
     expect(openLag()(proven('a'), 10, 20)).toBeUndefined();
   });
-
-  it('is never less than nothing, when the clock was set back meanwhile', () => {
-    expect(started()(proven('b'), 90_000, 3_000)).toBe(0);
-  });
 });

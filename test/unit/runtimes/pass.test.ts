@@ -16,7 +16,7 @@ const socket = '/run/containerd/containerd.sock';
 
 let host: LittleHost;
 
-const clock = { now: () => 1_800_000_000_000, sleep: () => Promise.resolve() };
+const clock = { now: () => 1_800_000_000_000, steady: () => 0, sleep: () => Promise.resolve() };
 
 function put(path: string, text: string, mode = 0o644): void {
   fs.mkdirSync(join(host.path(path), '..'), { recursive: true });

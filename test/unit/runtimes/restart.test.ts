@@ -111,6 +111,7 @@ function leapingClock(): Clock & { slept(): number } {
   let now = 0;
   return {
     now: () => now,
+    steady: () => now,
     slept: () => now,
     sleep: (ms) => {
       now += ms;

@@ -93,7 +93,7 @@ function follow(lists: readonly Said[], watches: readonly (WatchScript | Error)[
     { namespace: 'ns', name: 'bundle' },
     {
       api: server.api,
-      now: () => Date.now(),
+      steady: () => Date.now(),
       sleep,
       random: () => random,
       pacing: secretPacing,

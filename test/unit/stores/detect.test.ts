@@ -7,7 +7,7 @@ import { Problem } from '../../../src/host/problem.ts';
 import { openStore } from '../../../src/stores/detect.ts';
 import { emptyHost } from '../support/directories.ts';
 
-const clock: Clock = { now: () => 0, sleep: () => Promise.resolve() };
+const clock: Clock = { now: () => 0, steady: () => 0, sleep: () => Promise.resolve() };
 const needed = ['/usr/sbin/update-ca-certificates', '/usr/bin/openssl', '/usr/bin/flock', '/etc/ssl/certs'] as const;
 
 function put(host: Host, path: string, text = ''): void {

@@ -11,7 +11,7 @@ import { makeCert } from '../../sandbox/harness/certs.ts';
 import { emptyHost } from '../support/directories.ts';
 
 const rules = { now: new Date(), allowLeaf: false, allowEmpty: false, maxCertificates: 10 };
-const clock = { now: () => Date.now(), sleep: () => Promise.resolve() };
+const clock = { now: () => Date.now(), steady: () => 0, sleep: () => Promise.resolve() };
 const lock = { descriptor: -1, release: () => undefined };
 
 async function makeAnchor(subject: string): Promise<Anchor> {

@@ -36,6 +36,7 @@ function scene(removeAll = false, host = littleHost()): Scene {
   let late = 0;
   const clock: Clock = {
     now: () => Date.now() + late,
+    steady: () => late,
     sleep: (ms) => {
       late += ms;
       waited += 1;

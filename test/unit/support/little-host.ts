@@ -42,12 +42,6 @@ done
 exit 0
 `;
 
-/** Runs no hook unless there is one; then as the real one does, in the order of their names. */
-const runParts = `#!/bin/sh
-for file in /etc/ca-certificates/update.d/*; do [ -x "$file" ] && echo "$file"; done
-exit 0
-`;
-
 const tools = ['/bin/sh', '/bin/cat', '/bin/ln', '/bin/rm', '/usr/bin/flock', '/bin/sleep'];
 
 /** A program and the libraries that it needs. */
@@ -98,7 +92,6 @@ export function littleHost(): LittleHost {
   }
   for (const name of ['usr/local/share', 'var/lib']) fs.mkdirSync(join(root, name), { recursive: true });
   putProgram(root, '/usr/sbin/update-ca-certificates', refreshCommand);
-  putProgram(root, '/usr/bin/run-parts', runParts);
   put('/usr/bin/openssl', '');
   put('/etc/os-release', 'ID=debian\nPRETTY_NAME="A little host"\n');
   put('/etc/ca-certificates.conf', 'world.crt\n');

@@ -1,0 +1,76 @@
+/**
+ * The hooks of a host of Debian's kind: programs in one directory, Java's key store among them, that hear of each
+ * certificate that came or went. They are run here and not by the host's tool, which would run them before the publication.
+ */
+import { lastLine, type StoreContext } from './anchor-files.ts';
+import { type DebianContext, debian, fileNameOf, linkNameOf } from './debian-layout.ts';
+import type { StoreChange } from './store.ts';
+
+/** Names of the links in the certificate directory that carry certificates, with where each points. */
+export function certificateLinks({ host }: StoreContext): ReadonlyMap<string, string> {
+  const links = new Map<string, string>();
+  for (const name of host.list(debian.certs) ?? []) {
+    const target = name.endsWith('.pem') ? host.link(`${debian.certs}/${name}`) : undefined;
+    if (target !== undefined) links.set(name, target);
+  }
+  return links;
+}
+
+/**
+ * What the hooks are told: `+` or `-` and the link's path, additions first, as the tool words it. Of ours, what they have
+ * not heard yet, also when a killed pass made the change; of others', what the tool changed in this run.
+ */
+function hookLines(
+  context: DebianContext,
+  before: ReadonlyMap<string, string>,
+  { announced, present }: StoreChange,
+): readonly string[] {
+  const after = certificateLinks(context);
+  const isOurs = (name: string): boolean => fileNameOf(context, name) !== undefined;
+  const linkOf = (name: string): string => linkNameOf(context, name);
+  const added = [...after]
+    .filter(([name, target]) => !isOurs(name) && before.get(name) !== target)
+    .map(([name]) => name);
+  const gone = [...before.keys()].filter((name) => !isOurs(name) && !after.has(name));
+  const ourAdded = present.filter((name) => !announced.includes(name)).map(linkOf);
+  // Without a ledger nothing counts as heard of: what had a link is told again, rather than not at all.
+  const linked = [...before.keys()].filter(isOurs);
+  const expected = new Set(present.map(linkOf));
+  const ourGone = [...new Set([...announced.map(linkOf), ...linked])].filter((name) => !expected.has(name));
+  return [
+    ...[...added, ...ourAdded].map((name) => `+${debian.certs}/${name}`),
+    ...[...gone, ...ourGone].map((name) => `-${debian.certs}/${name}`),
+  ];
+}
+
+/** The host's hooks, as run-parts(8) chooses and orders them for the tool: programs whose names are plain. */
+function hooksOf({ host }: DebianContext): readonly string[] {
+  const paths = (host.list(debian.hooks) ?? [])
+    .filter((name) => /^[\w-]+$/.test(name))
+    .map((name) => `${debian.hooks}/${name}`);
+  return paths.filter((path) => {
+    const entry = host.target(path);
+    return entry?.kind === 'file' && (entry.rights.mode & 0o111) !== 0;
+  });
+}
+
+/**
+ * Runs the host's hooks as the tool does, after the publication, so that they see what they are told of.
+ * @param before the links that there were before the change
+ */
+export async function runHooks(
+  context: DebianContext,
+  before: ReadonlyMap<string, string>,
+  change: StoreChange,
+): Promise<readonly string[]> {
+  const lines = hookLines(context, before, change);
+  if (!change.refresh && lines.length === 0) return [];
+  const failures: string[] = [];
+  for (const hook of hooksOf(context)) {
+    const result = await context.host.run(hook, [], { input: lines.map((line) => `${line}\n`).join('') });
+    if (result.code !== 0) {
+      failures.push(`${hook} on the host ended with exit code ${result.code ?? '?'}: ${lastLine(result.output)}`);
+    }
+  }
+  return failures;
+}

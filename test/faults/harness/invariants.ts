@@ -1,0 +1,118 @@
+// What must hold at every moment, whatever has gone wrong: what readers of the host find, and what is another's.
+import { lstat, readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Cert } from '../../sandbox/harness/certs.ts';
+import { classify } from '../../sandbox/harness/classify.ts';
+import { anchors, bundle, certs, nameOf, state } from '../../sandbox/harness/host.ts';
+import { snapshotStore, type Snapshot, type SnapshotEntry } from '../../sandbox/harness/snapshot.ts';
+import { certsDirectory, type Scenario, type Stage } from './stage.ts';
+
+/** The host as it is before a pass and after one that nothing has disturbed. */
+export interface Ends {
+  readonly before: Snapshot;
+  readonly after: Snapshot;
+}
+
+/** Everything on the host that a pass may touch, and what is another's beside it. */
+export function look({ world }: Pick<Stage, 'world'>): Promise<Snapshot> {
+  return snapshotStore(world.root, ['/etc/containerd', '/usr/local/share']);
+}
+
+/** Temporaries of ours that a killed pass may leave for the next one: nobody reads files of such a name. */
+const mayBeLeft = [
+  new RegExp(`^${anchors}/\\.node-ca-trust-default-[0-9a-f]{16}\\.crt\\.[0-9a-f]{8}\\.tmp$`),
+  new RegExp(`^${certsDirectory}/[^/]+/\\.node-ca-trust\\.(crt|toml)\\.[0-9a-f]{8}\\.tmp$`),
+  new RegExp(`^${state}(/default\\.work(/.*)?|/\\.(default|_runtimes)\\.json\\.[0-9a-f]{8}\\.tmp)?$`),
+  /^\/etc\/ssl\/\.node-ca-trust-default(\/.*)?$/,
+];
+
+/** Each path is as before or as after; one of ours may be missing, or be a temporary that nobody reads. */
+function strange({ before, after }: Ends, now: Snapshot): string[] {
+  const text = (entry: SnapshotEntry | undefined): string => JSON.stringify(entry ?? 'nothing');
+  const paths = [...new Set([...before.keys(), ...after.keys(), ...now.keys()])];
+  return paths.flatMap((path) => {
+    const known = [before.get(path), after.get(path)].map(text);
+    if (known.includes(text(now.get(path))) || mayBeLeft.some((pattern) => pattern.test(path))) return [];
+    // The bundle and the records may be something in between, which is judged by what they say.
+    if (path === bundle || path.startsWith(`${state}/`)) return [];
+    // Links are made anew one after the other.
+    if (now.get(path) === undefined && path.includes('/node-ca-trust-')) return [];
+    return [`${path} is ${text(now.get(path))}, and not ${known.join(' or ')}`];
+  });
+}
+
+async function bundleProblems({ world, distribution }: Stage, scenario: Scenario): Promise<string[]> {
+  const bytes = await readFile(world.path(bundle)).catch(() => undefined);
+  const prints = (some: readonly Cert[]): string[] => some.map(({ fingerprint }) => fingerprint);
+  const expected = { all: [...distribution, ...prints(scenario.stays)], any: prints(scenario.oneOf) };
+  const { state: verdict, detail } = classify(bytes, expected);
+  return verdict === 'whole' ? [] : [`readers find a bundle that is ${verdict}: ${detail}`];
+}
+
+/** Go programs read every file in there. */
+async function strayFiles({ world }: Stage): Promise<string[]> {
+  const entries = await readdir(world.path(certs), { withFileTypes: true });
+  const strays = entries.filter((entry) => !entry.isSymbolicLink() && join(certs, entry.name) !== bundle);
+  return strays.map(({ name }) => `${certs}/${name} is a file that Go programs read`);
+}
+
+/** An anchor file is whole: it is the certificate that its name says. */
+async function brokenAnchors({ world, certs: { kept, old, next } }: Stage): Promise<string[]> {
+  const known = new Map([kept, old, next].map((cert) => [nameOf(cert), cert.pem]));
+  const names = await readdir(world.path(anchors)).catch(() => []);
+  const broken = await Promise.all(
+    names
+      .filter((name) => name.endsWith('.crt'))
+      .map(async (name) => {
+        const text = await readFile(world.path(`${anchors}/${name}`), 'utf8');
+        return text === known.get(name) ? [] : [`${anchors}/${name} is not what its name says`];
+      }),
+  );
+  return broken.flat();
+}
+
+async function brokenRecords({ world }: Stage): Promise<string[]> {
+  const names = (await readdir(world.path(state)).catch(() => [])).filter((name) => /^[^.].*\.json$/.test(name));
+  const broken = await Promise.all(
+    names.map(async (name) => {
+      try {
+        JSON.parse(await readFile(world.path(`${state}/${name}`), 'utf8'));
+        return [];
+      } catch (error) {
+        return [`the record ${name} is broken: ${String(error)}`];
+      }
+    }),
+  );
+  return broken.flat();
+}
+
+/** What is wrong at this moment; a line each. */
+export async function problemsNow(stage: Stage, scenario: Scenario, ends: Ends): Promise<string[]> {
+  const found = await Promise.all([
+    bundleProblems(stage, scenario),
+    strayFiles(stage),
+    brokenAnchors(stage),
+    brokenRecords(stage),
+    look(stage).then((now) => strange(ends, now)),
+  ]);
+  return found.flat();
+}
+
+/** What is not as a pass that nothing has disturbed leaves it. */
+export function differences(expected: Snapshot, found: Snapshot): string[] {
+  const text = (entry: SnapshotEntry | undefined): string => JSON.stringify(entry ?? 'nothing');
+  const paths = [...new Set([...expected.keys(), ...found.keys()])];
+  return paths
+    .filter((path) => text(expected.get(path)) !== text(found.get(path)))
+    .map((path) => `${path} is ${text(found.get(path))} in the end, and not ${text(expected.get(path))}`);
+}
+
+/** The version of every file and link that a pass may write: an idle pass changes none. */
+export async function versions({ world }: Stage): Promise<ReadonlyMap<string, string>> {
+  const now = await look({ world });
+  const entries = [...now.keys()].map(async (path): Promise<[string, string]> => {
+    const { ino, ctimeNs } = await lstat(world.path(path), { bigint: true });
+    return [path, `${ino} ${ctimeNs}`];
+  });
+  return new Map(await Promise.all(entries));
+}

@@ -1,0 +1,60 @@
+// An hour of rotations, one a second, as fast as the daemon as shipped makes them: at its end it holds no more memory, file
+// descriptors and threads than after the first few.
+import { readFile, readdir, rm, mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { startDaemon } from '../bench/daemon.ts';
+import { buildProduction } from '../bench/production.ts';
+import { digestOf } from '../sandbox/harness/agent.ts';
+import { makeThree } from '../sandbox/harness/certs.ts';
+import { everywhere, nowhere, scene, trust } from '../sandbox/harness/host.ts';
+import { isFull } from './harness/choice.ts';
+
+const rotations = isFull ? 3_600 : 60;
+
+interface Held {
+  readonly memory: number;
+  readonly descriptors: number;
+  readonly threads: number;
+}
+
+async function heldBy(pid: number): Promise<Held> {
+  const count = async (name: string): Promise<number> => (await readdir(`/proc/${pid}/${name}`)).length;
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  const memory = Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]) / 1024;
+  return { memory, descriptors: await count('fd'), threads: await count('task') };
+}
+
+/** What is usual among some samples: one taken in the middle of a command's start has more. */
+function median(samples: readonly Held[], what: keyof Held): number {
+  const sorted = samples.map((sample) => sample[what]).sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
+
+test(`${rotations} rotations: memory, file descriptors and threads stay as they are`, async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'faults-'));
+  const production = await buildProduction(join(directory, 'build'));
+  const [kept, one, two] = await makeThree();
+  const { world, secret } = await scene({ 'kept.crt': kept.pem, 'ca.crt': one.pem });
+  await using daemon = startDaemon(production, world.root, secret.directory);
+  await daemon.ready(digestOf([kept, one]));
+  const samples: Held[] = [];
+  for (let round = 1; round <= rotations; round += 1) {
+    const ca = round % 2 === 0 ? one : two;
+    await secret.swap({ 'kept.crt': kept.pem, 'ca.crt': ca.pem });
+    await daemon.ready(digestOf([kept, ca]));
+    samples.push(await heldBy(daemon.pid));
+  }
+  // The first ones fill what the engine keeps of its own accord.
+  const [first, last] = [samples.slice(rotations / 4, rotations / 2), samples.slice(-rotations / 4)];
+  for (const what of ['memory', 'descriptors', 'threads'] as const) {
+    console.log(`${what}: ${median(first, what).toFixed(1)} at first, ${median(last, what).toFixed(1)} at last`);
+  }
+  expect(median(last, 'memory') / median(first, 'memory')).toBeLessThan(1.25);
+  expect(median(last, 'descriptors') / median(first, 'descriptors')).toBeLessThanOrEqual(1.1);
+  expect(median(last, 'threads') / median(first, 'threads')).toBeLessThanOrEqual(1);
+  expect(await trust(world, one)).toEqual(everywhere);
+  expect(await trust(world, two)).toEqual(nowhere);
+  await rm(directory, { recursive: true });
+});

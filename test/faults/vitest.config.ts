@@ -1,0 +1,11 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/faults/**/*.test.ts'],
+    // Each file keeps one core busy.
+    maxWorkers: 2,
+    testTimeout: 7_200_000,
+    hookTimeout: 120_000,
+  },
+});
