@@ -18,17 +18,21 @@ const maxLinks = 40;
  */
 export type Resolve = (hostPath: string, followLast: boolean) => string;
 
+/** Whose files are that belong to nobody in this user namespace: the machine's root among them (user_namespaces(7)). */
+const overflow = 65_534;
+
 /**
  * Where a link points; undefined when there is none.
- * @param own root writes there: a link of another user in a directory that is not that user's must not lead it, as
- *   fs.protected_symlinks has it for directories that everyone can write to (proc_sys_fs(5))
+ * @param own root writes there: a link of another user must not lead it
  */
 function linkTarget(path: string, own: boolean): string | undefined {
   try {
     const link = lstatSync(path, { throwIfNoEntry: false });
     if (link?.isSymbolicLink() !== true) return undefined;
-    if (own && link.uid !== 0 && link.uid !== lstatSync(posix.dirname(path)).uid) {
-      throw new Problem(`${path} is a link of user ${link.uid}'s, and root writes nothing where it leads; remove it`);
+    if (own && link.uid !== 0 && (link.uid !== overflow || lstatSync(posix.dirname(path)).uid !== overflow)) {
+      throw new Problem(
+        `${path} is a link of user ${link.uid}'s, and root writes nothing where it leads; remove it, or chown -h root`,
+      );
     }
     return readlinkSync(path);
   } catch (error) {
