@@ -164,19 +164,20 @@ export async function blow(
   tally: Tally,
 ): Promise<void> {
   const struck = await strike(stage, scenario, command, target, fault);
+  const isKill = fault.kind === 'kill';
   const place = `${target.call.label} #${target.turn}`;
   const how = `${fault.kind}${fault.lasting === true ? ' from then on' : ''}${fault.asContainer === true ? ' with all it started' : ''}`;
   if (struck === undefined) {
-    tally.missed(scenario.name, target.call.name, `${how} at ${place}: never hit`);
+    tally.count(target.call.name, isKill, [`${scenario.name}: ${how} at ${place}: never hit`]);
     return;
   }
   const { ended, begun } = struck;
   const problems = await problemsNow(stage, scenario, ends);
-  if (fault.kind !== 'kill' && !(await hasCoped(stage, ends, ended))) problems.push(...problemsOfError(ended, fault));
+  if (!isKill && !(await hasCoped(stage, ends, ended))) problems.push(...problemsOfError(ended, fault));
   problems.push(...(await problemsAfterwards(stage, scenario, ends, begun)));
   tally.count(
-    scenario.name,
     target.call.name,
-    problems.map((problem) => `${how} at ${place}: ${problem}`),
+    isKill,
+    problems.map((problem) => `${scenario.name}: ${how} at ${place}: ${problem}`),
   );
 }
