@@ -115,7 +115,8 @@ export async function hasCoped(
   return converged && differences(ends.after, await look(stage)).length === 0;
 }
 
-const attempts = 8;
+/** A signal that comes to another thread shifts the count of some writes. */
+const attempts = 30;
 
 /** The call as it is counted now. */
 async function recount(stage: Stage, scenario: Scenario, command: readonly string[], target: Target): Promise<Call> {

@@ -36,6 +36,7 @@ export interface Tally {
 export function openTally({ task }: Pick<TestContext, 'task'>): Tally {
   const rows = new Map<string, { step: string; calls: number; killed: Tries; failed: Tries }>();
   const failures: string[] = [];
+  let faults = 0;
   const rowOf = (step: string) => {
     const row = rows.get(step) ?? { step, calls: 0, killed: { tried: 0, held: 0 }, failed: { tried: 0, held: 0 } };
     rows.set(step, row);
@@ -53,6 +54,8 @@ export function openTally({ task }: Pick<TestContext, 'task'>): Tally {
       if (problems.length === 0) tries.held += 1;
       // A full run takes long: whoever reads along need not wait for its end.
       for (const problem of problems) console.log(`DID NOT HOLD: ${problem}`);
+      faults += 1;
+      if (faults % 100 === 0) console.log(`${faults} faults`);
       failures.push(...problems);
     },
   };
