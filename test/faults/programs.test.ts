@@ -8,7 +8,7 @@ import { buildProduction } from '../bench/production.ts';
 import { chooseSeed, randomFrom } from '../sandbox/harness/chaos.ts';
 import type { Errno } from './harness/trace.ts';
 import { type ChildCall, type ChildFault, preparePrograms, strikeProgram, surveyPrograms } from './harness/children.ts';
-import { anyOf, isFull, sample } from './harness/choice.ts';
+import { anyOf, choose } from './harness/choice.ts';
 import { look, problemsNow } from './harness/invariants.ts';
 import { type Scenario, type Stage, openStage, scenarios, wordsOf } from './harness/stage.ts';
 import { hasCoped, prepare, problemsAfterwards, uptime } from './harness/sweep.ts';
@@ -75,7 +75,7 @@ test('a program of the host that is killed, or fails, at any call of its own', a
   const { program } = await buildProduction(join(directory, 'build'));
   await using stage = await openStage(false);
   await preparePrograms(stage.world);
-  const tally = openTally(context);
+  const tally = openTally(context, 'its programs');
   for (const scenario of scenarios(stage.certs).slice(0, 3)) {
     const command = [process.execPath, '--max-semi-space-size=4', program, ...wordsOf(stage, scenario.pass)];
     await prepare(stage, scenario);
@@ -85,7 +85,7 @@ test('a program of the host that is killed, or fails, at any call of its own', a
     for (const call of calls) tally.seen(stepOf(call), 1);
     const faults = faultsOf(calls, random);
     console.log(`${scenario.name}: ${calls.length} calls, ${faults.length} faults`);
-    for (const fault of isFull ? faults : sample(faults, 6, random))
+    for (const fault of choose(faults, ({ kind }) => kind.startsWith('kill'), 3, random))
       await blow(stage, scenario, command, ends, fault, tally);
   }
   await rm(directory, { recursive: true });

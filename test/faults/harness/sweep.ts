@@ -57,11 +57,11 @@ function problemsOfError({ code, stdout, stderr, hit }: Ended, { kind }: Omit<Fa
   return isTold ? [] : [`does not say what and where (${reasons.length} reasons, converged ${converged}): ${stderr}`];
 }
 
-async function hookProblems({ world }: Stage, { appears, vanishes }: Scenario): Promise<string[]> {
+async function hookProblems({ world, linkPrefix }: Stage, { appears, vanishes }: Scenario): Promise<string[]> {
   const lines = await takeHeard(world);
   const expected = [
-    ...appears.map((cert) => `+/etc/ssl/certs/${nameOf(cert, '.pem')}`),
-    ...vanishes.map((cert) => `-/etc/ssl/certs/${nameOf(cert, '.pem')}`),
+    ...appears.map((cert) => `+/etc/ssl/certs/${linkPrefix}${nameOf(cert, '.pem')}`),
+    ...vanishes.map((cert) => `-/etc/ssl/certs/${linkPrefix}${nameOf(cert, '.pem')}`),
   ];
   return expected.filter((line) => !lines.includes(line)).map((line) => `no hook has heard ${line}`);
 }

@@ -9,7 +9,7 @@ export interface Tries {
 
 /** A row of the table that the run ends with. */
 export interface Row {
-  /** The system call, or what else goes wrong. */
+  /** Who makes the system call, and its name. */
   readonly step: string;
   /** How many of them the passes make. */
   readonly calls: number;
@@ -25,19 +25,20 @@ declare module 'vitest' {
 
 export interface Tally {
   /** So many calls of one kind are made when nothing goes wrong. */
-  seen(step: string, calls: number): void;
+  seen(call: string, calls: number): void;
   /** One fault, with what did not hold: a line each. */
-  count(step: string, isKill: boolean, problems: readonly string[]): void;
+  count(call: string, isKill: boolean, problems: readonly string[]): void;
   /** All that did not hold. */
   readonly failures: readonly string[];
 }
 
-/** Counts for the table of the run. */
-export function openTally({ task }: Pick<TestContext, 'task'>): Tally {
+/** Counts for the table of the run. @param who makes the calls */
+export function openTally({ task }: Pick<TestContext, 'task'>, who: string): Tally {
   const rows = new Map<string, { step: string; calls: number; killed: Tries; failed: Tries }>();
   const failures: string[] = [];
   let faults = 0;
-  const rowOf = (step: string) => {
+  const rowOf = (call: string) => {
+    const step = `${who}: ${call}`;
     const row = rows.get(step) ?? { step, calls: 0, killed: { tried: 0, held: 0 }, failed: { tried: 0, held: 0 } };
     rows.set(step, row);
     task.meta.faults = [...rows.values()];
@@ -45,11 +46,11 @@ export function openTally({ task }: Pick<TestContext, 'task'>): Tally {
   };
   return {
     failures,
-    seen(step, calls) {
-      rowOf(step).calls += calls;
+    seen(call, calls) {
+      rowOf(call).calls += calls;
     },
-    count(step, isKill, problems) {
-      const tries = isKill ? rowOf(step).killed : rowOf(step).failed;
+    count(call, isKill, problems) {
+      const tries = isKill ? rowOf(call).killed : rowOf(call).failed;
       tries.tried += 1;
       if (problems.length === 0) tries.held += 1;
       // A full run takes long: whoever reads along need not wait for its end.
