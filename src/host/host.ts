@@ -53,9 +53,8 @@ export interface Host {
   /**
    * Makes a directory and its parents.
    * @param mode of the directory itself; everyone can read it unless told otherwise
-   * @returns those that were made, the topmost first; none when it existed
    */
-  makeDirectory(path: string, mode?: number): readonly string[];
+  makeDirectory(path: string, mode?: number): void;
   /** Removes a directory when it is empty; false when it is not, or not there. */
   removeDirectory(path: string): boolean;
   /** Opens a directory for reading and gives the descriptor, to hold a lock on. */
@@ -67,11 +66,22 @@ export interface Host {
 /** ESRCH is said of a file of a process that has ended meanwhile. */
 const absent: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ESRCH']);
 
+/** A directory stays that has something in it, is a mount of its own, or is none. */
+const remaining = new Set(['ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR', 'EBUSY']);
+
 /**
- * A directory stays that has something in it, is a mount of its own, lies in what may not be written, or is none. Whoever
- * runs the agent with mounts for what it writes has made the directories at which these are.
+ * So does one in what may not be written: whoever runs the agent with mounts for what it writes has made the directories
+ * at which these are.
  */
-const remaining = new Set(['ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR', 'EBUSY', 'EROFS', 'EACCES']);
+function isInReadOnly(path: string, error: unknown): boolean {
+  if (!['EROFS', 'EACCES'].includes(errnoOf(error) ?? '')) return false;
+  try {
+    fs.accessSync(posix.dirname(path), fs.constants.W_OK);
+    return false;
+  } catch {
+    return true;
+  }
+}
 
 /** The result of `action`, or undefined when the path is not there. */
 function ifThere<T>(what: string, action: () => T): T | undefined {
@@ -181,9 +191,9 @@ function writingFiles(resolve: Resolve): Pick<Host, 'write' | 'publish' | 'makeL
 }
 
 /** Makes a directory and its parents. Node's own recursive mkdir says ENOENT of a read-only file system. */
-function makePath(path: string, mode = 0o755): readonly string[] {
-  if (fs.existsSync(path)) return [];
-  const above = makePath(posix.dirname(path));
+function makePath(path: string, mode = 0o755): void {
+  if (fs.existsSync(path)) return;
+  makePath(posix.dirname(path));
   inPlace(path, (place) => {
     fs.mkdirSync(place, { mode });
     // Every user's programs read the trust store, whatever the umask.
@@ -194,25 +204,22 @@ function makePath(path: string, mode = 0o755): readonly string[] {
       fs.closeSync(descriptor);
     }
   });
-  return [...above, path];
 }
 
-function directories(
-  root: string,
-  resolve: Resolve,
-): Pick<Host, 'makeDirectory' | 'removeDirectory' | 'openDirectory'> {
+function directories(resolve: Resolve): Pick<Host, 'makeDirectory' | 'removeDirectory' | 'openDirectory'> {
   const at = (path: string): string => resolve(path, false);
   return {
     makeDirectory: (path, mode) => {
-      const made = orProblem(`cannot make ${path} on the host`, () => makePath(resolve(path, true), mode));
-      return made.map((directory) => posix.join('/', posix.relative(root, directory)));
+      orProblem(`cannot make ${path} on the host`, () => {
+        makePath(resolve(path, true), mode);
+      });
     },
     removeDirectory: (path) => {
       try {
         inPlace(at(path), fs.rmdirSync);
         return true;
       } catch (error) {
-        if (remaining.has(errnoOf(error) ?? '')) return false;
+        if (remaining.has(errnoOf(error) ?? '') || isInReadOnly(at(path), error)) return false;
         throw problemOf(`cannot remove ${path} on the host`, error);
       }
     },
@@ -237,7 +244,7 @@ export function openHost(root: string): Host {
     root,
     ...reading(root, openPaths(root)),
     ...writingFiles(own),
-    ...directories(real, own),
+    ...directories(own),
     run: (command, args, options) => runInRoot(root, command, args, options),
   };
   if (host.target('/etc')?.kind !== 'directory' || host.target('/usr')?.kind !== 'directory') {
