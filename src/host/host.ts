@@ -5,8 +5,8 @@
 import * as fs from 'node:fs';
 import { posix } from 'node:path';
 import { type CommandOptions, type CommandResult, runInRoot } from './commands.ts';
-import { type Rights, type WriteOptions, linkWhole, readRegular, syncPath, writeWhole } from './files.ts';
-import { UsageProblem, errnoOf, problemOf } from './problem.ts';
+import { type Rights, type WriteOptions, inPlace, linkWhole, readRegular, syncPath, writeWhole } from './files.ts';
+import { Problem, UsageProblem, errnoOf, problemOf } from './problem.ts';
 import { type Resolve, openPaths } from './root.ts';
 
 export interface Entry {
@@ -38,7 +38,7 @@ export interface Host {
   list(path: string): readonly string[] | undefined;
   /** What is at a path, links not followed; undefined when nothing is. */
   entry(path: string): Entry | undefined;
-  /** What a path leads to, links followed; undefined when nothing is there or a link dangles. */
+  /** What a path leads to, links followed; undefined when nothing is there, or a link dangles or runs in a circle. */
   target(path: string): Entry | undefined;
   /** Where a symbolic link points, as written; undefined when there is none. */
   link(path: string): string | undefined;
@@ -53,9 +53,8 @@ export interface Host {
   /**
    * Makes a directory and its parents.
    * @param mode of the directory itself; everyone can read it unless told otherwise
-   * @returns those that were made, the topmost first; none when it existed
    */
-  makeDirectory(path: string, mode?: number): readonly string[];
+  makeDirectory(path: string, mode?: number): void;
   /** Removes a directory when it is empty; false when it is not, or not there. */
   removeDirectory(path: string): boolean;
   /** Opens a directory for reading and gives the descriptor, to hold a lock on. */
@@ -67,11 +66,22 @@ export interface Host {
 /** ESRCH is said of a file of a process that has ended meanwhile. */
 const absent: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ESRCH']);
 
+/** A directory stays that has something in it, is a mount of its own, or is none. */
+const remaining = new Set(['ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR', 'EBUSY']);
+
 /**
- * A directory stays that has something in it, is a mount of its own, lies in what may not be written, or is none. Whoever
- * runs the agent with mounts for what it writes has made the directories at which these are.
+ * So does one in what may not be written: whoever runs the agent with mounts for what it writes has made the directories
+ * at which these are.
  */
-const remaining = new Set(['ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR', 'EBUSY', 'EROFS', 'EACCES']);
+function isInReadOnly(path: string, error: unknown): boolean {
+  if (!['EROFS', 'EACCES'].includes(errnoOf(error) ?? '')) return false;
+  try {
+    fs.accessSync(posix.dirname(path), fs.constants.W_OK);
+    return false;
+  } catch {
+    return true;
+  }
+}
 
 /** The result of `action`, or undefined when the path is not there. */
 function ifThere<T>(what: string, action: () => T): T | undefined {
@@ -120,6 +130,14 @@ function reading(
   const look = <T>(path: string, action: () => T): T | undefined =>
     ifThere(`cannot look at ${path} on the host`, action);
   const stat = (path: string): Entry => entryOf(fs.lstatSync(path, { bigint: true }));
+  const statThrough = (path: string): Entry | undefined => {
+    try {
+      return stat(through(path));
+    } catch (error) {
+      if (error instanceof Problem) return undefined;
+      throw error;
+    }
+  };
   return {
     locate: (path) => orProblem(`cannot look at ${path} on the host`, () => through(path)),
     real: (path) =>
@@ -130,7 +148,7 @@ function reading(
     target: (path) =>
       look(path, () => {
         const found = stat(at(path));
-        return found.kind === 'link' ? stat(through(path)) : found;
+        return found.kind === 'link' ? statThrough(path) : found;
       }),
     link: (path) => look(path, () => (fs.lstatSync(at(path)).isSymbolicLink() ? fs.readlinkSync(at(path)) : undefined)),
   };
@@ -141,55 +159,67 @@ function writingFiles(resolve: Resolve): Pick<Host, 'write' | 'publish' | 'makeL
   return {
     write: (path, content, options = {}) => {
       orProblem(`cannot write ${path} on the host`, () => {
-        writeWhole(at(path), content, options);
+        inPlace(at(path), (place) => {
+          writeWhole(place, content, options);
+        });
       });
     },
     publish: (from, to) => {
       orProblem(`cannot put ${from} in the place of ${to} on the host`, () => {
-        syncPath(at(from));
-        fs.renameSync(at(from), at(to));
-        syncPath(posix.dirname(at(to)));
+        inPlace(at(from), (source) => {
+          inPlace(at(to), (target) => {
+            syncPath(source);
+            fs.renameSync(source, target);
+            syncPath(posix.dirname(target));
+          });
+        });
       });
     },
     makeLink: (path, target) => {
       orProblem(`cannot make the link ${path} on the host`, () => {
-        linkWhole(at(path), target);
+        inPlace(at(path), (place) => {
+          linkWhole(place, target);
+        });
       });
     },
     remove: (path) =>
       ifThere(`cannot remove ${path} on the host`, () => {
-        fs.unlinkSync(at(path));
+        inPlace(at(path), fs.unlinkSync);
         return true;
       }) ?? false,
   };
 }
 
 /** Makes a directory and its parents. Node's own recursive mkdir says ENOENT of a read-only file system. */
-function makePath(path: string, mode = 0o755): readonly string[] {
-  if (fs.existsSync(path)) return [];
-  const above = makePath(posix.dirname(path));
-  fs.mkdirSync(path, { mode });
-  // Every user's programs read the trust store, whatever the umask.
-  fs.chmodSync(path, mode);
-  return [...above, path];
+function makePath(path: string, mode = 0o755): void {
+  if (fs.existsSync(path)) return;
+  makePath(posix.dirname(path));
+  inPlace(path, (place) => {
+    fs.mkdirSync(place, { mode });
+    // Every user's programs read the trust store, whatever the umask.
+    const descriptor = fs.openSync(place, fs.constants.O_DIRECTORY | fs.constants.O_NOFOLLOW);
+    try {
+      fs.fchmodSync(descriptor, mode);
+    } finally {
+      fs.closeSync(descriptor);
+    }
+  });
 }
 
-function directories(
-  root: string,
-  resolve: Resolve,
-): Pick<Host, 'makeDirectory' | 'removeDirectory' | 'openDirectory'> {
+function directories(resolve: Resolve): Pick<Host, 'makeDirectory' | 'removeDirectory' | 'openDirectory'> {
   const at = (path: string): string => resolve(path, false);
   return {
     makeDirectory: (path, mode) => {
-      const made = orProblem(`cannot make ${path} on the host`, () => makePath(resolve(path, true), mode));
-      return made.map((directory) => posix.join('/', posix.relative(root, directory)));
+      orProblem(`cannot make ${path} on the host`, () => {
+        makePath(resolve(path, true), mode);
+      });
     },
     removeDirectory: (path) => {
       try {
-        fs.rmdirSync(at(path));
+        inPlace(at(path), fs.rmdirSync);
         return true;
       } catch (error) {
-        if (remaining.has(errnoOf(error) ?? '')) return false;
+        if (remaining.has(errnoOf(error) ?? '') || isInReadOnly(at(path), error)) return false;
         throw problemOf(`cannot remove ${path} on the host`, error);
       }
     },
@@ -205,17 +235,18 @@ function directories(
  * @throws UsageProblem when nothing is there, or what is there is no root file system
  */
 export function openHost(root: string): Host {
-  const resolve = openPaths(root);
-  const host: Host = {
-    root,
-    ...reading(root, resolve),
-    ...writingFiles(resolve),
-    ...directories(root, resolve),
-    run: (command, args, options) => runInRoot(root, command, args, options),
-  };
   if (!fs.existsSync(root)) {
     throw new UsageProblem(`--host-root ${root}: no such directory; mount the host's / there, or name where it is`);
   }
+  const real = fs.realpathSync(root);
+  const own = openPaths(real, true);
+  const host: Host = {
+    root,
+    ...reading(root, openPaths(root)),
+    ...writingFiles(own),
+    ...directories(own),
+    run: (command, args, options) => runInRoot(root, command, args, options),
+  };
   if (host.target('/etc')?.kind !== 'directory' || host.target('/usr')?.kind !== 'directory') {
     throw new UsageProblem(
       `--host-root ${root}: not a root file system (no etc or usr in it); mount the host's / there`,

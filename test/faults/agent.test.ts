@@ -1,47 +1,7 @@
-// Every call by which a pass changes the host or starts a process goes wrong once: killed there, and failing with each
-// errno. Whatever it is, readers find a whole bundle, nothing of another's is changed, an error is one line for a person,
-// and the next pass converges.
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { expect, test } from 'vitest';
-import { buildProduction } from '../bench/production.ts';
-import { chooseSeed, randomFrom } from '../sandbox/harness/chaos.ts';
-import { anyOf, isFull, sample } from './harness/choice.ts';
-import { openStage, scenarios } from './harness/stage.ts';
-import { type Blow, type Target, blow, survey } from './harness/sweep.ts';
-import { openTally } from './harness/tally.ts';
-import type { Errno } from './harness/trace.ts';
+// A pass on Debian goes wrong, one call after the other: changes of the store, and edits for a container runtime.
+import { test } from 'vitest';
+import { tryEveryCall } from './harness/every-call.ts';
 
-const errnos: readonly [Errno, ...Errno[]] = ['ENOSPC', 'EIO', 'EACCES', 'EMFILE', 'EROFS'];
-
-function blowsOn(targets: readonly Target[], random: () => number): readonly Blow[] {
-  return targets.flatMap((target, index) => [
-    { target, fault: { kind: 'kill', asContainer: index % 2 === 0 } } as const,
-    ...errnos.map((kind) => ({ target, fault: { kind } }) as const),
-    // Node's own threads wake each other by writes, and do not outlive it when they cannot.
-    ...(target.call.name === 'write'
-      ? []
-      : [{ target, fault: { kind: anyOf(errnos, random), lasting: true } } as const]),
-  ]);
-}
-
-test('a pass that is killed, or fails, at any call of its own', async () => {
-  const seed = chooseSeed();
-  console.log(`seed ${seed} (NODE_CA_TRUST_SEED=${seed} repeats it)`);
-  const random = randomFrom(seed);
-  const directory = await mkdtemp(join(tmpdir(), 'faults-'));
-  const { program } = await buildProduction(join(directory, 'build'));
-  const command = [process.execPath, '--max-semi-space-size=4', program];
-  await using stage = await openStage(true);
-  const tally = openTally();
-  for (const scenario of scenarios(stage.certs)) {
-    const { ends, targets } = await survey(stage, scenario, command);
-    const blows = blowsOn(targets, random);
-    console.log(`${scenario.name}: ${targets.length} calls, ${blows.length} faults`);
-    for (const one of isFull ? blows : sample(blows, 6, random)) await blow(stage, scenario, command, ends, one, tally);
-  }
-  await rm(directory, { recursive: true });
-  console.log(tally.table());
-  expect({ seed, failures: tally.failures }).toEqual({ seed, failures: [] });
+test('a pass that is killed, or fails, at any call of its own', async (context) => {
+  await tryEveryCall(context, { faults: 3, isEdited: true });
 });

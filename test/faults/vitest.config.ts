@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/faults/**/*.test.ts'],
+    reporters: ['default', './test/faults/table.ts'],
     // Each file keeps one core busy.
     maxWorkers: 2,
     testTimeout: 7_200_000,

@@ -9,6 +9,18 @@ export function sample<T>(all: readonly T[], count: number, random: () => number
   return all.filter((_, index) => chosen.has(index));
 }
 
+/** All faults in a full run; else so many kills and so many errors. */
+export function choose<T>(
+  all: readonly T[],
+  isKill: (one: T) => boolean,
+  count: number,
+  random: () => number,
+): readonly T[] {
+  if (isFull) return all;
+  const errors = all.filter((one) => !isKill(one));
+  return [...sample(all.filter(isKill), count, random), ...sample(errors, count, random)];
+}
+
 export function anyOf<T>(all: readonly [T, ...T[]], random: () => number): T {
   return all[Math.floor(random() * all.length)] ?? all[0];
 }

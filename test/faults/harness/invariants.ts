@@ -24,6 +24,8 @@ const mayBeLeft = [
   new RegExp(`^${certsDirectory}/[^/]+/\\.node-ca-trust\\.(crt|toml)\\.[0-9a-f]{8}\\.tmp$`),
   new RegExp(`^${state}(/default\\.work(/.*)?|/\\.(default|_runtimes)\\.json\\.[0-9a-f]{8}\\.tmp)?$`),
   /^\/etc\/ssl\/\.node-ca-trust-default(\/.*)?$/,
+  // Links that have not got their names yet.
+  new RegExp(`^${certs}/\\.(ca-cert-node-ca-trust-default-[0-9a-f]{16}\\.pem|[0-9a-f]{8}\\.\\d+)\\.[0-9a-f]{8}\\.tmp$`),
 ];
 
 /** Each path is as before or as after; one of ours may be missing, or be a temporary that nobody reads. */

@@ -9,6 +9,7 @@ import { makeThree, type Cert } from '../../sandbox/harness/certs.ts';
 import { anchors, inBundle, smallWorld } from '../../sandbox/harness/host.ts';
 import { mountSecret, type SecretFiles, type SecretMount } from '../../sandbox/harness/secret-mount.ts';
 import type { World } from '../../sandbox/harness/world.ts';
+import type { System } from '../../families/system.ts';
 import { answerVersion } from '../../unit/support/runtime.ts';
 
 export const certsDirectory = '/etc/containerd/certs.d';
@@ -23,8 +24,15 @@ export const registries: Readonly<Record<string, string | undefined>> = {
   'empty.test': undefined,
 };
 
+/** Whose store it is: Debian's, or another family's whose paths are the same. */
+export type Kind = Pick<System, 'name' | 'release' | 'build'> & {
+  /** What comes before the name of an anchor's link in the certificate directory. */
+  readonly linkPrefix: string;
+};
+
 export interface Stage extends AsyncDisposable {
   readonly world: World;
+  readonly linkPrefix: string;
   readonly secret: SecretMount;
   /** One that stays, and two that take turns. */
   readonly certs: { readonly kept: Cert; readonly old: Cert; readonly next: Cert };
@@ -136,7 +144,7 @@ async function startContainerd(world: World, isAlone: boolean): Promise<() => Pr
  * Sets the stage. Nobody has ever written to its anchor directory: it is not there.
  * @param isAlone no process shows in its /proc but the containerd: a pass opens as many files as the one before it
  */
-export async function openStage(isAlone: boolean): Promise<Stage> {
+export async function openStage(isAlone: boolean, kind?: Kind): Promise<Stage> {
   await using stack = new AsyncDisposableStack();
   const world = stack.use(await smallWorld({ view: 'overlay' }));
   // A copy: what somebody changes in the machine's own store meanwhile would show through the view of it.
@@ -145,12 +153,17 @@ export async function openStage(isAlone: boolean): Promise<Stage> {
   await rm(world.path('/etc/containerd'), { recursive: true, force: true });
   await put(world, '/etc/ca-certificates/update.d/listener', `#!/bin/sh\nexec cat >> ${heard}\n`, 0o755);
   stack.defer(await startContainerd(world, isAlone));
+  if (kind !== undefined) {
+    await put(world, '/etc/os-release', kind.release);
+    await kind.build(world);
+    await rm(world.path(anchors), { recursive: true, force: true });
+  }
   const secret = stack.use(await mountSecret({}));
   const distribution = [...(await inBundle(world))];
   const [kept, old, next] = await makeThree();
   const held = stack.move();
   return {
-    ...{ world, secret, certs: { kept, old, next }, distribution },
+    ...{ world, linkPrefix: kind?.linkPrefix ?? '', secret, certs: { kept, old, next }, distribution },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }

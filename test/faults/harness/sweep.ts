@@ -57,11 +57,11 @@ function problemsOfError({ code, stdout, stderr, hit }: Ended, { kind }: Omit<Fa
   return isTold ? [] : [`does not say what and where (${reasons.length} reasons, converged ${converged}): ${stderr}`];
 }
 
-async function hookProblems({ world }: Stage, { appears, vanishes }: Scenario): Promise<string[]> {
+async function hookProblems({ world, linkPrefix }: Stage, { appears, vanishes }: Scenario): Promise<string[]> {
   const lines = await takeHeard(world);
   const expected = [
-    ...appears.map((cert) => `+/etc/ssl/certs/${nameOf(cert, '.pem')}`),
-    ...vanishes.map((cert) => `-/etc/ssl/certs/${nameOf(cert, '.pem')}`),
+    ...appears.map((cert) => `+/etc/ssl/certs/${linkPrefix}${nameOf(cert, '.pem')}`),
+    ...vanishes.map((cert) => `-/etc/ssl/certs/${linkPrefix}${nameOf(cert, '.pem')}`),
   ];
   return expected.filter((line) => !lines.includes(line)).map((line) => `no hook has heard ${line}`);
 }
@@ -115,7 +115,8 @@ export async function hasCoped(
   return converged && differences(ends.after, await look(stage)).length === 0;
 }
 
-const attempts = 8;
+/** A signal that comes to another thread shifts the count of some writes. */
+const attempts = 30;
 
 /** The call as it is counted now. */
 async function recount(stage: Stage, scenario: Scenario, command: readonly string[], target: Target): Promise<Call> {
@@ -164,19 +165,20 @@ export async function blow(
   tally: Tally,
 ): Promise<void> {
   const struck = await strike(stage, scenario, command, target, fault);
+  const isKill = fault.kind === 'kill';
   const place = `${target.call.label} #${target.turn}`;
   const how = `${fault.kind}${fault.lasting === true ? ' from then on' : ''}${fault.asContainer === true ? ' with all it started' : ''}`;
   if (struck === undefined) {
-    tally.missed(scenario.name, target.call.name, `${how} at ${place}: never hit`);
+    tally.count(target.call.name, isKill, [`${scenario.name}: ${how} at ${place}: never hit`]);
     return;
   }
   const { ended, begun } = struck;
   const problems = await problemsNow(stage, scenario, ends);
-  if (fault.kind !== 'kill' && !(await hasCoped(stage, ends, ended))) problems.push(...problemsOfError(ended, fault));
+  if (!isKill && !(await hasCoped(stage, ends, ended))) problems.push(...problemsOfError(ended, fault));
   problems.push(...(await problemsAfterwards(stage, scenario, ends, begun)));
   tally.count(
-    scenario.name,
     target.call.name,
-    problems.map((problem) => `${how} at ${place}: ${problem}`),
+    isKill,
+    problems.map((problem) => `${scenario.name}: ${how} at ${place}: ${problem}`),
   );
 }

@@ -1,76 +1,63 @@
-// What was injected where, and what held: printed as a table of system calls and scenarios.
+// What went wrong where, and what held all the same.
+import type { TestContext } from 'vitest';
 
-export interface Tally {
-  /** One fault, with what did not hold: a line each. */
-  count(scenario: string, call: string, problems: readonly string[]): void;
-  /** One that could not be brought to happen. */
-  missed(scenario: string, call: string, problem: string): void;
-  /** All that did not hold. */
-  readonly failures: readonly string[];
-  readonly faults: number;
-  table(): string;
-}
-
-interface Cell {
-  injected: number;
+/** How often something was tried, and how often all held. */
+export interface Tries {
+  tried: number;
   held: number;
 }
 
-export function openTally(): Tally {
-  const rows = new Map<string, Map<string, Cell>>();
-  const scenarios = new Set<string>();
+/** A row of the table that the run ends with. */
+export interface Row {
+  /** Who makes the system call, and its name. */
+  readonly step: string;
+  /** How many of them the passes make. */
+  readonly calls: number;
+  readonly killed: Tries;
+  readonly failed: Tries;
+}
+
+declare module 'vitest' {
+  interface TaskMeta {
+    faults?: readonly Row[];
+  }
+}
+
+export interface Tally {
+  /** So many calls of one kind are made when nothing goes wrong. */
+  seen(call: string, calls: number): void;
+  /** One fault, with what did not hold: a line each. */
+  count(call: string, isKill: boolean, problems: readonly string[]): void;
+  /** All that did not hold. */
+  readonly failures: readonly string[];
+}
+
+/** Counts for the table of the run. @param who makes the calls */
+export function openTally({ task }: Pick<TestContext, 'task'>, who: string): Tally {
+  const rows = new Map<string, { step: string; calls: number; killed: Tries; failed: Tries }>();
   const failures: string[] = [];
-  const add = (scenario: string, call: string, isHeld: boolean): void => {
-    scenarios.add(scenario);
-    const row = rows.get(call) ?? new Map<string, Cell>();
-    const cell = row.get(scenario) ?? { injected: 0, held: 0 };
-    cell.injected += 1;
-    if (isHeld) cell.held += 1;
-    rows.set(call, row.set(scenario, cell));
-  };
-  const sum = (cells: readonly Cell[]): string => {
-    const [injected, held] = [
-      cells.reduce((total, cell) => total + cell.injected, 0),
-      cells.reduce((total, cell) => total + cell.held, 0),
-    ];
-    return injected === 0 ? '' : `${held}/${injected}`;
+  let faults = 0;
+  const rowOf = (call: string) => {
+    const step = `${who}: ${call}`;
+    const row = rows.get(step) ?? { step, calls: 0, killed: { tried: 0, held: 0 }, failed: { tried: 0, held: 0 } };
+    rows.set(step, row);
+    task.meta.faults = [...rows.values()];
+    return row;
   };
   return {
     failures,
-    get faults() {
-      return [...rows.values()].reduce(
-        (total, row) => [...row.values()].reduce((all, { injected }) => all + injected, total),
-        0,
-      );
+    seen(call, calls) {
+      rowOf(call).calls += calls;
     },
-    count(scenario, call, problems) {
-      add(scenario, call, problems.length === 0);
-      failures.push(...problems.map((problem) => `${scenario}: ${problem}`));
-    },
-    missed(scenario, call, problem) {
-      add(scenario, call, false);
-      failures.push(`${scenario}: ${problem}`);
-    },
-    table() {
-      const names = [...scenarios];
-      const lines = [...rows]
-        .sort(([a], [b]) => (a < b ? -1 : 1))
-        .map(([call, row]) => [
-          call,
-          ...names.map((name) => sum([row.get(name) ?? { injected: 0, held: 0 }])),
-          sum([...row.values()]),
-        ]);
-      const all = names.map((name) => sum([...rows.values()].flatMap((row) => row.get(name) ?? [])));
-      const total = sum([...rows.values()].flatMap((row) => [...row.values()]));
-      const table = [['held/injected', ...names, 'all'], ...lines, ['all', ...all, total]];
-      const widths = (table[0] ?? []).map((_, column) => Math.max(...table.map((line) => line[column]?.length ?? 0)));
-      return table
-        .map((line) =>
-          line
-            .map((text, column) => (column === 0 ? text.padEnd(widths[0] ?? 0) : text.padStart(widths[column] ?? 0)))
-            .join('  '),
-        )
-        .join('\n');
+    count(call, isKill, problems) {
+      const tries = isKill ? rowOf(call).killed : rowOf(call).failed;
+      tries.tried += 1;
+      if (problems.length === 0) tries.held += 1;
+      // A full run takes long: whoever reads along need not wait for its end.
+      for (const problem of problems) console.log(`DID NOT HOLD: ${problem}`);
+      faults += 1;
+      if (faults % 100 === 0) console.log(`${faults} faults`);
+      failures.push(...problems);
     },
   };
 }
