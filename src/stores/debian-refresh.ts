@@ -4,6 +4,7 @@
  * file breaks every TLS client: here it builds into a private bundle, which is checked before it is published.
  */
 import { posix } from 'node:path';
+import { printable } from '../bundle/text.ts';
 import type { Lock } from '../host/lock.ts';
 import { workDirectory } from '../host/ledger.ts';
 import type { CommandResult } from '../host/commands.ts';
@@ -53,19 +54,27 @@ async function runTool(context: StoreContext, configuration: string, lock: Lock)
   return host.run('update-ca-certificates', args, { descriptor: lock.descriptor, temporary: work });
 }
 
+/** The tool reads the paths of files line by line, and takes a backslash for more than a letter. */
+const misread = /[\\\n]/;
+
 /**
  * Runs the tool until it has written the private bundle. Its `openssl rehash` fails as a whole on another's unreadable
  * file, though it has made all links; the next run has none to make, leaves that out, and writes the bundle.
  * @throws Problem when it wrote no bundle
  */
-async function build(context: StoreContext, configuration: string, lock: Lock): Promise<void> {
+async function build(context: DebianContext, configuration: string, lock: Lock): Promise<void> {
   const isWritten = (): boolean => context.host.entry(privateBundle(context))?.kind === 'file';
   const first = await runTool(context, configuration, lock);
   if (isWritten()) return;
   const last = first.timedOut ? first : await runTool(context, configuration, lock);
   if (isWritten()) return;
+  const culprit = context.layout.sources(context.host).find((path) => misread.test(path));
+  const why =
+    culprit === undefined
+      ? `it said: ${lastLine(last.output) || 'nothing'}`
+      : `rename ${printable(culprit)}: it cannot read a file with a backslash or a line break in its name`;
   throw new Problem(
-    `update-ca-certificates on the host ${endOf(last)} and wrote no bundle; it said: ${lastLine(last.output) || 'nothing'}. The host's bundle is as it was`,
+    `update-ca-certificates on the host ${endOf(last)} and wrote no bundle; ${why}. The host's bundle is as it was`,
   );
 }
 

@@ -191,22 +191,40 @@ describe("somebody else's file in the anchor directory", () => {
     expect(await curlAccepts(world, three)).toBe(false);
   });
 
-  test('whose name makes the tool give up is one clear line, and the bundle stays', async () => {
+  test.each([
+    ['a line break', 'new\nline.crt', 'new\\u{a}line.crt'],
+    ['a backslash', 'back\\slash.crt', 'back\\slash.crt'],
+  ])('whose name has %s, of which the tool gives up, is named, and the bundle stays', async (_, name, shown) => {
     await using world = await smallWorld();
-    await writeFile(world.path(`${anchors}/new\nline.crt`), three.pem);
+    await writeFile(world.path(`${anchors}/${name}`), three.pem);
     const before = await readFile(world.path(bundle));
     await using secret = await mountSecret({ 'ca.crt': one.pem });
     const { code, report, stderr } = await agent(world).apply(secret.directory);
     expect(code).toBe(1);
     expect(report.reasons).toHaveLength(1);
     expect(stderr.trimEnd().split('\n')).toHaveLength(1);
-    expect(stderr).toContain('update-ca-certificates on the host');
+    expect(stderr).toContain(
+      `update-ca-certificates on the host ended with exit code 2 and wrote no bundle; rename ${anchors}/${shown}: `,
+    );
     expect((await readFile(world.path(bundle))).equals(before)).toBe(true);
     expect(await curlAccepts(world, one)).toBe(false);
 
-    await rm(world.path(`${anchors}/new\nline.crt`));
+    await rename(world.path(`${anchors}/${name}`), world.path(`${anchors}/good.crt`));
     expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0 });
-    expect(await curlAccepts(world, one)).toBe(true);
+    for (const ca of [one, three]) expect(await curlAccepts(world, ca)).toBe(true);
+  });
+
+  test('whose name would colour a terminal is shown without that, and what is in it is trusted', async () => {
+    await using world = await smallWorld();
+    const name = '\u001B[31mred.crt';
+    await writeFile(world.path(`${anchors}/${name}`), three.pem + truncated(two));
+    await using secret = await mountSecret({ 'ca.crt': one.pem });
+    const options = ['--host-root', world.root, '--bundle', secret.directory, '--runtime-refresh', 'off'];
+    const { code, stdout, stderr } = await agent(world).cli('apply', ...options);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toContain(`${anchors}/\\u{1b}[31mred.crt on the host, not ours, is broken`);
+    expect(stdout).not.toContain('\u001B');
+    for (const ca of [one, three]) expect((await trust(world, ca)).bundle).toBe(true);
   });
 });
 
