@@ -203,15 +203,31 @@ describe("somebody else's file in the anchor directory", () => {
     expect(await curlAccepts(world, three)).toBe(false);
   });
 
-  test('whose name makes the tool give up keeps no CA from being trusted, nor from being removed', async () => {
+  test.each(['new\nline.crt', 'back\\slash.crt'])(
+    'whose name makes the tool give up keeps no CA from being trusted, nor from being removed: %j',
+    async (name) => {
+      await using world = await smallWorld();
+      await writeFile(world.path(`${anchors}/${name}`), three.pem);
+      expect(await world.exec('update-ca-certificates')).toMatchObject({ code: 2 });
+      await using secret = await mountSecret({ 'ca.crt': one.pem });
+      expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0 });
+      for (const ca of [one, three]) expect(await curlAccepts(world, ca)).toBe(true);
+      expect(await agent(world).remove()).toMatchObject({ code: 0 });
+      expect([await curlAccepts(world, one), await curlAccepts(world, three)]).toEqual([false, true]);
+    },
+  );
+
+  test('whose name would colour a terminal is shown without that, and what is in it is trusted', async () => {
     await using world = await smallWorld();
-    await writeFile(world.path(`${anchors}/new\nline.crt`), three.pem);
-    expect(await world.exec('update-ca-certificates')).toMatchObject({ code: 2 });
+    const name = '\u001B[31mred.crt';
+    await writeFile(world.path(`${anchors}/${name}`), three.pem + truncated(two));
     await using secret = await mountSecret({ 'ca.crt': one.pem });
-    expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0 });
-    for (const ca of [one, three]) expect(await curlAccepts(world, ca)).toBe(true);
-    expect(await agent(world).remove()).toMatchObject({ code: 0 });
-    expect([await curlAccepts(world, one), await curlAccepts(world, three)]).toEqual([false, true]);
+    const options = ['--host-root', world.root, '--bundle', secret.directory, '--runtime-refresh', 'off'];
+    const { code, stdout, stderr } = await agent(world).cli('apply', ...options);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toContain(`${anchors}/\\u{1b}[31mred.crt on the host, not ours, is broken`);
+    expect(stdout).not.toContain('\u001B');
+    for (const ca of [one, three]) expect((await trust(world, ca)).bundle).toBe(true);
   });
 });
 
