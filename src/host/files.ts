@@ -24,14 +24,30 @@ export interface WriteOptions {
 /** Larger than any bundle of certificates, in bytes; what is larger is not read. */
 export const readLimit = 16 * 1024 * 1024;
 
-/** Reads a regular file of this process's view. A FIFO or a device planted there must not block or flood us. */
+const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = fs.constants;
+
+/**
+ * The bytes of an open file, by one question where it has as many as it says. One of /proc says that it has none.
+ * @param size what it says
+ */
+export function readOpen(descriptor: number, size: number): Buffer {
+  const bytes = Buffer.allocUnsafe(size + 1);
+  const length = size === 0 ? 0 : fs.readSync(descriptor, bytes, 0, size + 1, null);
+  const read = bytes.subarray(0, length);
+  return size > 0 && length === size ? read : Buffer.concat([read, fs.readFileSync(descriptor)]);
+}
+
+/**
+ * Reads a regular file of this process's view. A FIFO or a device planted there must not block or flood us, nor a link
+ * that has taken its place since it was looked at lead out of the host's root.
+ */
 export function readRegular(path: string): Buffer {
-  const descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  const descriptor = fs.openSync(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
   try {
     const stats = fs.fstatSync(descriptor);
     if (!stats.isFile()) throw new Problem(`${path} is not a regular file; remove it`);
     if (stats.size > readLimit) throw new Problem(`${path} is larger than ${readLimit} bytes; remove it`);
-    return fs.readFileSync(descriptor);
+    return readOpen(descriptor, stats.size);
   } finally {
     fs.closeSync(descriptor);
   }
@@ -46,9 +62,13 @@ export function syncPath(path: string): void {
   }
 }
 
+/** Where this process begins to count; another one that writes at the same moment begins elsewhere. */
+let serial = randomBytes(4).readUInt32LE();
+
 /** A name that no reader of the directory takes for a certificate. */
 function temporaryBeside(path: string, name = posix.basename(path)): string {
-  return posix.join(posix.dirname(path), `.${name}.${randomBytes(4).toString('hex')}.tmp`);
+  serial = (serial + 1) >>> 0;
+  return `${posix.dirname(path)}/.${name}.${serial.toString(16).padStart(8, '0')}.tmp`;
 }
 
 /** The link under another name first: a reader finds the old one or the new one, never none. */

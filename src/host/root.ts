@@ -2,8 +2,8 @@
  * Paths of the host as this process sees them. The host's root is mounted at some directory, and the host's own
  * absolute symbolic links mean places below that root: every path is walked here, so that no link ever leads out of it.
  */
-import { lstatSync, readlinkSync } from 'node:fs';
-import { Problem, errnoOf } from './problem.ts';
+import { type Entries, openEntries } from './entries.ts';
+import { Problem } from './problem.ts';
 
 /** As many links as the kernel follows before it answers ELOOP (path_resolution(7)). */
 const maxLinks = 40;
@@ -17,16 +17,6 @@ const maxLinks = 40;
  */
 export type Resolve = (hostPath: string, followLast: boolean) => string;
 
-function linkTarget(path: string): string | undefined {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true ? readlinkSync(path) : undefined;
-  } catch (error) {
-    const code = errnoOf(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    throw error;
-  }
-}
-
 /** One resolution: what was asked for, and how many links it has met. */
 interface Trip {
   readonly hostPath: string;
@@ -37,8 +27,9 @@ interface Trip {
  * Opens the way to the paths below one root. A pass looks at a thousand paths in a handful of directories: each directory
  * is walked once in one turn of the event loop, and then forgotten, for links may change.
  * @param root directory at which the host's root is mounted
+ * @param entries who looks at what is on the way
  */
-export function openPaths(root: string): Resolve {
+export function openPaths(root: string, entries: Pick<Entries, 'link'> = openEntries()): Resolve {
   const prefix = root.replace(/\/+$/, '');
   const directories = new Map<string, string>();
 
@@ -62,7 +53,7 @@ export function openPaths(root: string): Resolve {
     if (name === '.') return directory;
     if (name === '..') return directory.slice(0, Math.max(directory.lastIndexOf('/'), 0));
     const here = `${directory}/${name}`;
-    const target = followLast ? linkTarget(prefix + here) : undefined;
+    const target = followLast ? entries.link(prefix + here) : undefined;
     if (target === undefined) return here;
     trip.links += 1;
     if (trip.links > maxLinks) {
