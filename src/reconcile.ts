@@ -2,7 +2,7 @@
  * The pass: read, decide, apply, prove, report. It starts from what is there, never from what an event said, and
  * whatever kills it, the next one goes on from what is there then.
  */
-import { fitBundle, readBundle } from './bundle/bundle.ts';
+import { fitBundle, openReader } from './bundle/bundle.ts';
 import type { Bundle, BundleRules, Reading } from './bundle/types.ts';
 import { type Outcome, type StoreScene, account, changeUntilProven, survey } from './change.ts';
 import type { Clock } from './host/clock.ts';
@@ -173,8 +173,9 @@ function paceOf({ jitterMs }: PassSettings, { started }: Memory): Pace {
 
 /** @throws Problem when the host cannot be served */
 function storeOf(host: Host, { instance, storeRefresh }: PassSettings, clock: Clock): TrustStore {
-  const store = openStore(host, instance, clock);
-  return storeRefresh === 'unit' ? leaveToUnit(store, host, clock) : store;
+  const opened = openStore(host, instance, clock);
+  const store = storeRefresh === 'unit' ? leaveToUnit(opened, host, clock) : opened;
+  return { ...store, observe: (wanted) => host.atOnce(() => store.observe(wanted)) };
 }
 
 /** A pass on a bundle. @throws Problem when the host cannot be examined or changed */
@@ -204,6 +205,7 @@ async function passOn(settings: PassSettings, whole: Bundle, memory: Memory, clo
  */
 export function openReconciler(settings: PassSettings, read: () => readonly Reading[], clock: Clock): Reconciler {
   const memory: Memory = { watched: [] };
+  const readBundle = openReader();
   return {
     watched: () => memory.watched,
     async pass() {

@@ -2,8 +2,8 @@
  * Makes one bundle of everything that the sources yield at one moment. The order of the files and what they have twice
  * change nothing: anchors, findings and digest come out the same.
  */
-import { createHash } from 'node:crypto';
-import { judge, type Certificate } from './certificate.ts';
+import { createHash, hash } from 'node:crypto';
+import { judge, type Certificate, type Judgement } from './certificate.ts';
 import { recognise, type Recognised } from './formats.ts';
 import { printable } from './text.ts';
 import { severities } from './types.ts';
@@ -41,12 +41,30 @@ const compareFindings = (left: Finding, right: Finding): number =>
  * Reads the certificates of all files and applies the rules. Never throws for what the files hold.
  * @returns the anchors, what is wrong, and the digest of the anchors; without anchors when the bundle is refused.
  */
-export function readBundle(readings: readonly Reading[], rules: BundleRules): Bundle {
+export function readBundle(readings: readonly Reading[], rules: BundleRules, judgeOne: Judge = judge): Bundle {
   const provisional = readings.find((reading) => reading.provisional !== undefined)?.provisional;
-  return { ...readFiles(readings, rules), ...(provisional !== undefined && { provisional }) };
+  return { ...readFiles(readings, rules, judgeOne), ...(provisional !== undefined && { provisional }) };
 }
 
-function readFiles(readings: readonly Reading[], rules: BundleRules): Bundle {
+type Judge = (der: Uint8Array) => Judgement;
+
+/** Opens a reader of bundles that judges a certificate once for as long as it comes again in each of them. */
+export function openReader(): (readings: readonly Reading[], rules: BundleRules) => Bundle {
+  let before: ReadonlyMap<string, Judgement> = new Map();
+  return (readings, rules) => {
+    const judged = new Map<string, Judgement>();
+    const bundle = readBundle(readings, rules, (der) => {
+      const key = hash('sha256', der);
+      const judgement = judged.get(key) ?? before.get(key) ?? judge(der);
+      judged.set(key, judgement);
+      return judgement;
+    });
+    before = judged;
+    return bundle;
+  };
+}
+
+function readFiles(readings: readonly Reading[], rules: BundleRules, judgeOne: Judge): Bundle {
   const files = readings
     .flatMap((reading) => reading.files)
     .sort((left, right) => compare(left.source, right.source) || Buffer.compare(left.bytes, right.bytes));
@@ -56,7 +74,7 @@ function readFiles(readings: readonly Reading[], rules: BundleRules): Bundle {
     const message = `the sources have ${total} bytes together, more than ${maxTotalBytes}: the bundle is refused`;
     return bundleOf([], [...reported, finding('too-large', 'bundle', message)]);
   }
-  const read = files.flatMap((file) => readFile(file, rules));
+  const read = files.flatMap((file) => readFile(file, rules, judgeOne));
   const occurrences = read.filter((one) => 'anchor' in one);
   const found = read.filter((one) => 'code' in one);
   const anchors: Anchor[] = [];
@@ -116,17 +134,26 @@ function emptiness(anchors: readonly Anchor[], findings: readonly Finding[], rul
   return [finding('empty', 'bundle', message)];
 }
 
-function readFile({ source, bytes }: SourceFile, rules: BundleRules): readonly (Finding | Occurrence)[] {
+function readFile(
+  { source, bytes }: SourceFile,
+  rules: BundleRules,
+  judgeOne: Judge,
+): readonly (Finding | Occurrence)[] {
   const name = printable(source);
-  if (bytes.length <= maxFileBytes) return recognise(bytes).map((entry) => readEntry(name, entry, rules));
+  if (bytes.length <= maxFileBytes) return recognise(bytes).map((entry) => readEntry(name, entry, rules, judgeOne));
   const message = `the file has ${bytes.length} bytes, more than ${maxFileBytes}: it is not read; split it`;
   return [finding('too-large', name, message)];
 }
 
-function readEntry(source: string, entry: Recognised, { allowLeaf }: BundleRules): Finding | Occurrence {
+function readEntry(
+  source: string,
+  entry: Recognised,
+  { allowLeaf }: BundleRules,
+  judgeOne: Judge,
+): Finding | Occurrence {
   if (entry.kind !== 'certificate') return finding(entry.kind, source, entry.message, entry.index);
   const { index } = entry;
-  const judgement = judge(entry.der);
+  const judgement = judgeOne(entry.der);
   if (judgement.kind === 'refused') {
     const prefix = judgement.subject === undefined ? '' : `${judgement.subject}: `;
     const message = `${prefix}${judgement.reason}; ask its issuer for a valid certificate`;

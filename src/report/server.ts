@@ -37,8 +37,9 @@ async function respond(answers: Answers, request: IncomingMessage, response: Ser
  * @throws UsageProblem when the address cannot be had
  */
 export async function openServer(host: string, port: number, answers: Answers): Promise<ReportServer> {
-  // A reader that never ends its request must not hold a connection for long: every user of the node can be one.
-  const limits = { requestTimeout: 5_000, headersTimeout: 5_000, connectionsCheckingInterval: 1_000 };
+  // A reader that never ends its request must not hold a connection for long, 10 s at most: every user of the node can be
+  // one. Each check wakes an agent that rests.
+  const limits = { requestTimeout: 5_000, headersTimeout: 5_000, connectionsCheckingInterval: 5_000 };
   const server = createServer(limits, (request, response) => {
     respond(answers, request, response).catch((error: unknown) => {
       response.destroy(error instanceof Error ? error : undefined);

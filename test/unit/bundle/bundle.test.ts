@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { bundleDigest, fitBundle, maxFileBytes, readBundle } from '../../../src/bundle/bundle.ts';
+import { bundleDigest, fitBundle, maxFileBytes, openReader, readBundle } from '../../../src/bundle/bundle.ts';
 import { toPem } from '../../../src/bundle/pem.ts';
 import type { Anchor, Finding, Reading } from '../../../src/bundle/types.ts';
 import { build, commonName, oid, sequence, tlv } from './odd-certificates.ts';
@@ -331,6 +331,21 @@ describe('the bundle is the same', () => {
           expect(readBundle(readings, rules)).toEqual(reference);
         },
       ),
+    );
+  });
+
+  it('whatever the same reader has read before', () => {
+    const leaf = workshop.certificate({ subject: '/CN=Leaf', extensions: ['basicConstraints=critical,CA:FALSE'] });
+    const pems = [...numbered(3), leaf.pem, root.pem.replace('M', 'N'), 'text'];
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.subarray(pems), fc.boolean()), { minLength: 2 }), (steps) => {
+        const read = openReader();
+        for (const [some, allowLeaf] of steps) {
+          const readings = files(...some.map((pem, at) => [`f${at}`, pem] as const));
+          expect(read(readings, { ...rules, allowLeaf })).toEqual(readBundle(readings, { ...rules, allowLeaf }));
+        }
+      }),
+      { numRuns: 50 },
     );
   });
 
