@@ -4,7 +4,7 @@
  */
 import * as fs from 'node:fs';
 import { join, sep } from 'node:path';
-import { maxFileBytes, maxTotalBytes } from '../bundle/bundle.ts';
+import { maxFileBytes, maxFiles, maxTotalBytes, tooManyFiles } from '../bundle/bundle.ts';
 import { printable } from '../bundle/text.ts';
 import type { Finding, Reading, SourceFile } from '../bundle/types.ts';
 import { errnoOf, explain } from '../host/problem.ts';
@@ -66,6 +66,7 @@ interface Place {
 interface Walk {
   readonly directories: Set<string>;
   bytes: number;
+  entries: number;
 }
 
 function readFileOf(place: Place, real: string): Reading {
@@ -77,6 +78,9 @@ function readFileOf(place: Place, real: string): Reading {
 }
 
 function readEntry(place: Place): Reading {
+  place.walk.entries += 1;
+  const excess = place.walk.entries - maxFiles;
+  if (excess > 0) return { files: [], findings: excess === 1 ? [tooManyFiles(place.source)] : [] };
   try {
     const real = fs.realpathSync(place.path);
     if (real !== place.boundary && !real.startsWith(place.boundary + sep)) {
@@ -121,7 +125,7 @@ function readDirectory(path: string, source: string): Reading {
     const version = versionOf(path);
     try {
       const boundary = fs.realpathSync(version ?? path);
-      const walk: Walk = { directories: new Set(), bytes: 0 };
+      const walk: Walk = { directories: new Set(), bytes: 0, entries: 0 };
       const reading = readTree({ boundary, path: boundary, source, depth: 0, walk });
       if (versionOf(path) === version || swaps === maxSwaps) return reading;
     } catch (error) {

@@ -11,6 +11,7 @@
 import * as z from 'zod/mini';
 import type { Api } from '../api/api.ts';
 import { Refusal } from '../api/refusal.ts';
+import { maxFiles } from '../bundle/bundle.ts';
 import { printable } from '../bundle/text.ts';
 import type { Reading } from '../bundle/types.ts';
 import { explain } from '../host/problem.ts';
@@ -137,7 +138,9 @@ function hold(self: Follower, reading: Reading): void {
 function holdSecret(self: Follower, { metadata, data }: Secret): void {
   if (metadata.name !== self.wanted.name || metadata.namespace !== self.wanted.namespace)
     throw new Error('the API server answered with another object');
-  const files = Object.entries(data ?? {}).map(([key, text]) => ({
+  // One more than are taken: then all are refused.
+  const entries = Object.entries(data ?? {}).slice(0, maxFiles + 1);
+  const files = entries.map(([key, text]) => ({
     source: printable(`${self.source}:${key}`),
     bytes: Buffer.from(text, 'base64'),
   }));
