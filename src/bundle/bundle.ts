@@ -14,6 +14,9 @@ export const maxFileBytes = 1024 * 1024;
 /** All sources together. */
 export const maxTotalBytes = 4 * 1024 * 1024;
 
+/** What a mebibyte of empty files, a key of a Secret each, would have to be said of them is more than a node has room for. */
+export const maxFiles = 1_000;
+
 /** A file says at most so much; the rest is counted. */
 const maxFindingsPerFile = 100;
 
@@ -69,6 +72,8 @@ function readFiles(readings: readonly Reading[], rules: BundleRules, judgeOne: J
     .flatMap((reading) => reading.files)
     .sort((left, right) => compare(left.source, right.source) || Buffer.compare(left.bytes, right.bytes));
   const reported = readings.flatMap((reading) => reading.findings);
+  const crowd = files.length > maxFiles ? [tooManyFiles('bundle')] : reported.filter(({ code }) => code === 'too-many');
+  if (crowd.length > 0) return bundleOf([], crowd);
   const total = files.reduce((sum, { bytes }) => sum + bytes.length, 0);
   if (total > maxTotalBytes) {
     const message = `the sources have ${total} bytes together, more than ${maxTotalBytes}: the bundle is refused`;
@@ -89,6 +94,12 @@ function readFiles(readings: readonly Reading[], rules: BundleRules, judgeOne: J
   if (anchors.length <= rules.maxCertificates) return bundleOf(anchors, [...all, ...emptiness(anchors, all, rules)]);
   const excess = `${anchors.length} certificates are more than the ${rules.maxCertificates} allowed: the bundle is refused`;
   return bundleOf([], [...all, finding('too-many', 'bundle', `${excess}; raise --max-certificates if they are meant`)]);
+}
+
+/** Of a source that has so many files that they are not read. */
+export function tooManyFiles(source: string): Finding {
+  const advice = 'put several certificates into one file';
+  return finding('too-many', source, `more than ${maxFiles} files: the bundle is refused; ${advice}`);
 }
 
 function bundleOf(anchors: readonly Anchor[], findings: readonly Finding[]): Bundle {

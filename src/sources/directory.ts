@@ -4,7 +4,7 @@
  */
 import * as fs from 'node:fs';
 import { join, sep } from 'node:path';
-import { maxFileBytes, maxTotalBytes } from '../bundle/bundle.ts';
+import { maxFileBytes, maxFiles, maxTotalBytes, tooManyFiles } from '../bundle/bundle.ts';
 import { printable } from '../bundle/text.ts';
 import type { Finding, Reading, SourceFile } from '../bundle/types.ts';
 import { readOpen } from '../host/files.ts';
@@ -67,6 +67,7 @@ interface Place {
 interface Walk {
   readonly directories: Set<string>;
   bytes: number;
+  entries: number;
 }
 
 function readFileOf(place: Place, real: string): Reading {
@@ -79,6 +80,9 @@ function readFileOf(place: Place, real: string): Reading {
 
 /** @param isFile what the directory says of it: a file is no link, so it is where it seems to be */
 function readEntry(place: Place, isFile: boolean): Reading {
+  place.walk.entries += 1;
+  const excess = place.walk.entries - maxFiles;
+  if (excess > 0) return { files: [], findings: excess === 1 ? [tooManyFiles(place.source)] : [] };
   try {
     if (isFile) return readFileOf(place, place.path);
     const real = fs.realpathSync.native(place.path);
@@ -128,7 +132,7 @@ function readDirectory(path: string, source: string): Reading {
     const version = versionOf(path);
     try {
       const boundary = fs.realpathSync.native(version ?? path);
-      const walk: Walk = { directories: new Set(), bytes: 0 };
+      const walk: Walk = { directories: new Set(), bytes: 0, entries: 0 };
       const reading = readTree({ boundary, path: boundary, source, depth: 0, walk });
       if (versionOf(path) === version || swaps === maxSwaps) return reading;
     } catch (error) {

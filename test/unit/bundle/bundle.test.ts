@@ -223,6 +223,17 @@ describe('the whole bundle is refused', () => {
     expect(messages(bundle)).toMatch(/more than 4194304/);
   });
 
+  it('when there are more files than a node has room to speak of: a mebibyte of empty ones', () => {
+    const many = (count: number) => files(...Array.from({ length: count }, (_, n) => [`${n}`, ''] as const));
+    expect(readBundle(many(1_000), rules).findings).toHaveLength(1_000);
+    for (const count of [1_001, 50_000]) {
+      const bundle = readBundle([...files(['z', root.pem]), ...many(count)], rules);
+      expect(bundle.anchors).toEqual([]);
+      expect(codes(bundle)).toEqual(['error too-many']);
+      expect(messages(bundle)).toMatch(/^more than 1000 files: .*put several certificates into one file$/);
+    }
+  });
+
   it('but not when one file is too large', () => {
     const bundle = readBundle(files(['a', 'x'.repeat(maxFileBytes + 1)], ['b', root.pem]), rules);
     expect(codes(bundle)).toEqual(['error too-large']);
