@@ -14,7 +14,7 @@ import type { WatchTarget } from './host/watch.ts';
 import { type Policy, isIdle } from './plan.ts';
 import { bundleNotes, bundleReasons, prove } from './proof.ts';
 import { type Pace, type Pulls, type PullsPass, noFailures, tellPulls } from './pulls.ts';
-import { type Report, hasChanged } from './report/report.ts';
+import { type Report, hasChanged, printed } from './report/report.ts';
 import { type RuntimeRefresh, type Runtimes, openRuntimes } from './runtimes/runtimes.ts';
 import { openStore } from './stores/detect.ts';
 import { type Address, type Probe, probeAll } from './stores/probe.ts';
@@ -196,7 +196,7 @@ async function passOn(settings: PassSettings, whole: Bundle, memory: Memory, clo
   if (settings.probes.length > 0 && (memory.probes === undefined || hasChanged(told))) {
     memory.probes = await probeAll(host, store.bundle, settings.probes);
   }
-  return { ...told, findings: bundle.findings, probes: memory.probes ?? [] };
+  return { ...printed({ ...told, probes: memory.probes ?? [] }), findings: bundle.findings };
 }
 
 /**
@@ -214,11 +214,9 @@ export function openReconciler(settings: PassSettings, read: () => readonly Read
       const anchors = bundle.anchors.map(({ fingerprint }) => fingerprint);
       const { digest, findings } = bundle;
       const basis = { instance: settings.instance, digest, anchors, findings, dryRun: settings.dryRun };
-      const told = await passOn(settings, bundle, memory, clock).catch((error: unknown) => ({
-        ...nothingDone,
-        converged: false,
-        reasons: [explain(error)],
-      }));
+      const told = await passOn(settings, bundle, memory, clock).catch((error: unknown) =>
+        printed({ ...nothingDone, converged: false, reasons: [explain(error)] }),
+      );
       const report = { ...basis, ...told, milliseconds: Math.round(clock.steady() - started) };
       return { report, bundle, dueMs: memory.dueMs };
     },
