@@ -7,8 +7,10 @@
  */
 import { type IncomingMessage } from 'node:http';
 import { type RequestOptions, request as send } from 'node:https';
+import { setTimeout as sleepFor } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { problemOf } from '../host/problem.ts';
+import { type Sleep, withPatience } from './patience.ts';
 import { Refusal } from './refusal.ts';
 
 export interface ApiRequest {
@@ -208,14 +210,16 @@ async function* linesOf(exchange: Exchange, silenceMs: number): AsyncGenerator {
   }
 }
 
+const inRealTime: Sleep = (ms, signal) => sleepFor(ms, undefined, { ...(signal && { signal }) });
+
 /**
  * Opens the door of the pod that this process runs in.
  * @param root what stands before /var/run/secrets/kubernetes.io/serviceaccount
  * @returns undefined when this is no pod
  */
-export function openApi(root = ''): Api | undefined {
+export function openApi(root = '', sleep = inRealTime): Api | undefined {
   if (process.env['KUBERNETES_SERVICE_HOST'] === undefined) return undefined;
-  return {
+  const api: Api = {
     ask: async (request) => parse(await settled(await begin(root, request))),
     follow: async ({ path, silenceMs, signal }) => {
       const exchange = await begin(root, { path, signal });
@@ -224,4 +228,5 @@ export function openApi(root = ''): Api | undefined {
       throw new Error('the API server answered, but not with a watch');
     },
   };
+  return withPatience(api, sleep);
 }

@@ -55,7 +55,7 @@ function send({ url, options, user }: Door, path: string, signal: AbortSignal): 
       sent.end();
     } catch (error) {
       // Nothing was sent: what the kubeconfig says makes no request.
-      const line = `the kubeconfig's server ${url}, or its user ${user}, cannot be used: ${why(error)}; mend the kubeconfig`;
+      const line = `the credentials of the kubeconfig's user ${user} cannot be used: ${why(error)}; mend the kubeconfig`;
       reject(new UsageProblem(line, { cause: error }));
     }
   });

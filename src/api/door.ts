@@ -1,6 +1,7 @@
 /**
  * Where a cluster is and as whom an admin goes there, from a kubeconfig; and what to say when that does not lead there.
  */
+import { accessSync, constants, statSync } from 'node:fs';
 import type { OutgoingHttpHeaders } from 'node:http';
 import { Agent as SecureAgent, type RequestOptions } from 'node:https';
 import { getCACertificates } from 'node:tls';
@@ -8,6 +9,7 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import { printable } from '../bundle/text.ts';
 import { withinTime } from '../host/clock.ts';
 import { UsageProblem, errnoOf, explain } from '../host/problem.ts';
+import { unreadable } from './kubeconfig.ts';
 
 export interface Door {
   readonly url: string;
@@ -32,28 +34,59 @@ export function why(error: unknown): string {
   return line?.replace(/; if the root CA is installed locally.*/, '') ?? errnoOf(one) ?? 'it said nothing';
 }
 
-/** Why a plug-in gave no credentials. */
-function pluginTrouble(command: string, error: unknown): string {
+/** Why there are no credentials. What a plug-in printed, or an entry that is not there, fails where it is looked into. */
+function trouble(error: unknown, user: object): string {
+  const { exec, authProvider } = user as Record<string, { command?: string; name?: string } | undefined>;
   const isStrange = error instanceof SyntaxError || error instanceof TypeError;
-  return `its plug-in ${printable(command)}: ${isStrange ? 'what it printed is no ExecCredential' : why(error)}`;
+  if (exec?.command !== undefined)
+    return `its plug-in ${printable(exec.command)}: ${isStrange ? 'what it printed is no ExecCredential' : why(error)}`;
+  if (authProvider?.name !== undefined)
+    return `its auth-provider ${printable(authProvider.name)}: ${isStrange ? 'its config lacks what it needs' : why(error)}`;
+  return why(error);
 }
 
 /** The credentials of the kubeconfig's user, and how to reach the server with them. */
 async function credentials(config: KubeConfig, signal: AbortSignal): Promise<RequestOptions> {
-  const user = config.getCurrentUser();
-  const plugin = user?.exec as { readonly command?: string } | undefined;
   const headers: OutgoingHttpHeaders = { accept: 'application/json', 'accept-encoding': 'gzip' };
   const options: RequestOptions = { headers };
   try {
     await withinTime(config.applyToHTTPSOptions(options), pluginMs, signal);
     return options;
   } catch (error) {
-    const trouble = plugin?.command === undefined ? why(error) : pluginTrouble(plugin.command, error);
+    if (error instanceof UsageProblem) throw error;
+    const user = config.getCurrentUser() ?? { name: '' };
     throw new UsageProblem(
-      `the credentials of the kubeconfig's user ${user?.name ?? ''} cannot be had: ${trouble}; log in again, or mend the kubeconfig`,
+      `the credentials of the kubeconfig's user ${user.name} cannot be had: ${trouble(error, user)}; log in again, or mend the kubeconfig`,
       { cause: error },
     );
   }
+}
+
+function requireAddress(entry: string, address: string, protocols: RegExp): void {
+  if (protocols.test(URL.parse(address)?.protocol ?? '')) return;
+  throw new UsageProblem(
+    `the kubeconfig's ${entry} ${printable(address)} is no address such as https://api.example.com:6443; mend the kubeconfig`,
+  );
+}
+
+function requireFile(entry: string, file: string): void {
+  try {
+    accessSync(file, constants.R_OK);
+    if (statSync(file).isDirectory()) throw new Error('it is a directory');
+  } catch (error) {
+    throw unreadable(entry, file, error);
+  }
+}
+
+/** @throws UsageProblem when an entry of the kubeconfig leads nowhere: client-node's errors do not say which */
+function requireEntries(config: KubeConfig): void {
+  const { server = '', proxyUrl, caFile } = config.getCurrentCluster() ?? {};
+  const { certFile, keyFile } = config.getCurrentUser() ?? {};
+  requireAddress('server', server, /^https?:$/);
+  if (proxyUrl) requireAddress('proxy-url', proxyUrl, /^(https?|socks\w*):$/);
+  if (caFile) requireFile('certificate-authority', caFile);
+  if (certFile) requireFile('client-certificate', certFile);
+  if (keyFile) requireFile('client-key', keyFile);
 }
 
 /** What names a proxy on the way to the server, if anything does. */
@@ -65,6 +98,7 @@ function proxyOf(isOwn: boolean, environment: NodeJS.ProcessEnv): string | undef
 /** Where to and as whom: made anew for each list, since credentials age. */
 export async function openDoor(config: KubeConfig, environment: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Door> {
   const { server: url = '', proxyUrl = '' } = config.getCurrentCluster() ?? {};
+  requireEntries(config);
   const options = await credentials(config, signal);
   // kubectl trusts the machine's own store where the kubeconfig names no CA, and takes the proxy that the variables name.
   const isOwn = proxyUrl === '';

@@ -1,11 +1,18 @@
 /**
  * The admin's kubeconfig: found as kubectl finds it, and one context of it chosen.
  */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import type { OutgoingHttpHeaders } from 'node:http';
+import type { RequestOptions } from 'node:https';
 import { homedir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join, resolve } from 'node:path';
 // The whole client, since a person's credentials come from plug-ins, OpenID Connect and through proxies.
-import { KubeConfig } from '@kubernetes/client-node';
+import { KubeConfig, type User } from '@kubernetes/client-node';
+import type { Authenticator } from '@kubernetes/client-node/dist/auth.js';
+import { load } from 'js-yaml';
+import * as z from 'zod/mini';
+import { printable } from '../bundle/text.ts';
 import { UsageProblem, explain } from '../host/problem.ts';
 
 export interface Choice {
@@ -31,6 +38,43 @@ function filesOf({ kubeconfig }: Choice, environment: Environment): readonly str
 /** Far more than any is; client-node reads to the end, whatever that is. */
 const mostBytes = 16 * 1024 * 1024;
 
+/** A file that an entry names is not to be had. */
+export function unreadable(entry: string, file: string, error: unknown): UsageProblem {
+  return new UsageProblem(
+    `the kubeconfig's ${entry} ${printable(file)} cannot be read: ${explain(error)}; mend the kubeconfig`,
+    { cause: error },
+  );
+}
+
+/** The entry that client-node overlooks: a file with the user's token, before any token beside it. */
+const tokenFilesShape = z.object({
+  users: z.array(z.object({ name: z.string(), user: z.nullish(z.object({ tokenFile: z.optional(z.string()) })) })),
+});
+
+const byTokenFile = 'tokenFile';
+
+function withTokenFiles(users: readonly User[], text: string, directory: string): User[] {
+  const parsed = z.safeParse(tokenFilesShape, load(text)).data?.users ?? [];
+  const files = new Map(parsed.map(({ name, user }) => [name, user?.tokenFile]));
+  return users.map((user) => {
+    const file = files.get(user.name);
+    if (!file) return user;
+    return { ...user, token: '', authProvider: { name: byTokenFile, config: { file: resolve(directory, file) } } };
+  });
+}
+
+/** Read anew for each list, since what writes such a file renews it. */
+const tokenFileReader: Authenticator = {
+  isAuthProvider: ({ authProvider }) => (authProvider as { name?: unknown } | null)?.name === byTokenFile,
+  async applyAuthentication({ authProvider }, options: RequestOptions) {
+    const { file } = (authProvider as { config: { file: string } }).config;
+    const token = await readFile(file, 'utf8').catch((error: unknown) => {
+      throw unreadable(byTokenFile, file, error);
+    });
+    options.headers = { ...(options.headers as OutgoingHttpHeaders), Authorization: `Bearer ${token.trim()}` };
+  },
+};
+
 function loadFile(file: string): KubeConfig {
   const config = new KubeConfig();
   const stats = statSync(file);
@@ -38,7 +82,10 @@ function loadFile(file: string): KubeConfig {
   if (!(stats.isFile() || stats.isFIFO()) || stats.size > mostBytes)
     throw new UsageProblem(`${file} is no kubeconfig: it is no file, or a huge one`);
   try {
-    config.loadFromFile(file);
+    const text = readFileSync(file, 'utf8');
+    config.loadFromString(text);
+    config.makePathsAbsolute(dirname(file));
+    config.users = withTokenFiles(config.users, text, dirname(file));
   } catch (error) {
     throw new UsageProblem(`${file} cannot be read as a kubeconfig: ${explain(error)}`, { cause: error });
   }
@@ -59,6 +106,7 @@ function firstOf<T extends { readonly name: string }>(lists: readonly (readonly 
 
 function merge(configs: readonly KubeConfig[]): KubeConfig {
   const merged = new KubeConfig();
+  merged.addAuthenticator(tokenFileReader);
   merged.loadFromOptions({
     clusters: firstOf(configs.map(({ clusters }) => clusters)),
     users: firstOf(configs.map(({ users }) => users)),

@@ -22,3 +22,8 @@ export class Refusal extends UsageProblem {
     this.code = code;
   }
 }
+
+/** A token that is being replaced, another's change at the same time, too many requests, a server that is not well. */
+export function isPassing({ code }: Refusal): boolean {
+  return [401, 409, 429].includes(code) || code >= 500;
+}

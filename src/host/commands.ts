@@ -28,7 +28,8 @@ const lingerMs = 200;
 const defaultTimeoutMs = 180_000;
 /** Only the end of what a command prints is kept: it goes into one line of a report. */
 const outputLimit = 16 * 1024;
-const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** The system's own first: others than root may write to /usr/local (Debian's group staff), where hooks find theirs. */
+const searchPath = '/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin';
 
 function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
   if (pid === undefined) return;

@@ -24,14 +24,49 @@ export interface WriteOptions {
 /** Larger than any bundle of certificates, in bytes; what is larger is not read. */
 export const readLimit = 16 * 1024 * 1024;
 
+function tooLarge(path: string): Problem {
+  return new Problem(`${path} is larger than ${readLimit} bytes; remove it`);
+}
+
+/** A file that does not say its size: those of /proc, some of which have no end. */
+function readUnsized(descriptor: number, path: string): Buffer {
+  const room = Buffer.allocUnsafe(64 * 1024);
+  const chunks: Buffer[] = [];
+  for (let size = 0; size <= readLimit;) {
+    const count = fs.readSync(descriptor, room);
+    if (count === 0) return Buffer.concat(chunks);
+    chunks.push(Buffer.from(room.subarray(0, count)));
+    size += count;
+  }
+  throw tooLarge(path);
+}
+
 /** Reads a regular file of this process's view. A FIFO or a device planted there must not block or flood us. */
 export function readRegular(path: string): Buffer {
   const descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
   try {
     const stats = fs.fstatSync(descriptor);
     if (!stats.isFile()) throw new Problem(`${path} is not a regular file; remove it`);
-    if (stats.size > readLimit) throw new Problem(`${path} is larger than ${readLimit} bytes; remove it`);
-    return fs.readFileSync(descriptor);
+    if (stats.size > readLimit) throw tooLarge(path);
+    return stats.size === 0 ? readUnsized(descriptor, path) : fs.readFileSync(descriptor);
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+/**
+ * Does something in a directory, and in no other that takes its place meanwhile: who may write above it can swap it for a
+ * link between two calls.
+ * @param path of something in it; the directory's own has no link in it
+ * @param action is given a path to the same, by way of the open directory
+ */
+export function inPlace<T>(path: string, action: (path: string) => T): T {
+  const directory = posix.dirname(path);
+  const descriptor = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
+  try {
+    const place = `/proc/self/fd/${descriptor}`;
+    if (fs.readlinkSync(place) !== directory) throw new Problem(`${directory} was replaced; the next pass goes on`);
+    return action(`${place}/${posix.basename(path)}`);
   } finally {
     fs.closeSync(descriptor);
   }

@@ -5,8 +5,8 @@
 import * as fs from 'node:fs';
 import { posix } from 'node:path';
 import { type CommandOptions, type CommandResult, runInRoot } from './commands.ts';
-import { type Rights, type WriteOptions, linkWhole, readRegular, syncPath, writeWhole } from './files.ts';
-import { UsageProblem, errnoOf, problemOf } from './problem.ts';
+import { type Rights, type WriteOptions, inPlace, linkWhole, readRegular, syncPath, writeWhole } from './files.ts';
+import { Problem, UsageProblem, errnoOf, problemOf } from './problem.ts';
 import { type Resolve, openPaths } from './root.ts';
 
 export interface Entry {
@@ -38,7 +38,7 @@ export interface Host {
   list(path: string): readonly string[] | undefined;
   /** What is at a path, links not followed; undefined when nothing is. */
   entry(path: string): Entry | undefined;
-  /** What a path leads to, links followed; undefined when nothing is there or a link dangles. */
+  /** What a path leads to, links followed; undefined when nothing is there, or a link dangles or runs in a circle. */
   target(path: string): Entry | undefined;
   /** Where a symbolic link points, as written; undefined when there is none. */
   link(path: string): string | undefined;
@@ -130,6 +130,14 @@ function reading(
   const look = <T>(path: string, action: () => T): T | undefined =>
     ifThere(`cannot look at ${path} on the host`, action);
   const stat = (path: string): Entry => entryOf(fs.lstatSync(path, { bigint: true }));
+  const statThrough = (path: string): Entry | undefined => {
+    try {
+      return stat(through(path));
+    } catch (error) {
+      if (error instanceof Problem) return undefined;
+      throw error;
+    }
+  };
   return {
     locate: (path) => orProblem(`cannot look at ${path} on the host`, () => through(path)),
     real: (path) =>
@@ -140,7 +148,7 @@ function reading(
     target: (path) =>
       look(path, () => {
         const found = stat(at(path));
-        return found.kind === 'link' ? stat(through(path)) : found;
+        return found.kind === 'link' ? statThrough(path) : found;
       }),
     link: (path) => look(path, () => (fs.lstatSync(at(path)).isSymbolicLink() ? fs.readlinkSync(at(path)) : undefined)),
   };
@@ -151,24 +159,32 @@ function writingFiles(resolve: Resolve): Pick<Host, 'write' | 'publish' | 'makeL
   return {
     write: (path, content, options = {}) => {
       orProblem(`cannot write ${path} on the host`, () => {
-        writeWhole(at(path), content, options);
+        inPlace(at(path), (place) => {
+          writeWhole(place, content, options);
+        });
       });
     },
     publish: (from, to) => {
       orProblem(`cannot put ${from} in the place of ${to} on the host`, () => {
-        syncPath(at(from));
-        fs.renameSync(at(from), at(to));
-        syncPath(posix.dirname(at(to)));
+        inPlace(at(from), (source) => {
+          inPlace(at(to), (target) => {
+            syncPath(source);
+            fs.renameSync(source, target);
+            syncPath(posix.dirname(target));
+          });
+        });
       });
     },
     makeLink: (path, target) => {
       orProblem(`cannot make the link ${path} on the host`, () => {
-        linkWhole(at(path), target);
+        inPlace(at(path), (place) => {
+          linkWhole(place, target);
+        });
       });
     },
     remove: (path) =>
       ifThere(`cannot remove ${path} on the host`, () => {
-        fs.unlinkSync(at(path));
+        inPlace(at(path), fs.unlinkSync);
         return true;
       }) ?? false,
   };
@@ -178,9 +194,16 @@ function writingFiles(resolve: Resolve): Pick<Host, 'write' | 'publish' | 'makeL
 function makePath(path: string, mode = 0o755): void {
   if (fs.existsSync(path)) return;
   makePath(posix.dirname(path));
-  fs.mkdirSync(path, { mode });
-  // Every user's programs read the trust store, whatever the umask.
-  fs.chmodSync(path, mode);
+  inPlace(path, (place) => {
+    fs.mkdirSync(place, { mode });
+    // Every user's programs read the trust store, whatever the umask.
+    const descriptor = fs.openSync(place, fs.constants.O_DIRECTORY | fs.constants.O_NOFOLLOW);
+    try {
+      fs.fchmodSync(descriptor, mode);
+    } finally {
+      fs.closeSync(descriptor);
+    }
+  });
 }
 
 function directories(resolve: Resolve): Pick<Host, 'makeDirectory' | 'removeDirectory' | 'openDirectory'> {
@@ -193,7 +216,7 @@ function directories(resolve: Resolve): Pick<Host, 'makeDirectory' | 'removeDire
     },
     removeDirectory: (path) => {
       try {
-        fs.rmdirSync(at(path));
+        inPlace(at(path), fs.rmdirSync);
         return true;
       } catch (error) {
         if (remaining.has(errnoOf(error) ?? '') || isInReadOnly(at(path), error)) return false;
@@ -212,17 +235,18 @@ function directories(resolve: Resolve): Pick<Host, 'makeDirectory' | 'removeDire
  * @throws UsageProblem when nothing is there, or what is there is no root file system
  */
 export function openHost(root: string): Host {
-  const resolve = openPaths(root);
-  const host: Host = {
-    root,
-    ...reading(root, resolve),
-    ...writingFiles(resolve),
-    ...directories(resolve),
-    run: (command, args, options) => runInRoot(root, command, args, options),
-  };
   if (!fs.existsSync(root)) {
     throw new UsageProblem(`--host-root ${root}: no such directory; mount the host's / there, or name where it is`);
   }
+  const real = fs.realpathSync(root);
+  const own = openPaths(real, true);
+  const host: Host = {
+    root,
+    ...reading(root, openPaths(root)),
+    ...writingFiles(own),
+    ...directories(own),
+    run: (command, args, options) => runInRoot(root, command, args, options),
+  };
   if (host.target('/etc')?.kind !== 'directory' || host.target('/usr')?.kind !== 'directory') {
     throw new UsageProblem(
       `--host-root ${root}: not a root file system (no etc or usr in it); mount the host's / there`,

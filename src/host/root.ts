@@ -3,6 +3,7 @@
  * absolute symbolic links mean places below that root: every path is walked here, so that no link ever leads out of it.
  */
 import { lstatSync, readlinkSync } from 'node:fs';
+import { posix } from 'node:path';
 import { Problem, errnoOf } from './problem.ts';
 
 /** As many links as the kernel follows before it answers ELOOP (path_resolution(7)). */
@@ -17,9 +18,23 @@ const maxLinks = 40;
  */
 export type Resolve = (hostPath: string, followLast: boolean) => string;
 
-function linkTarget(path: string): string | undefined {
+/** Whose files are that belong to nobody in this user namespace: the machine's root among them (user_namespaces(7)). */
+const overflow = 65_534;
+
+/**
+ * Where a link points; undefined when there is none.
+ * @param own root writes there: a link of another user must not lead it
+ */
+function linkTarget(path: string, own: boolean): string | undefined {
   try {
-    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true ? readlinkSync(path) : undefined;
+    const link = lstatSync(path, { throwIfNoEntry: false });
+    if (link?.isSymbolicLink() !== true) return undefined;
+    if (own && link.uid !== 0 && (link.uid !== overflow || lstatSync(posix.dirname(path)).uid !== overflow)) {
+      throw new Problem(
+        `${path} is a link of user ${link.uid}'s, and root writes nothing where it leads; remove it, or chown -h root`,
+      );
+    }
+    return readlinkSync(path);
   } catch (error) {
     const code = errnoOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
@@ -37,8 +52,9 @@ interface Trip {
  * Opens the way to the paths below one root. A pass looks at a thousand paths in a handful of directories: each directory
  * is walked once in one turn of the event loop, and then forgotten, for links may change.
  * @param root directory at which the host's root is mounted
+ * @param own the paths are those that root writes to
  */
-export function openPaths(root: string): Resolve {
+export function openPaths(root: string, own = false): Resolve {
   const prefix = root.replace(/\/+$/, '');
   const directories = new Map<string, string>();
 
@@ -62,7 +78,7 @@ export function openPaths(root: string): Resolve {
     if (name === '.') return directory;
     if (name === '..') return directory.slice(0, Math.max(directory.lastIndexOf('/'), 0));
     const here = `${directory}/${name}`;
-    const target = followLast ? linkTarget(prefix + here) : undefined;
+    const target = followLast ? linkTarget(prefix + here, own) : undefined;
     if (target === undefined) return here;
     trip.links += 1;
     if (trip.links > maxLinks) {

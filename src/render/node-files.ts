@@ -3,7 +3,7 @@
  */
 import type { Anchor } from '../bundle/types.ts';
 import { stemOf } from '../stores/store.ts';
-import { refreshScript, scriptPath, stagingDirectory } from './refresh-script.ts';
+import { notForP11KitDirectory, refreshScript, scriptPath, stagingDirectory } from './refresh-script.ts';
 import { heading } from './text.ts';
 import { pathName, pathUnit, serviceName, serviceUnit } from './units.ts';
 
@@ -21,8 +21,8 @@ export interface Rendering {
 
 /** The refresh script, and the anchors as files that wait for it. */
 export function nodeFiles({ anchors, instance }: Rendering): readonly NodeFile[] {
-  const waiting = anchors.map(({ fingerprint, pem }) => ({
-    path: `${stagingDirectory}/${stemOf(instance, fingerprint)}.crt`,
+  const waiting = anchors.map(({ fingerprint, pem, notForP11Kit }) => ({
+    path: `${notForP11Kit === undefined ? stagingDirectory : notForP11KitDirectory}/${stemOf(instance, fingerprint)}.crt`,
     text: pem,
   }));
   return [...waiting, { path: scriptPath, text: refreshScript }];

@@ -12,6 +12,8 @@ export const directory = '/etc/node-ca-trust';
 export const scriptPath = `${directory}/refresh.sh`;
 /** Anchor files of a node whose family is not known yet: the script takes them to their place, once. */
 export const stagingDirectory = `${directory}/anchors`;
+/** Those of them that a store made by p11-kit would drop: there the script leaves them out, as the agent does. */
+export const notForP11KitDirectory = `${stagingDirectory}/not-for-p11-kit`;
 /** Where the families' tools look for anchors; Flatcar's is also the tool's output, and nobody can watch that. */
 export const watchedDirectories = [
   '/usr/local/share/ca-certificates',
@@ -100,8 +102,15 @@ export TMPDIR="$work"
 
 # What was put there for this system before its family was known takes its place, once, each file whole. That directory may
 # be another's: nothing is written to what is there already.
-for file in "$home"/anchors/node-ca-trust-*.crt; do
+for file in "$home"/anchors/node-ca-trust-*.crt "$home"/anchors/not-for-p11-kit/node-ca-trust-*.crt; do
   [ -f "$file" ] || continue
+  case $family:$file in
+    rhel:*/not-for-p11-kit/* | suse:*/not-for-p11-kit/*)
+      say "$(basename "$file") is left out: this system's trust store drops what is no CA that may issue for TLS servers"
+      rm -f "$file"
+      continue
+      ;;
+  esac
   name=$(basename "$file" .crt)$suffix
   rm -f "$anchors/.$name.00000000.tmp"
   (set -C && cat "$file" > "$anchors/.$name.00000000.tmp")

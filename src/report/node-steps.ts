@@ -1,7 +1,6 @@
 /**
  * The requests that the report makes of the API server: what permits each, and what a refusal means.
  */
-import type { Refusal } from '../api/refusal.ts';
 
 /** The steps, each with the rule of RBAC that permits it. */
 export const rules = {
@@ -21,8 +20,3 @@ export const failures: Readonly<Record<Step, string>> = {
   tell: 'Events cannot be told',
   count: 'Events that say the same again cannot be counted',
 };
-
-/** A token that is being replaced, another's change at the same time, too many requests, a server that is not well. */
-export function isPassing({ code }: Refusal): boolean {
-  return [401, 409, 429].includes(code) || code >= 500;
-}

@@ -12,13 +12,13 @@
  *    that goes wrong is tried again, ever less often.
  */
 import type { Api } from '../api/api.ts';
-import { Refusal } from '../api/refusal.ts';
+import { Refusal, isPassing } from '../api/refusal.ts';
 import { namesOf } from '../api/trust-annotation.ts';
 import { explain } from '../host/problem.ts';
 import { type Wanted, eventFor, isLacking, lacking } from './node-change.ts';
 import { type NodeEvents, openNodeEvents } from './node-events.ts';
 import { type NodeObject, type NodeView, openNodeObject } from './node-object.ts';
-import { type Step, failures, isPassing, rules } from './node-steps.ts';
+import { type Step, failures, rules } from './node-steps.ts';
 import type { PassResult, RuntimeState } from './report.ts';
 import { type NodeEvent, bundleOf, conditionOf, eventsOf, mayStart, proofOf, removedEvent } from './standing.ts';
 

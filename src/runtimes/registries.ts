@@ -35,13 +35,18 @@ function orProblem(action: () => Survey): Survey {
   }
 }
 
-function surveyDirectory(host: Host, directory: string, { bundle, byName, memory }: SurveyOptions): Survey {
+/** Looks into a directory where root alone can write, and says so where that is otherwise. */
+function ifRootsOwn(host: Host, directory: string, look: () => Survey): Survey {
   return orProblem(() => {
     const entry = host.target(directory);
-    if (entry !== undefined && !isRootsOwn(entry)) {
-      const problem = `${printable(directory)} on the host can be written by others than root, and is left alone; chmod it`;
-      return { ...nothing, problems: [problem] };
-    }
+    if (entry === undefined || isRootsOwn(entry)) return look();
+    const problem = `${printable(directory)} on the host can be written by others than root, and is left alone; chmod it`;
+    return { ...nothing, problems: [problem] };
+  });
+}
+
+function surveyDirectory(host: Host, directory: string, { bundle, byName, memory }: SurveyOptions): Survey {
+  return ifRootsOwn(host, directory, () => {
     const edits = leftoversIn(host, directory).map((path): Edit => ({ kind: 'clean', path }));
     const place = { host, directory, bundle, memory };
     return merge([{ ...nothing, edits }, byName ? surveyLink(place) : surveyHosts(place)]);
@@ -79,7 +84,9 @@ function surveyList(host: Host, roots: readonly string[], options: SurveyOptions
   // Whose `_default` serves the registries that have no directory: the first root's that has one, else the last one's.
   const first = roots.find((root) => isDirectory(host, `${root}/_default`)) ?? roots.at(-1);
   const wanted = options.byName ? options.registries : ['_default'];
-  const surveys = roots.map((root) => orProblem(() => surveyRoot(host, root, root === first ? wanted : [], options)));
+  const surveys = roots.map((root) =>
+    ifRootsOwn(host, root, () => surveyRoot(host, root, root === first ? wanted : [], options)),
+  );
   return merge(surveys);
 }
 

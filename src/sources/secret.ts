@@ -10,7 +10,7 @@
  */
 import * as z from 'zod/mini';
 import type { Api } from '../api/api.ts';
-import { Refusal } from '../api/refusal.ts';
+import { Refusal, isPassing } from '../api/refusal.ts';
 import { printable } from '../bundle/text.ts';
 import type { Reading } from '../bundle/types.ts';
 import { explain } from '../host/problem.ts';
@@ -210,7 +210,8 @@ async function attempt(
   } catch (error) {
     if (signal.aborted) return undefined;
     // Connections break off, and the next one stands at once: that is worth a line only when it happens again and again.
-    if (isTired || error instanceof Refusal) tell(self, open ? self.toldOfBreaks : self.told, error, verb);
+    const isLasting = error instanceof Refusal && !isPassing(error);
+    if (isTired || isLasting) tell(self, open ? self.toldOfBreaks : self.told, error, verb);
     return undefined;
   }
 }

@@ -98,7 +98,9 @@ export function temporariesOf({ host, instance, anchors, extension }: StoreConte
     const target = /^\.(.+)\.[0-9a-f]{8}\.tmp$/.exec(name)?.[1];
     return target !== undefined && prefixIn(instance, target, extension) !== undefined;
   };
-  return (host.list(anchors) ?? []).filter(isOurs).map((name) => `${anchors}/${name}`);
+  const paths = (host.list(anchors) ?? []).filter(isOurs).map((name) => `${anchors}/${name}`);
+  // Whoever else can write there may have given such a name to a directory, which is none of ours.
+  return paths.filter((path) => host.entry(path)?.kind === 'file');
 }
 
 /** Every file in these directories with what it holds: Go programs read each of them. */

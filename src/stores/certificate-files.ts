@@ -6,12 +6,15 @@ import { X509Certificate, createHash } from 'node:crypto';
 import { type PemBlock, certificateLabels, pemBlocks, toPem } from '../bundle/pem.ts';
 import { readLimit } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
+import { explain } from '../host/problem.ts';
 
 export interface CertificateFile {
   /** Fingerprints of the certificates that OpenSSL reads from it, in order. */
   readonly fingerprints: readonly string[];
   /** Why a program that reads this file as a bundle may fail or leak a secret; empty for a good one. */
   readonly problems: readonly string[];
+  /** Nobody may read it, or it has no end. */
+  readonly isUnreadable?: true;
 }
 
 export interface CertificateFiles {
@@ -87,6 +90,19 @@ function examine(text: string, judge: Judge): CertificateFile {
   return { fingerprints, problems };
 }
 
+function unreadable(problem: string): CertificateFile {
+  return { fingerprints: [], problems: [problem], isUnreadable: true };
+}
+
+/** What cannot be read of another's must keep nothing else from being installed. */
+function readOrReason(host: Host, path: string): Buffer | string | undefined {
+  try {
+    return host.read(path);
+  } catch (error) {
+    return explain(error);
+  }
+}
+
 /** Opens a memory of what the host's files hold. @param der whether the store's tool reads DER as well as PEM */
 export function openCertificateFiles(host: Host, { der = false } = {}): CertificateFiles {
   const certificates = new Map<string, string | undefined>();
@@ -105,11 +121,11 @@ export function openCertificateFiles(host: Host, { der = false } = {}): Certific
     read(path) {
       const entry = host.target(path);
       if (entry?.kind !== 'file') return undefined;
-      if (entry.size > readLimit)
-        return { fingerprints: [], problems: [`it has ${entry.size} bytes, too many for certificates`] };
+      if (entry.size > readLimit) return unreadable(`it has ${entry.size} bytes, too many for certificates`);
       const before = byPath.get(path);
       if (before?.version === entry.version) return before.file;
-      const bytes = host.read(path);
+      const bytes = readOrReason(host, path);
+      if (typeof bytes === 'string') return unreadable(bytes);
       if (bytes === undefined) return undefined;
       const content = sha256(bytes);
       if (before !== undefined && before.content !== content) byContent.delete(before.content);
@@ -121,6 +137,16 @@ export function openCertificateFiles(host: Host, { der = false } = {}): Certific
       for (const fingerprint of fingerprints) remember(certificates, fingerprint, fingerprint);
     },
   };
+}
+
+const certificateBlock = /-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----[A-Za-z0-9+/=\s]*-----END \1-----/g;
+
+/**
+ * Whether a text is certificates and nothing else. A link to a file that only root can read has no certificate in it, and
+ * the host's tool copies what it finds: what else a text holds must not come into a bundle that everyone can read.
+ */
+export function isBare(text: string): boolean {
+  return text.replace(certificateBlock, '').trim() === '';
 }
 
 /** The good certificates of a file that has broken ones too, in the words of their own blocks. */

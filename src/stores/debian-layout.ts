@@ -3,8 +3,9 @@
  * certificates by hash. What tells such families apart is a layout; all else they have in common.
  */
 import { posix } from 'node:path';
-import type { Host } from '../host/host.ts';
+import type { Entry, Host } from '../host/host.ts';
 import type { Lock } from '../host/lock.ts';
+import { Problem } from '../host/problem.ts';
 import type { StoreContext } from './anchor-files.ts';
 import { type Extension, type StoreChange, prefixIn } from './store.ts';
 
@@ -67,18 +68,34 @@ export function privateBundle(context: StoreContext): string {
   return `${privateDirectory(context)}/bundle.crt`;
 }
 
-/** `find -L` stops at loops too; nobody nests certificates deeper. */
+/** Nobody nests certificates deeper, or puts more there: a link to `/` would lead through the whole host. */
 const maxDepth = 8;
+const maxEntries = 10_000;
 
-/** Every file that Debian's update-ca-certificates takes from a directory: `find -L DIR -type f -name '*.crt'`. */
-export function certificatePaths(host: Host, directory: string, depth = 0): readonly string[] {
-  if (depth > maxDepth) return [];
-  return (host.list(directory) ?? []).flatMap((name) => {
-    const path = `${directory}/${name}`;
-    const kind = host.target(path)?.kind;
-    if (kind === 'directory') return certificatePaths(host, path, depth + 1);
-    return kind === 'file' && name.endsWith('.crt') ? [path] : [];
-  });
+/**
+ * Every file that Debian's update-ca-certificates takes from a directory: `find -L DIR -type f -name '*.crt'`. A
+ * directory to which several links lead is looked through once.
+ * @throws Problem when that has no end
+ */
+export function certificatePaths(host: Host, directory: string): readonly string[] {
+  const seen = new Set<string>();
+  let count = 0;
+  const below = (path: string, { kind, identity }: Entry, depth: number): readonly string[] => {
+    if (kind === 'file' && path.endsWith('.crt')) return [path];
+    if (kind !== 'directory' || depth > maxDepth || seen.has(identity)) return [];
+    seen.add(identity);
+    const names = host.list(path) ?? [];
+    count += names.length;
+    if (count > maxEntries) {
+      throw new Problem(`${directory} on the host leads to more than ${maxEntries} files; look for a link in it`);
+    }
+    return names.flatMap((name) => at(`${path}/${name}`, depth + 1));
+  };
+  const at = (path: string, depth: number): readonly string[] => {
+    const entry = host.target(path);
+    return entry === undefined ? [] : below(path, entry, depth);
+  };
+  return at(directory, 0);
 }
 
 /** The distribution's certificates that /etc/ca-certificates.conf selects. */

@@ -18,7 +18,7 @@ import {
   removeAnchors,
   writeAnchors,
 } from './anchor-files.ts';
-import { goodBlocks } from './certificate-files.ts';
+import { goodBlocks, isBare } from './certificate-files.ts';
 import { certificateLinks, runHooks } from './debian-hooks.ts';
 import {
   type DebianContext,
@@ -131,15 +131,16 @@ function expectedFingerprints(
 }
 
 /**
- * The bundle as the tool makes it, all files one after the other, but without the broken blocks of another's file: one
- * truncated block breaks curl for every site, and a private key would be there for all to read.
+ * The bundle as the tool makes it, all files one after the other, but without the broken blocks of another's file and
+ * what else is in it: one truncated block breaks curl for every site, and what only root can read, a private key say,
+ * would be there for all to read.
  */
 export function concatenation({ host, files }: StoreContext, paths: readonly string[]): Buffer {
   const texts = paths.map((path) => {
     const file = files.read(path);
     if (file === undefined || file.fingerprints.length === 0) return '';
     const text = host.read(path)?.toString('latin1') ?? '';
-    return file.problems.length === 0 ? text : goodBlocks(text);
+    return file.problems.length === 0 && isBare(text) ? text : goodBlocks(text);
   });
   const ended = texts.map((text) => (text === '' || text.endsWith('\n') ? text : `${text}\n`));
   return Buffer.from(ended.join(''), 'latin1');
@@ -153,7 +154,8 @@ export function concatenation({ host, files }: StoreContext, paths: readonly str
 export function check(context: StoreContext, paths: readonly string[], required: ReadonlySet<string>): void {
   const { host, files } = context;
   const bundle = privateBundle(context);
-  if ((files.read(bundle)?.problems.length ?? 0) > 0) host.write(bundle, concatenation(context, paths));
+  const isClean = files.read(bundle)?.problems.length === 0 && isBare(host.read(bundle)?.toString('latin1') ?? '');
+  if (!isClean) host.write(bundle, concatenation(context, paths));
   const held = new Set(files.read(bundle)?.fingerprints);
   const lost = [...expectedFingerprints(context, paths, required)].filter((fingerprint) => !held.has(fingerprint));
   if (lost.length > 0) {

@@ -27,6 +27,7 @@ import {
   unfinishedBundles,
 } from './debian-layout.ts';
 import { changeDebian } from './debian-refresh.ts';
+import { changeDirect } from './direct-refresh.ts';
 import { isHashLink, unlinkedAnchors } from './hash-links.ts';
 import { type Family, type StoreState, prefixIn, stemOf } from './store.ts';
 
@@ -103,6 +104,14 @@ export function storesOf(layout: Layout): Family['open'] {
   };
 }
 
+/**
+ * Whether the host's tool gets through all files: it copies each whatever its size, waits for the end of one that has
+ * none, and takes their names line by line. Who may write to /usr/local but is not root must not end all changes so.
+ */
+function isForTool({ host, files, layout }: DebianContext): boolean {
+  return layout.sources(host).every((path) => !/[\n\\]/.test(path) && files.read(path)?.isUnreadable !== true);
+}
+
 export const debianFamily: Family = {
   name: 'Debian and Ubuntu',
   ids: ['debian', 'ubuntu'],
@@ -122,6 +131,7 @@ export const debianFamily: Family = {
     // The name is fixed: every plain run appends to it.
     isUnfinished: (name) => name === 'ca-certificates.crt.new',
     abandonedAfterMs,
-    change: changeDebian,
+    change: (context, change, lock) =>
+      isForTool(context) ? changeDebian(context, change, lock) : changeDirect(context, change),
   }),
 };

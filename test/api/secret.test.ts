@@ -104,7 +104,7 @@ test('names the rule that is missing, once, and goes on when it is granted', asy
   const binding = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}/rolebindings/node-ca-trust`;
   await api.must('DELETE', binding);
   const followed = follow(account, { longestRetryMs: 200 });
-  await expect.poll(() => followed.said.length).toBe(1);
+  await expect.poll(() => followed.said.length, { timeout: 20_000 }).toBe(1);
   await new Promise((resolve) => setTimeout(resolve, 1_000));
   expect(followed.said).toEqual([
     'failed: secret node-ca-trust/node-ca-trust cannot be read through the API server: the service account may not list it (403); ' +
@@ -135,7 +135,7 @@ test('without the verb watch it still sees every change, by listing, and says th
 
 test('takes the new token when the kubelet has replaced an expired one', async () => {
   await putSecret(api, { 'a.crt': 'one' });
-  const followed = follow({ ...account, token: 'expired' }, { longestRetryMs: 200 });
+  const followed = follow({ ...account, token: 'expired' }, { retryMs: 10, longestRetryMs: 200 });
   await expect.poll(() => followed.said.length).toBe(1);
   expect(followed.said[0]).toContain('the API server answered 401');
   mountAccount(followed.root, account.token, account.ca);

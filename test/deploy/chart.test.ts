@@ -82,10 +82,46 @@ describe('deploy/chart', () => {
     expect(strict).toEqual(['true', 'false']);
   });
 
-  test('refuses two pools of one name', async () => {
-    const args = ['template', 'any-release', 'deploy/chart', withPools(lab, { ...lab, port: 9643 })];
-    const { stderr } = await execa('helm', args, { cwd: project, reject: false });
-    expect(stderr).toContain('pools: each needs an instance of its own; here are default, lab, lab');
+  const other = { ...lab, instance: 'other' };
+  const writer = 'privilege=writer';
+  test.each([
+    [[withPools(lab, other)], 'pools[1] (other): nodeLabels: node-ca-trust.io/lab=true enables instance lab too; give each'],
+    [[withPools(lab, { ...lab, port: 9643 })], 'pools: each needs an instance of its own; here are default, lab, lab'],
+    [
+      [withPools({ ...lab, port: 9641 })],
+      'pools[0] (lab): port: 9641 is that of instance default too, and a node may bear node-ca-trust.io/lab=true and',
+    ],
+    [[withPools({ ...lab, resync: '0s' })], 'pools[0] (lab): resync: 0s: the agent takes 1s to 24d; choose'],
+    [['--set=resync=1ms'], 'resync: 1ms: the agent takes 1s to 24d; choose'],
+    [['--set=resync=25d'], 'resync: 25d: the agent takes 1s to 24d; choose'],
+    [['--set=probes={a.example:65536}'], 'probes, registries: a.example:65536: no port is above 65535'],
+    [['--set=port=443,privilege=restricted'], 'port: 443: privilege restricted may not listen below 1024; choose'],
+    [['--set=runtimeRefresh=restart,privilege=restricted'], 'restart: privilege restricted cannot restart a runtime; choose'],
+    [[`--set=runtimeRefresh=restart,${writer}`], 'runtimeRefresh: restart: privilege writer cannot restart a runtime; choose'],
+    [[`--set=runtimeRefresh=certs.d,${writer}`], 'runtimeRefresh: certs.d: privilege writer sees no runtime'],
+    [[`--set=registries={a.example},${writer}`], 'registries: privilege writer leaves the runtimes alone; give it none'],
+    [[`--set=registryDirectories={/etc/a},${writer}`], 'registryDirectories: no agent here writes in them'],
+    [
+      ['--set=registries={a.example}', withPools({ ...lab, privilege: 'writer' })],
+      'pools[0] (lab): registries: privilege writer leaves the runtimes alone',
+    ],
+  ])('refuses %s in one line that says where, what and what to do', async (options, said) => {
+    const args = ['template', 'any-release', 'deploy/chart', ...options];
+    const { exitCode, stderr } = await execa('helm', args, { cwd: project, reject: false });
+    expect(exitCode).toBe(1);
+    expect(stderr.split('\n').filter((line) => line.startsWith('Error: '))).toEqual([expect.stringContaining(said)]);
+  });
+
+  test.each([
+    ['a port below 1024 for an agent that may', ['--set=port=443']],
+    ['the shortest and the longest resync', ['--set=resync=1s', withPools({ ...lab, resync: '24d' })]],
+    [
+      'one port for pools that have no node in common',
+      [withPools({ ...lab, nodeLabels: ['pool=a'] }, { ...other, nodeLabels: ['pool=b', 'pool=c'] })],
+    ],
+    ['directories for the one restricted pool', [`--set=registryDirectories={/etc/a},${writer}`, withPools({ ...lab, privilege: 'restricted' })]],
+  ])('takes %s', (_, options) => {
+    expect(() => renderChart('anywhere', ...options)).not.toThrow();
   });
 
   test.each(['restricted', 'writer'])('makes with privilege=%s what the overlay of this name makes', (privilege) => {
@@ -114,7 +150,9 @@ describe('deploy/chart', () => {
     ['instnce=lab', "at '': additional properties 'instnce' not allowed"],
     ['image.tagg=1', "at '/image': additional properties 'tagg' not allowed"],
     ['instance=Lab', "at '/instance': 'Lab' does not match pattern"],
-    ['bundleVolume.name=bundle', "at '/bundleVolume': 'not' failed"],
+    ['bundleVolume.name=bundle', "at '/bundleVolume': additional properties 'name' not allowed"],
+    ['bundleVolume.confgMap.name=a', "at '/bundleVolume': additional properties 'confgMap' not allowed"],
+    ['port=65536', "at '/port': maximum: got 65,536, want 65,535"],
     ['port=none', "at '/port': got string, want integer"],
     ['nodeLabels={lab}', "at '/nodeLabels/0': 'lab' does not match pattern"],
     ['resync=often', "at '/resync': 'often' does not match pattern"],

@@ -1,6 +1,7 @@
 // What only stores have that p11-kit makes.
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
+import { agent } from '../sandbox/harness/agent.ts';
 import { makeCert, makeThree } from '../sandbox/harness/certs.ts';
 import { inBundle, nameOf } from '../sandbox/harness/host.ts';
 import { watchBundle } from '../sandbox/harness/watcher.ts';
@@ -105,3 +106,27 @@ test("SUSE's tool, which takes a lock of its own and may be started by systemd a
   for (const ca of [kept, second]) expect(await trust(suse, world, ca)).toEqual(everywhere);
   expect((await watcher.stop()).firstBad).toEqual({});
 });
+
+test.each([rhel, fedora, suse])(
+  'what was rendered comes into the store of $name but for what that drops',
+  async (system) => {
+    const { world, secret, apply } = await scene(system);
+    const dropped = await Promise.all([makeCert({ ca: false }), makeCert({ usage: 'clientAuth' })]);
+    const files = { 'ca.crt': kept.pem, 'other.crt': dropped.map(({ pem }) => pem).join('') };
+    await secret.swap(files);
+    const { stdout } = await agent(world).cli('render', 'systemd', '--allow-leaf', secret.directory);
+
+    const installed = await world.exec('sh', [], { input: stdout });
+
+    const names = dropped.map((cert) => nameOf(cert)).sort();
+    const line = (name: string): string =>
+      `node-ca-trust-refresh: ${name} is left out: this system's trust store drops what is no CA that may issue for TLS servers\n`;
+    expect(installed).toMatchObject({ code: 0, stderr: names.map(line).join('') });
+    expect((await readdir(world.path(system.anchors))).sort()).toEqual([nameOf(kept)]);
+    expect(await trust(system, world, kept)).toEqual(everywhere);
+    // The agent finds what it would have made.
+    const { report } = await apply(secret.directory, '--allow-leaf');
+    expect(report).toMatchObject({ converged: true, added: [], removed: [], repaired: [] });
+    expect(report.findings.filter(({ code }) => code === 'unsupported-by-store')).toHaveLength(2);
+  },
+);

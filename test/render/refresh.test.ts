@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { readFile, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { agent } from '../sandbox/harness/agent.ts';
-import { makeThree, type Cert } from '../sandbox/harness/certs.ts';
+import { makeCert, makeThree, type Cert } from '../sandbox/harness/certs.ts';
 import {
   anchors,
   bundle,
@@ -32,7 +32,7 @@ const request = `${state}/_refresh`;
 async function install(world: World, ...certs: readonly Cert[]): Promise<ExecResult> {
   const file = world.path('/tmp/bundle.pem');
   await writeFile(file, certs.map(({ pem }) => pem).join(''));
-  const rendered = await agent(world).cli('render', 'systemd', ...(certs.length === 0 ? [] : [file]));
+  const rendered = await agent(world).cli('render', 'systemd', '--allow-leaf', ...(certs.length === 0 ? [] : [file]));
   expect(rendered.code).toBe(0);
   await rm(file);
   return world.exec('sh', [], { input: rendered.stdout });
@@ -57,6 +57,14 @@ describe('the refresh script', () => {
     expect(await inBundle(world)).toEqual(new Set([...before, one.fingerprint, two.fingerprint]));
     expect(await readdir(world.path('/etc/node-ca-trust'))).toEqual(['anchors', 'refresh.sh']);
     expect(await readdir(world.path('/etc/node-ca-trust/anchors'))).toEqual([]);
+  });
+
+  test('takes what stores of other families would drop', async () => {
+    await using world = await smallWorld();
+    const leaf = await makeCert({ ca: false });
+    expect(await install(world, one, leaf)).toEqual(done);
+    expect(await ourFiles(world)).toEqual([nameOf(one), nameOf(leaf)].sort());
+    expect(await inBundle(world)).toContain(leaf.fingerprint);
   });
 
   test('leaves the agent nothing to add, and lets it rotate', async () => {

@@ -14,6 +14,7 @@
 {{- if ne (len (uniq $instances)) (len $instances) -}}
 {{- fail (printf "pools: each needs an instance of its own; here are %s" (join ", " $instances)) -}}
 {{- end -}}
+{{- include "node-ca-trust.refuse" $agents -}}
 {{- toYaml $agents -}}
 {{- end -}}
 

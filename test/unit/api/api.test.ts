@@ -53,10 +53,12 @@ describe('a request', () => {
       if (url === '/json') answer(response, 403, status(403, 'nodes "one" is\nforbidden'));
       else response.writeHead(503).end('<html>');
     });
-    const api = apiOf(server.root);
+    const waited: number[] = [];
+    const api = apiOf(server.root, (ms) => Promise.resolve(waited.push(ms)));
     const refused = await api.ask({ path: '/json' }).catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(Refusal);
     expect(refused).toMatchObject({ code: 403 });
+    expect(waited).toHaveLength(server.asked.length - 1);
     expect(explain(refused)).toBe('the API server answered 403: nodes "one" is\\u{a}forbidden');
     expect(explain(await api.ask({ path: '/html' }).catch((error: unknown) => error))).toBe(
       'the API server answered 503',

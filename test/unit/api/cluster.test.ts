@@ -1,8 +1,8 @@
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { type ServerResponse, createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import * as z from 'zod/mini';
@@ -69,6 +69,21 @@ describe('a list', () => {
     const first = 'GET /clusters/one/api/v1/things?limit=500&labelSelector=a%3Db%2Cc%3Dd';
     expect(cluster.asked).toEqual([`${first} Bearer secret`, `${first}&continue=more%26more Bearer secret`]);
     expect(counts).toEqual([2, 3]);
+  });
+
+  it('comes with the token of a file, as it is at that moment', async () => {
+    const cluster = await standInCluster(
+      (_, response) => {
+        answer(response, 200, page('', 'one'));
+      },
+      // Beside the kubeconfig.
+      { user: { tokenFile: 'token' } },
+    );
+    for (const token of ['first', 'second']) {
+      writeFileSync(join(dirname(cluster.kubeconfig), 'token'), `${token}\n`);
+      await list(cluster.kubeconfig);
+    }
+    expect(cluster.asked.map((line) => line.split(' ').at(-1))).toEqual(['first', 'second']);
   });
 
   it('may be packed', async () => {
@@ -292,23 +307,50 @@ describe('what goes wrong', () => {
     [
       'a server that is no address',
       { server: 'api.example:6443' },
-      /server api.example:6443, .* cannot be used: .*; mend/,
+      /server api.example:6443 is no address such as .*; mend the kubeconfig$/,
     ],
-    ['a server of another kind', { server: 'ftp://api.example' }, /server ftp:.* cannot be used: Protocol "ftp:"/],
+    ['a server of another kind', { server: 'ftp://api.example' }, /server ftp:\/\/api\.example is no address such as/],
+    ['a server without a name', { server: 'https://' }, /server https:\S* is no address such as .*; mend/],
+    ['a proxy that is no address', { cluster: { 'proxy-url': 'proxy' } }, /proxy-url proxy is no address such as/],
+    [
+      'a CA that is not there',
+      { cluster: { 'certificate-authority': '/no/ca.crt' } },
+      /^the kubeconfig's certificate-authority \/no\/ca\.crt cannot be read: no such file .*; mend the kubeconfig$/,
+    ],
+    [
+      'a CA that is a directory',
+      { cluster: { 'certificate-authority': '/' } },
+      /certificate-authority \/ cannot be read: it is a directory; mend/,
+    ],
+    [
+      'a file with a token that is not there',
+      { user: { tokenFile: '/no/token' } },
+      /^the kubeconfig's tokenFile \/no\/token cannot be read: no such file .*; mend the kubeconfig$/,
+    ],
+    [
+      'an auth-provider without what it needs',
+      { user: { 'auth-provider': { name: 'gcp' } } },
+      /user admin cannot be had: its auth-provider gcp: its config lacks what it needs; log in again, or mend/,
+    ],
+    [
+      'an auth-provider whose token is old',
+      { user: { 'auth-provider': { name: 'gcp', config: {} } } },
+      /its auth-provider gcp: Token is expired!; log in again/,
+    ],
     [
       'a token that fits no header',
       { user: { token: 'a\nb' } },
-      /or its user admin, cannot be used: Invalid character/,
+      /^the credentials of the kubeconfig's user admin cannot be used: Invalid character/,
     ],
     [
       'a certificate that is none',
       { user: { 'client-certificate-data': base64('rubbish'), 'client-key-data': base64('rubbish') } },
-      /or its user admin, cannot be used: .*PEM routines.*; mend the kubeconfig$/,
+      /^the credentials of the kubeconfig's user admin cannot be used: .*PEM routines.*; mend the kubeconfig$/,
     ],
     [
       'a certificate that is not there',
       { user: { 'client-certificate': '/no/such.crt' } },
-      /cannot be had: .*\/no\/such\.crt/,
+      /client-certificate \/no\/such\.crt cannot be read: no such file/,
     ],
   ])('is said in one line: %s', async (_, entries, message) => {
     await expectProblem(list(writeKubeconfig(entries)), message);

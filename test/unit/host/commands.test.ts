@@ -42,7 +42,7 @@ describe('runInRoot', () => {
       'DEBIAN_FRONTEND=noninteractive',
       'HOME=/root',
       'LC_ALL=C',
-      'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      'PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin',
     ]);
   });
 

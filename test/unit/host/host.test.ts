@@ -116,11 +116,17 @@ describe('reading', () => {
     expect([host.entry('/etc/link')?.kind, host.target('/etc/link')]).toEqual(['link', undefined]);
   });
 
-  it.each(['read', 'list', 'target'] as const)('%s names a circle of links', (operation) => {
+  it.each(['read', 'list'] as const)('%s names a circle of links, which leads nowhere', (operation) => {
     const host = emptyHost();
     fs.symlinkSync('/etc/two', join(host.root, 'etc/one'));
     fs.symlinkSync('/etc/one', join(host.root, 'etc/two'));
     expect(() => host[operation]('/etc/one')).toThrow(/\/etc\/one on the host: too many symbolic links/);
+    expect([host.entry('/etc/one')?.kind, host.target('/etc/one')]).toEqual(['link', undefined]);
+  });
+
+  it('ends with a file of the kernel that has no end', () => {
+    // It does not say its size, and goes on for as long as anyone reads.
+    expect(() => openHost('/').read('/proc/self/pagemap')).toThrow(/is larger than \d+ bytes/);
   });
 
   it.each(['read', 'list', 'entry', 'target', 'link'] as const)(

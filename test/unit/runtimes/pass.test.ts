@@ -391,6 +391,14 @@ describe.skipIf(process.getuid?.() !== 0)('bad input', () => {
     expect(text(`${certs}/theirs.example/hosts.toml`)).toBe('server = "https://a.example"\n');
   });
 
+  it('a whole list of directories that others than root can write is left alone and named', async () => {
+    fs.mkdirSync(host.path(`${certs}/registry.example`), { recursive: true });
+    fs.chmodSync(host.path(certs), 0o777);
+    const { runtimes } = await pass([north]);
+    expect(runtimes[0]?.message).toContain(`${certs} on the host can be written by others than root`);
+    expect(fs.readdirSync(host.path(certs), { recursive: true })).toEqual(['registry.example']);
+  });
+
   it("a process of another user's is no runtime, whatever it is called", async () => {
     endProcess(host.root);
     showProcess(host.root, { user: 1000 });

@@ -352,6 +352,13 @@ describe('an attempt that failed', () => {
     await stop();
   });
 
+  it.each([401, 429, 500, 503])('says nothing at once of %i, which passes', async (code) => {
+    const { said, stop } = follow([...Array.from({ length: 4 }, () => new Refusal(code, '')), listOf('5')]);
+    await advance(60_000);
+    expect(said).toEqual([]);
+    await stop();
+  });
+
   it('says any other failure when it has come again and again, once, and that it is over', async () => {
     const { said, stop } = follow([...Array.from({ length: 8 }, () => refused), listOf('5')]);
     await advance(1_000);

@@ -30,8 +30,8 @@ const makeIdentity = async (): Promise<{ ca: Cert; server: Cert }> => {
 let identity: ReturnType<typeof makeIdentity> | undefined;
 
 /** The door of that pod. */
-export function apiOf(root: string): Api {
-  const api = openApi(root);
+export function apiOf(...given: Parameters<typeof openApi>): Api {
+  const api = openApi(...given);
   if (api === undefined) throw new Error('this passes for no pod');
   return api;
 }
