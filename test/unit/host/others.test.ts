@@ -30,7 +30,9 @@ const operations: readonly ((host: Host) => unknown)[] = [
     host.makeLink('/usr/certs/ca.crt', 'x');
   },
   (host) => host.remove('/usr/certs/ca.crt'),
-  (host) => { host.makeDirectory('/usr/certs/below/it'); },
+  (host) => {
+    host.makeDirectory('/usr/certs/below/it');
+  },
   (host) => host.removeDirectory('/usr/certs/empty'),
   (host) => {
     host.publish('/usr/certs/ca.crt', '/usr/moved');
