@@ -14,17 +14,17 @@ import { type Blow, type Target, blow, survey } from './sweep.ts';
 import { openTally } from './tally.ts';
 import type { Errno } from './trace.ts';
 
-const errnos: readonly [Errno, ...Errno[]] = ['ENOSPC', 'EIO', 'EACCES', 'EMFILE', 'EROFS'];
+const errnos: readonly [Errno, ...Errno[]] = ['ENOSPC', 'EIO', 'EACCES', 'EMFILE'];
 
+/** All kills, then all errors of one kind after the other: the longer a run lasts, the more it has seen of every call. */
 function blowsOn(targets: readonly Target[], random: () => number): readonly Blow[] {
-  return targets.flatMap((target, index) => [
-    { target, fault: { kind: 'kill', asContainer: index % 2 === 0 } } as const,
-    ...errnos.map((kind) => ({ target, fault: { kind } }) as const),
-    // Node's own threads wake each other by writes, and do not outlive it when they cannot.
-    ...(target.call.name === 'write'
-      ? []
-      : [{ target, fault: { kind: anyOf(errnos, random), lasting: true } } as const]),
-  ]);
+  // Node's own threads wake each other by writes, and do not outlive it when they cannot.
+  const outlived = targets.filter(({ call }) => call.name !== 'write');
+  return [
+    ...targets.map((target, index) => ({ target, fault: { kind: 'kill', asContainer: index % 2 === 0 } }) as const),
+    ...errnos.flatMap((kind) => targets.map((target) => ({ target, fault: { kind } }) as const)),
+    ...outlived.map((target) => ({ target, fault: { kind: anyOf(errnos, random), lasting: true } }) as const),
+  ];
 }
 
 /**

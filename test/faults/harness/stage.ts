@@ -38,7 +38,7 @@ export interface Kind extends Pick<System, 'name' | 'anchors' | 'bundle'> {
 
 export const debian: Kind = {
   ...{ name: 'debian', anchors, bundle, linkPrefix: '', isMade: true },
-  ...{ looked: ['/etc/containerd', '/usr/local/share'], workshop: '/etc/ssl' },
+  ...{ looked: ['/etc/containerd'], workshop: '/etc/ssl' },
 };
 
 export interface Stage extends AsyncDisposable {

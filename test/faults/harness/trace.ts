@@ -16,7 +16,7 @@ export interface Call {
   readonly label: string;
 }
 
-export type Errno = 'ENOSPC' | 'EIO' | 'EACCES' | 'EMFILE' | 'EROFS';
+export type Errno = 'ENOSPC' | 'EIO' | 'EACCES' | 'EMFILE';
 
 export interface Fault {
   readonly call: Call;
