@@ -2,7 +2,12 @@
 import { test } from 'vitest';
 import { alpine } from '../families/systems/alpine.ts';
 import { tryEveryCall } from './harness/every-call.ts';
+import { debian } from './harness/stage.ts';
 
 test('a pass without the host’s program that is killed, or fails, at any call', async (context) => {
-  await tryEveryCall(context, { kind: { ...alpine, linkPrefix: 'ca-cert-' }, faults: 3, isEdited: false });
+  await tryEveryCall(context, {
+    kind: { ...debian, name: 'alpine', linkPrefix: 'ca-cert-' },
+    system: alpine,
+    faults: 3,
+  });
 });

@@ -28,7 +28,7 @@ function stepOf({ run, name }: ChildCall): string {
 
 function faultsOf(calls: readonly ChildCall[], random: () => number): readonly ChildFault[] {
   return calls.flatMap((call): readonly ChildFault[] => {
-    const error = anyOf<Errno>(['ENOSPC', 'EIO', 'EACCES', 'EMFILE', 'EROFS'], random);
+    const error = anyOf<Errno>(['ENOSPC', 'EIO', 'EACCES', 'EMFILE'], random);
     const kills: readonly ChildFault['kind'][] = call.run.startsWith('update') ? ['kill'] : ['kill', 'kill all'];
     const kinds: readonly ChildFault['kind'][] = [...kills, error];
     return kinds.map((kind) => ({ call, kind }));

@@ -3,9 +3,9 @@ import { lstat, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Cert } from '../../sandbox/harness/certs.ts';
 import { classify } from '../../sandbox/harness/classify.ts';
-import { anchors, bundle, certs, nameOf, state } from '../../sandbox/harness/host.ts';
+import { certs, nameOf, state } from '../../sandbox/harness/host.ts';
 import { snapshotStore, type Snapshot, type SnapshotEntry } from '../../sandbox/harness/snapshot.ts';
-import { certsDirectory, type Scenario, type Stage } from './stage.ts';
+import { type Kind, type Scenario, type Stage, certsDirectory } from './stage.ts';
 
 /** The host as it is before a pass and after one that nothing has disturbed. */
 export interface Ends {
@@ -14,37 +14,42 @@ export interface Ends {
 }
 
 /** Everything on the host that a pass may touch, and what is another's beside it. */
-export function look({ world }: Pick<Stage, 'world'>): Promise<Snapshot> {
-  return snapshotStore(world.root, ['/etc/containerd', '/usr/local/share']);
+export function look({ world, kind }: Pick<Stage, 'world' | 'kind'>): Promise<Snapshot> {
+  return snapshotStore(world.root, kind.looked);
 }
 
 /** Temporaries of ours that a killed pass may leave for the next one: nobody reads files of such a name. */
-const mayBeLeft = [
-  new RegExp(`^${anchors}/\\.node-ca-trust-default-[0-9a-f]{16}\\.crt\\.[0-9a-f]{8}\\.tmp$`),
-  new RegExp(`^${certsDirectory}/[^/]+/\\.node-ca-trust\\.(crt|toml)\\.[0-9a-f]{8}\\.tmp$`),
-  new RegExp(`^${state}(/default\\.work(/.*)?|/\\.(default|_runtimes)\\.json\\.[0-9a-f]{8}\\.tmp)?$`),
-  /^\/etc\/ssl\/\.node-ca-trust-default(\/.*)?$/,
-  // Links that have not got their names yet.
-  new RegExp(`^${certs}/\\.(ca-cert-node-ca-trust-default-[0-9a-f]{16}\\.pem|[0-9a-f]{8}\\.\\d+)\\.[0-9a-f]{8}\\.tmp$`),
-];
+function mayBeLeft({ anchors, workshop }: Kind): readonly RegExp[] {
+  return [
+    new RegExp(`^${anchors}/\\.node-ca-trust-default-[0-9a-f]{16}\\.crt\\.[0-9a-f]{8}\\.tmp$`),
+    new RegExp(`^${certsDirectory}/[^/]+/\\.node-ca-trust\\.(crt|toml)\\.[0-9a-f]{8}\\.tmp$`),
+    new RegExp(`^${state}(/default\\.work(/.*)?|/\\.(default|_runtimes)\\.json\\.[0-9a-f]{8}\\.tmp)?$`),
+    new RegExp(`^${workshop}/\\.node-ca-trust-default(/.*)?$`),
+    // Links that have not got their names yet.
+    new RegExp(
+      `^${certs}/\\.(ca-cert-node-ca-trust-default-[0-9a-f]{16}\\.pem|[0-9a-f]{8}\\.\\d+)\\.[0-9a-f]{8}\\.tmp$`,
+    ),
+  ];
+}
 
 /** Each path is as before or as after; one of ours may be missing, or be a temporary that nobody reads. */
-function strange({ before, after }: Ends, now: Snapshot): string[] {
+function strange({ before, after }: Ends, now: Snapshot, kind: Kind): string[] {
+  const left = mayBeLeft(kind);
   const text = (entry: SnapshotEntry | undefined): string => JSON.stringify(entry ?? 'nothing');
   const paths = [...new Set([...before.keys(), ...after.keys(), ...now.keys()])];
   return paths.flatMap((path) => {
     const known = [before.get(path), after.get(path)].map(text);
-    if (known.includes(text(now.get(path))) || mayBeLeft.some((pattern) => pattern.test(path))) return [];
+    if (known.includes(text(now.get(path))) || left.some((pattern) => pattern.test(path))) return [];
     // The bundle and the records may be something in between, which is judged by what they say.
-    if (path === bundle || path.startsWith(`${state}/`)) return [];
+    if (path === kind.bundle || path.startsWith(`${state}/`)) return [];
     // Links are made anew one after the other.
     if (now.get(path) === undefined && path.includes('/node-ca-trust-')) return [];
     return [`${path} is ${text(now.get(path))}, and not ${known.join(' or ')}`];
   });
 }
 
-async function bundleProblems({ world, distribution }: Stage, scenario: Scenario): Promise<string[]> {
-  const bytes = await readFile(world.path(bundle)).catch(() => undefined);
+async function bundleProblems({ world, kind, distribution }: Stage, scenario: Scenario): Promise<string[]> {
+  const bytes = await readFile(world.path(kind.bundle)).catch(() => undefined);
   const prints = (some: readonly Cert[]): string[] => some.map(({ fingerprint }) => fingerprint);
   const expected = { all: [...distribution, ...prints(scenario.stays)], any: prints(scenario.oneOf) };
   const { state: verdict, detail } = classify(bytes, expected);
@@ -52,14 +57,15 @@ async function bundleProblems({ world, distribution }: Stage, scenario: Scenario
 }
 
 /** Go programs read every file in there. */
-async function strayFiles({ world }: Stage): Promise<string[]> {
+async function strayFiles({ world, kind: { bundle, linkPrefix } }: Stage): Promise<string[]> {
+  if (linkPrefix === undefined) return [];
   const entries = await readdir(world.path(certs), { withFileTypes: true });
   const strays = entries.filter((entry) => !entry.isSymbolicLink() && join(certs, entry.name) !== bundle);
   return strays.map(({ name }) => `${certs}/${name} is a file that Go programs read`);
 }
 
 /** An anchor file is whole: it is the certificate that its name says. */
-async function brokenAnchors({ world, certs: { kept, old, next } }: Stage): Promise<string[]> {
+async function brokenAnchors({ world, kind: { anchors }, certs: { kept, old, next } }: Stage): Promise<string[]> {
   const known = new Map([kept, old, next].map((cert) => [nameOf(cert), cert.pem]));
   const names = await readdir(world.path(anchors)).catch(() => []);
   const broken = await Promise.all(
@@ -95,7 +101,7 @@ export async function problemsNow(stage: Stage, scenario: Scenario, ends: Ends):
     strayFiles(stage),
     brokenAnchors(stage),
     brokenRecords(stage),
-    look(stage).then((now) => strange(ends, now)),
+    look(stage).then((now) => strange(ends, now, stage.kind)),
   ]);
   return found.flat();
 }
@@ -109,12 +115,15 @@ export function differences(expected: Snapshot, found: Snapshot): string[] {
     .map((path) => `${path} is ${text(found.get(path))} in the end, and not ${text(expected.get(path))}`);
 }
 
-/** The version of every file and link that a pass may write: an idle pass changes none. */
-export async function versions({ world }: Stage): Promise<ReadonlyMap<string, string>> {
-  const now = await look({ world });
+/**
+ * The version of everything that a pass may write: an idle pass changes none. A directory that shows through from below
+ * gets another number whenever the kernel has forgotten it.
+ */
+export async function versions(stage: Stage): Promise<ReadonlyMap<string, string>> {
+  const now = await look(stage);
   const entries = [...now.keys()].map(async (path): Promise<[string, string]> => {
-    const { ino, ctimeNs } = await lstat(world.path(path), { bigint: true });
-    return [path, `${ino} ${ctimeNs}`];
+    const stats = await lstat(stage.world.path(path), { bigint: true });
+    return [path, `${stats.isDirectory() ? '' : stats.ino} ${stats.ctimeNs}`];
   });
   return new Map(await Promise.all(entries));
 }

@@ -6,7 +6,7 @@ import { chmod, chown, copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/
 import { dirname } from 'node:path';
 import { agent, eventually, type PassOutcome } from '../../sandbox/harness/agent.ts';
 import { makeThree, type Cert } from '../../sandbox/harness/certs.ts';
-import { anchors, inBundle, smallWorld } from '../../sandbox/harness/host.ts';
+import { anchors, bundle, inBundle, smallWorld } from '../../sandbox/harness/host.ts';
 import { mountSecret, type SecretFiles, type SecretMount } from '../../sandbox/harness/secret-mount.ts';
 import type { World } from '../../sandbox/harness/world.ts';
 import type { System } from '../../families/system.ts';
@@ -24,15 +24,26 @@ export const registries: Readonly<Record<string, string | undefined>> = {
   'empty.test': undefined,
 };
 
-/** Whose store it is: Debian's, or another family's whose paths are the same. */
-export type Kind = Pick<System, 'name' | 'release' | 'build'> & {
-  /** What comes before the name of an anchor's link in the certificate directory. */
-  readonly linkPrefix: string;
+/** Whose store it is. */
+export interface Kind extends Pick<System, 'name' | 'anchors' | 'bundle'> {
+  /** What comes before the name of an anchor's link where Go programs read every file; none where they read the bundle. */
+  readonly linkPrefix?: string;
+  /** Whether the directory of anchors is ours. */
+  readonly isMade: boolean;
+  /** What is looked at. */
+  readonly looked: readonly string[];
+  /** Where the bundle is made. */
+  readonly workshop: string;
+}
+
+export const debian: Kind = {
+  ...{ name: 'debian', anchors, bundle, linkPrefix: '', isMade: true },
+  ...{ looked: ['/etc/containerd'], workshop: '/etc/ssl' },
 };
 
 export interface Stage extends AsyncDisposable {
   readonly world: World;
-  readonly linkPrefix: string;
+  readonly kind: Kind;
   readonly secret: SecretMount;
   /** One that stays, and two that take turns. */
   readonly certs: { readonly kept: Cert; readonly old: Cert; readonly next: Cert };
@@ -144,26 +155,29 @@ async function startContainerd(world: World, isAlone: boolean): Promise<() => Pr
  * Sets the stage. Nobody has ever written to its anchor directory: it is not there.
  * @param isAlone no process shows in its /proc but the containerd: a pass opens as many files as the one before it
  */
-export async function openStage(isAlone: boolean, kind?: Kind): Promise<Stage> {
+export async function openStage(
+  isAlone: boolean,
+  kind = debian,
+  system?: Pick<System, 'release' | 'build'>,
+): Promise<Stage> {
   await using stack = new AsyncDisposableStack();
   const world = stack.use(await smallWorld({ view: 'overlay' }));
   // A copy: what somebody changes in the machine's own store meanwhile would show through the view of it.
   stack.use(await world.limitSpace('/etc/ssl', 16 * 2 ** 20));
-  await rm(world.path(anchors), { recursive: true, force: true });
   await rm(world.path('/etc/containerd'), { recursive: true, force: true });
   await put(world, '/etc/ca-certificates/update.d/listener', `#!/bin/sh\nexec cat >> ${heard}\n`, 0o755);
   stack.defer(await startContainerd(world, isAlone));
-  if (kind !== undefined) {
-    await put(world, '/etc/os-release', kind.release);
-    await kind.build(world);
-    await rm(world.path(anchors), { recursive: true, force: true });
+  if (system !== undefined) {
+    await put(world, '/etc/os-release', system.release);
+    await system.build(world);
   }
+  if (kind.isMade) await rm(world.path(kind.anchors), { recursive: true, force: true });
   const secret = stack.use(await mountSecret({}));
-  const distribution = [...(await inBundle(world))];
+  const distribution = [...(await inBundle(world, kind.bundle))];
   const [kept, old, next] = await makeThree();
   const held = stack.move();
   return {
-    ...{ world, linkPrefix: kind?.linkPrefix ?? '', secret, certs: { kept, old, next }, distribution },
+    ...{ world, kind, secret, certs: { kept, old, next }, distribution },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }

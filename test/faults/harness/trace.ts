@@ -16,7 +16,7 @@ export interface Call {
   readonly label: string;
 }
 
-export type Errno = 'ENOSPC' | 'EIO' | 'EACCES' | 'EMFILE' | 'EROFS';
+export type Errno = 'ENOSPC' | 'EIO' | 'EACCES' | 'EMFILE';
 
 export interface Fault {
   readonly call: Call;
@@ -86,8 +86,16 @@ export function linesIn(log: string, root: string, isKill: boolean): readonly Li
   const texts = log.split('\n').filter((line) => /^(\d+ +)?\w+\(/.test(line));
   // A program that is no Node has no pipes of its own for anything else.
   let started = root === '';
+  // Files are reached by way of their directory, which is held open.
+  const directories = new Map<string, string>();
   return texts.map((whole, index) => {
-    const [, process = '', text = '', name = ''] = /^(?:(\d+) +)?((\w+)\(.*)$/.exec(whole) ?? [];
+    const [, process = '', written = '', name = ''] = /^(?:(\d+) +)?((\w+)\(.*)$/.exec(whole) ?? [];
+    const text = written.replace(
+      /\/proc\/self\/fd\/(\d+)/g,
+      (path, descriptor: string) => directories.get(descriptor) ?? path,
+    );
+    const [, descriptor = '', directory = ''] = /O_DIRECTORY.* = (\d+)<(.*)>$/.exec(text) ?? [];
+    if (directory !== '') directories.set(descriptor, directory);
     // Each thread and each process is counted by itself.
     const ordinal = (counts.get(`${process}:${name}`) ?? 0) + 1;
     counts.set(`${process}:${name}`, ordinal);
