@@ -16,7 +16,7 @@ import type { Bench } from './scene.ts';
 import { openTrustStore } from './trust-store.ts';
 
 const anchors = 10;
-const sampling = { wanted: 15, longestMs: 30_000, fewest: 5 };
+const sampling = { wanted: 15, longestMs: 20_000, fewest: 5 };
 /** The pass after a change is over by then, and what the change took is given back. */
 const restMs = 8_000;
 const pauseMs = 1_000;

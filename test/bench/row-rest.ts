@@ -17,7 +17,7 @@ const samples = 5;
 const sampling = { wanted: samples, longestMs: 30_000, fewest: 3 };
 /** The second pass, which tidies up, comes 150 ms after the first. */
 const restMs = 2_500;
-const idleMs = 20_000;
+const idleMs = 15_000;
 const readyAtMostMs = 400;
 const rssAtMost = 1.4;
 

@@ -24,7 +24,7 @@ import { median, sample } from './measure.ts';
 import type { Bench } from './scene.ts';
 import { openTrustStore } from './trust-store.ts';
 
-const sampling = { wanted: 5, longestMs: 25_000, fewest: 3 };
+const sampling = { wanted: 5, longestMs: 20_000, fewest: 3 };
 /** The pass that the daemon's own writing triggers is over by then. */
 const restMs = 1_000;
 const pollMs = 5_000;
