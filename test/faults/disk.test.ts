@@ -1,10 +1,20 @@
 // A disk that fills up for real, to the last byte or the last inode, at one moment of a rotation after the other; and a file
 // system that becomes read-only in the middle of one.
-import { rm, statfs } from 'node:fs/promises';
+import { rename, rm, statfs } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { agent } from '../sandbox/harness/agent.ts';
 import { makeThree } from '../sandbox/harness/certs.ts';
-import { anchors, danglingLinks, everywhere, inBundle, nowhere, scene, state, trust } from '../sandbox/harness/host.ts';
+import {
+  anchors,
+  danglingLinks,
+  everywhere,
+  inBundle,
+  nowhere,
+  smallWorld,
+  state,
+  trust,
+} from '../sandbox/harness/host.ts';
+import { mountSecret } from '../sandbox/harness/secret-mount.ts';
 import { shell } from '../sandbox/harness/shell.ts';
 import type { Undo, World } from '../sandbox/harness/world.ts';
 import { put } from './harness/stage.ts';
@@ -38,7 +48,8 @@ const crowded = (inodes: number): Moment => ({
 
 /** One rotation after the other, each with harm done to the directory's own file system and then without. */
 async function rotateThrough(directory: string, moments: readonly Moment[]): Promise<number> {
-  const { world, secret } = await scene({ 'kept.crt': kept.pem, 'ca.crt': one.pem });
+  await using world = await smallWorld({ view: 'overlay' });
+  await using secret = await mountSecret({ 'kept.crt': kept.pem, 'ca.crt': one.pem });
   const { apply } = agent(world);
   expect(await apply(secret.directory)).toMatchObject({ code: 0 });
   const distribution = [...(await inBundle(world))].filter((print) => print !== one.fingerprint);
@@ -88,10 +99,10 @@ test.each(['/etc/ssl', anchors, state])('%s fills up, at one moment after the ot
 });
 
 describe('a file system that becomes read-only in the middle', () => {
-  const tool = '/usr/local/sbin/update-ca-certificates';
+  const tool = '/usr/sbin/update-ca-certificates';
   const script = {
-    'before the tool': 'mount -o remount,ro DIR; exec /usr/sbin/update-ca-certificates "$@"',
-    'after the tool': '/usr/sbin/update-ca-certificates "$@"; mount -o remount,ro DIR',
+    'before the tool': `mount -o remount,ro DIR; exec ${tool}.own "$@"`,
+    'after the tool': `${tool}.own "$@"; mount -o remount,ro DIR`,
   };
   const cases = Object.entries(script).flatMap(([about, text]) =>
     ['/etc/ssl', anchors, state].map((directory) => ({ about, directory, text: text.replace('DIR', directory) })),
@@ -101,9 +112,11 @@ describe('a file system that becomes read-only in the middle', () => {
     const moment: Moment = {
       about: text,
       async harm(world) {
-        await put(world, tool, `#!/bin/sh\n${text}\n`, 0o755);
+        await rename(world.path(tool), world.path(`${tool}.own`));
+        await put(world, tool, `#!/bin/sh\n: > /tmp/ran\n${text}\n`, 0o755);
         return undo(async () => {
-          await rm(world.path(tool));
+          await rm(world.path('/tmp/ran'));
+          await rename(world.path(`${tool}.own`), world.path(tool));
           await shell('mount -o remount,rw "$1"', world.path(directory));
         });
       },

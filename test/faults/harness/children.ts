@@ -1,6 +1,6 @@
 // Faults of the programs that a pass starts in the host's root: the refresh command, each program that it runs, flock. In
-// the host's own PATH stands, before each of them, a script that counts its runs; the one run that is meant is made under
-// strace.
+// the first directory of the PATH stands, before each of them, a script that counts its runs; the one run that is meant is
+// made under strace.
 import { execa } from 'execa';
 import { chmod, mkdir, readFile, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { cleanEnvironment } from '../../sandbox/harness/environment.ts';
@@ -13,7 +13,7 @@ const programs = [
 ];
 
 const place = '/tmp/faults';
-const inPath = '/usr/local/sbin';
+const inPath = '/usr/sbin';
 
 /**
  * Of a shell script only its own shells are followed, not what they start: that is another program's run. What dies with
@@ -26,9 +26,7 @@ count=0
 [ ! -e ${place}/count.$name ] || read -r count < ${place}/count.$name
 count=$((count + 1))
 echo $count > ${place}/count.$name
-for directory in /usr/sbin /usr/bin; do
-  [ ! -x $directory/$name ] || real=$directory/$name
-done
+real=${place}/real/$name
 read -r meant options < ${place}/meant
 case $meant in
   all) ;;
@@ -62,19 +60,26 @@ export interface ChildFault {
   readonly kind: 'kill' | 'kill all' | Errno;
 }
 
-/** Puts the scripts in the PATH of the world. */
+/** Puts the scripts in the PATH of the world; a link decides whether they or the programs themselves are found there. */
 export async function preparePrograms(world: World): Promise<void> {
-  await rm(world.path(inPath), { recursive: true, force: true });
-  await mkdir(world.path(`${place}/programs`), { recursive: true });
+  const own = world.path(`${inPath}/update-ca-certificates`);
+  await mkdir(world.path(`${place}/scripts`), { recursive: true });
+  await mkdir(world.path(`${place}/real`));
+  await rename(own, `${own}.own`);
   await writeFile(world.path(`${place}/wrapper`), wrapper);
   await chmod(world.path(`${place}/wrapper`), 0o755);
-  for (const name of programs) await symlink(`${place}/wrapper`, world.path(`${place}/programs/${name}`));
-  await leadPath(world, 'nowhere');
+  for (const name of programs) {
+    const real = name === 'update-ca-certificates' ? `${inPath}/${name}.own` : `/usr/bin/${name}`;
+    await symlink(real, world.path(`${place}/real/${name}`));
+    await symlink(`${place}/wrapper`, world.path(`${place}/scripts/${name}`));
+    await symlink(`${place}/found/${name}`, world.path(`${inPath}/${name}`));
+  }
+  await find(world, 'real');
 }
 
-async function leadPath(world: World, to: 'programs' | 'nowhere'): Promise<void> {
-  await symlink(`${place}/${to}`, world.path(`${inPath}.next`));
-  await rename(world.path(`${inPath}.next`), world.path(inPath));
+async function find(world: World, what: 'scripts' | 'real'): Promise<void> {
+  await symlink(what, world.path(`${place}/next`));
+  await rename(world.path(`${place}/next`), world.path(`${place}/found`));
 }
 
 async function reset(world: World, meant: string, isWhole: boolean): Promise<void> {
@@ -106,12 +111,12 @@ interface Ran extends Omit<ChildEnded, 'hit'> {
 async function run(world: World, command: readonly string[]): Promise<Ran> {
   const [first = '', ...rest] = command;
   const options = { env: cleanEnvironment, extendEnv: false, reject: false, stripFinalNewline: false } as const;
-  await leadPath(world, 'programs');
+  await find(world, 'scripts');
   try {
     const { exitCode, signal, stdout, stderr } = await execa(first, rest, { ...options, timeout: 120_000 });
     return { code: exitCode, stdout, stderr, isKilled: signal === 'SIGKILL' };
   } finally {
-    await leadPath(world, 'nowhere');
+    await find(world, 'real');
   }
 }
 
@@ -125,7 +130,9 @@ export async function surveyPrograms(world: World, command: readonly string[]): 
     const log = await readFile(world.path(`${place}/${name}`), 'utf8');
     return linesIn(log, '', false).flatMap(({ call, isMeant }) => (isMeant ? { ...call, run: name.slice(4) } : []));
   });
-  return (await Promise.all(calls)).flat();
+  const all = (await Promise.all(calls)).flat();
+  if (all.length === 0) throw new Error('no program was found by way of the scripts');
+  return all;
 }
 
 /** Makes the pass with one call of one program going wrong. */
