@@ -105,6 +105,9 @@ export function linesIn(log: string, root: string, isKill: boolean): readonly Li
   });
 }
 
+/** A pass on a host so small takes a second; on a busy machine some. */
+const longestMs = 60_000;
+
 /** Runs the program to its end. @param command Node with its options, and the program */
 export async function trace(
   command: readonly string[],
@@ -124,14 +127,20 @@ export async function trace(
     ...[...container, 'strace', '-qq', '-y', '-s', '0', '-o', file, '-e', `trace=${names}`, ...injected],
     ...[...command, ...words],
   ];
+  const options = { env: cleanEnvironment, extendEnv: false, reject: false, stripFinalNewline: false } as const;
+  const running = execa(first, rest, { ...options, detached: true });
+  // Node waits for itself, for ever, when the write fails by which it lets go of its signals: another call was hit than meant.
+  const watchdog = setTimeout(() => {
+    if (running.pid !== undefined) process.kill(-running.pid, 'SIGKILL');
+  }, longestMs);
   try {
-    const options = { env: cleanEnvironment, extendEnv: false, reject: false, stripFinalNewline: false } as const;
-    const { exitCode, stdout, stderr } = await execa(first, rest, { ...options, timeout: 120_000 });
+    const { exitCode, stdout, stderr } = await running;
     const lines = linesIn(await readFile(file, 'utf8'), root, isKill);
     const calls = lines.filter((line) => line.isMeant).map(({ call }) => call);
     const hit = fault === undefined ? [] : lines.filter(({ isHit }) => isHit).map(({ call }) => call);
     return { code: exitCode === 137 ? undefined : exitCode, stdout, stderr, calls, hit };
   } finally {
+    clearTimeout(watchdog);
     await rm(file, { force: true });
   }
 }
