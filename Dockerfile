@@ -55,7 +55,7 @@ ARG SOURCE_DATE_EPOCH=0
 RUN --mount=type=bind,from=rootfs,target=/base set -eu; umask 022; \
     mkdir -p /out/app; \
     install -m 644 LICENSE dist/* /out/app/; \
-    node sbom.mjs metafile.json /base/versions.json /base/rootfs > /out/app/sbom.cdx.json; \
+    node deploy/image/sbom.mjs metafile.json /base/versions.json /base/rootfs > /out/app/sbom.cdx.json; \
     find /out -exec touch -h -d @0 {} +
 
 FROM scratch AS sbom

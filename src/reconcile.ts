@@ -2,7 +2,7 @@
  * The pass: read, decide, apply, prove, report. It starts from what is there, never from what an event said, and
  * whatever kills it, the next one goes on from what is there then.
  */
-import { fitBundle, readBundle } from './bundle/bundle.ts';
+import { fitBundle, openReader } from './bundle/bundle.ts';
 import type { Bundle, BundleRules, Reading } from './bundle/types.ts';
 import { type Outcome, type StoreScene, account, changeUntilProven, survey } from './change.ts';
 import type { Clock } from './host/clock.ts';
@@ -14,7 +14,7 @@ import type { WatchTarget } from './host/watch.ts';
 import { type Policy, isIdle } from './plan.ts';
 import { bundleNotes, bundleReasons, prove } from './proof.ts';
 import { type Pace, type Pulls, type PullsPass, noFailures, tellPulls } from './pulls.ts';
-import { type Report, hasChanged } from './report/report.ts';
+import { type Report, hasChanged, printed } from './report/report.ts';
 import { type RuntimeRefresh, type Runtimes, openRuntimes } from './runtimes/runtimes.ts';
 import { openStore } from './stores/detect.ts';
 import { type Address, type Probe, probeAll } from './stores/probe.ts';
@@ -173,8 +173,9 @@ function paceOf({ jitterMs }: PassSettings, { started }: Memory): Pace {
 
 /** @throws Problem when the host cannot be served */
 function storeOf(host: Host, { instance, storeRefresh }: PassSettings, clock: Clock): TrustStore {
-  const store = openStore(host, instance, clock);
-  return storeRefresh === 'unit' ? leaveToUnit(store, host, clock) : store;
+  const opened = openStore(host, instance, clock);
+  const store = storeRefresh === 'unit' ? leaveToUnit(opened, host, clock) : opened;
+  return { ...store, observe: (wanted) => host.atOnce(() => store.observe(wanted)) };
 }
 
 /** A pass on a bundle. @throws Problem when the host cannot be examined or changed */
@@ -195,7 +196,7 @@ async function passOn(settings: PassSettings, whole: Bundle, memory: Memory, clo
   if (settings.probes.length > 0 && (memory.probes === undefined || hasChanged(told))) {
     memory.probes = await probeAll(host, store.bundle, settings.probes);
   }
-  return { ...told, findings: bundle.findings, probes: memory.probes ?? [] };
+  return { ...printed({ ...told, probes: memory.probes ?? [] }), findings: bundle.findings };
 }
 
 /**
@@ -204,6 +205,7 @@ async function passOn(settings: PassSettings, whole: Bundle, memory: Memory, clo
  */
 export function openReconciler(settings: PassSettings, read: () => readonly Reading[], clock: Clock): Reconciler {
   const memory: Memory = { watched: [] };
+  const readBundle = openReader();
   return {
     watched: () => memory.watched,
     async pass() {
@@ -212,11 +214,9 @@ export function openReconciler(settings: PassSettings, read: () => readonly Read
       const anchors = bundle.anchors.map(({ fingerprint }) => fingerprint);
       const { digest, findings } = bundle;
       const basis = { instance: settings.instance, digest, anchors, findings, dryRun: settings.dryRun };
-      const told = await passOn(settings, bundle, memory, clock).catch((error: unknown) => ({
-        ...nothingDone,
-        converged: false,
-        reasons: [explain(error)],
-      }));
+      const told = await passOn(settings, bundle, memory, clock).catch((error: unknown) =>
+        printed({ ...nothingDone, converged: false, reasons: [explain(error)] }),
+      );
       const report = { ...basis, ...told, milliseconds: Math.round(clock.steady() - started) };
       return { report, bundle, dueMs: memory.dueMs };
     },

@@ -5,7 +5,7 @@
  * (undici) cost 7 MiB more at rest, end every watch that is quiet for 30 s, skip what they cannot parse without a word,
  * and hold as much as an endless answer sends.
  */
-import { type IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import { type RequestOptions, request as send } from 'node:https';
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
@@ -26,7 +26,7 @@ export interface ApiRequest {
 
 export interface Watched {
   readonly path: string;
-  /** A stream that is silent for longer has died. */
+  /** A stream that brings no whole line for longer has died. */
   readonly silenceMs: number;
   readonly signal: AbortSignal;
 }
@@ -75,6 +75,19 @@ async function prepare(root: string, request: ApiRequest): Promise<{ url: URL; o
   return { url: new URL(request.path, config.getCurrentCluster()?.server), options };
 }
 
+function answerTo(sent: ClientRequest, body: unknown): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    sent.on('response', resolve);
+    sent.on('error', reject);
+    // One that asks for another protocol is closed without an error.
+    sent.on('close', () => {
+      reject(new Error('the API server did not answer'));
+    });
+    sent.on('socket', (socket) => socket.setKeepAlive(true, keepAliveMs));
+    sent.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+
 async function begin(root: string, request: ApiRequest): Promise<Exchange> {
   const { url, options } = await prepare(root, request);
   const ended = new AbortController();
@@ -91,12 +104,7 @@ async function begin(root: string, request: ApiRequest): Promise<Exchange> {
   const reason = (error: unknown): unknown => (ended.signal.aborted ? ended.signal.reason : error);
   request.signal?.addEventListener('abort', end);
   if (request.signal?.aborted === true) end();
-  const response = new Promise<IncomingMessage>((resolve, reject) => {
-    const sent = send(url, { ...options, signal: ended.signal }, resolve);
-    sent.on('error', reject);
-    sent.on('socket', (socket) => socket.setKeepAlive(true, keepAliveMs));
-    sent.end(request.body === undefined ? undefined : JSON.stringify(request.body));
-  });
+  const response = answerTo(send(url, { ...options, signal: ended.signal }), request.body);
   try {
     return {
       response: await response,
@@ -199,8 +207,10 @@ async function* linesOf(exchange: Exchange, silenceMs: number): AsyncGenerator {
   try {
     exchange.allow(silenceMs);
     for await (const chunk of exchange.response as AsyncIterable<Buffer>) {
-      exchange.allow(silenceMs);
-      for (const line of completed(pile, chunk)) yield parse(line);
+      for (const line of completed(pile, chunk)) {
+        exchange.allow(silenceMs);
+        yield parse(line);
+      }
     }
     if (!pile.isEmpty()) throw new Error("the API server's answer breaks off");
   } catch (error) {

@@ -2,8 +2,8 @@
  * Makes one bundle of everything that the sources yield at one moment. The order of the files and what they have twice
  * change nothing: anchors, findings and digest come out the same.
  */
-import { createHash } from 'node:crypto';
-import { judge, type Certificate } from './certificate.ts';
+import { createHash, hash } from 'node:crypto';
+import { judge, type Certificate, type Judgement } from './certificate.ts';
 import { recognise, type Recognised } from './formats.ts';
 import { printable } from './text.ts';
 import { severities } from './types.ts';
@@ -13,6 +13,9 @@ import type { Anchor, Bundle, BundleRules, Finding, FindingCode, Reading, Source
 export const maxFileBytes = 1024 * 1024;
 /** All sources together. */
 export const maxTotalBytes = 4 * 1024 * 1024;
+
+/** What a mebibyte of empty files, a key of a Secret each, would have to be said of them is more than a node has room for. */
+export const maxFiles = 1_000;
 
 /** A file says at most so much; the rest is counted. */
 const maxFindingsPerFile = 100;
@@ -41,22 +44,42 @@ const compareFindings = (left: Finding, right: Finding): number =>
  * Reads the certificates of all files and applies the rules. Never throws for what the files hold.
  * @returns the anchors, what is wrong, and the digest of the anchors; without anchors when the bundle is refused.
  */
-export function readBundle(readings: readonly Reading[], rules: BundleRules): Bundle {
+export function readBundle(readings: readonly Reading[], rules: BundleRules, judgeOne: Judge = judge): Bundle {
   const provisional = readings.find((reading) => reading.provisional !== undefined)?.provisional;
-  return { ...readFiles(readings, rules), ...(provisional !== undefined && { provisional }) };
+  return { ...readFiles(readings, rules, judgeOne), ...(provisional !== undefined && { provisional }) };
 }
 
-function readFiles(readings: readonly Reading[], rules: BundleRules): Bundle {
+type Judge = (der: Uint8Array) => Judgement;
+
+/** Opens a reader of bundles that judges a certificate once for as long as it comes again in each of them. */
+export function openReader(): (readings: readonly Reading[], rules: BundleRules) => Bundle {
+  let before: ReadonlyMap<string, Judgement> = new Map();
+  return (readings, rules) => {
+    const judged = new Map<string, Judgement>();
+    const bundle = readBundle(readings, rules, (der) => {
+      const key = hash('sha256', der);
+      const judgement = judged.get(key) ?? before.get(key) ?? judge(der);
+      judged.set(key, judgement);
+      return judgement;
+    });
+    before = judged;
+    return bundle;
+  };
+}
+
+function readFiles(readings: readonly Reading[], rules: BundleRules, judgeOne: Judge): Bundle {
   const files = readings
     .flatMap((reading) => reading.files)
     .sort((left, right) => compare(left.source, right.source) || Buffer.compare(left.bytes, right.bytes));
   const reported = readings.flatMap((reading) => reading.findings);
+  const crowd = files.length > maxFiles ? [tooManyFiles('bundle')] : reported.filter(({ code }) => code === 'too-many');
+  if (crowd.length > 0) return bundleOf([], crowd);
   const total = files.reduce((sum, { bytes }) => sum + bytes.length, 0);
   if (total > maxTotalBytes) {
     const message = `the sources have ${total} bytes together, more than ${maxTotalBytes}: the bundle is refused`;
     return bundleOf([], [...reported, finding('too-large', 'bundle', message)]);
   }
-  const read = files.flatMap((file) => readFile(file, rules));
+  const read = files.flatMap((file) => readFile(file, rules, judgeOne));
   const occurrences = read.filter((one) => 'anchor' in one);
   const found = read.filter((one) => 'code' in one);
   const anchors: Anchor[] = [];
@@ -71,6 +94,12 @@ function readFiles(readings: readonly Reading[], rules: BundleRules): Bundle {
   if (anchors.length <= rules.maxCertificates) return bundleOf(anchors, [...all, ...emptiness(anchors, all, rules)]);
   const excess = `${anchors.length} certificates are more than the ${rules.maxCertificates} allowed: the bundle is refused`;
   return bundleOf([], [...all, finding('too-many', 'bundle', `${excess}; raise --max-certificates if they are meant`)]);
+}
+
+/** Of a source that has so many files that they are not read. */
+export function tooManyFiles(source: string): Finding {
+  const advice = 'put several certificates into one file';
+  return finding('too-many', source, `more than ${maxFiles} files: the bundle is refused; ${advice}`);
 }
 
 function bundleOf(anchors: readonly Anchor[], findings: readonly Finding[]): Bundle {
@@ -116,17 +145,26 @@ function emptiness(anchors: readonly Anchor[], findings: readonly Finding[], rul
   return [finding('empty', 'bundle', message)];
 }
 
-function readFile({ source, bytes }: SourceFile, rules: BundleRules): readonly (Finding | Occurrence)[] {
+function readFile(
+  { source, bytes }: SourceFile,
+  rules: BundleRules,
+  judgeOne: Judge,
+): readonly (Finding | Occurrence)[] {
   const name = printable(source);
-  if (bytes.length <= maxFileBytes) return recognise(bytes).map((entry) => readEntry(name, entry, rules));
+  if (bytes.length <= maxFileBytes) return recognise(bytes).map((entry) => readEntry(name, entry, rules, judgeOne));
   const message = `the file has ${bytes.length} bytes, more than ${maxFileBytes}: it is not read; split it`;
   return [finding('too-large', name, message)];
 }
 
-function readEntry(source: string, entry: Recognised, { allowLeaf }: BundleRules): Finding | Occurrence {
+function readEntry(
+  source: string,
+  entry: Recognised,
+  { allowLeaf }: BundleRules,
+  judgeOne: Judge,
+): Finding | Occurrence {
   if (entry.kind !== 'certificate') return finding(entry.kind, source, entry.message, entry.index);
   const { index } = entry;
-  const judgement = judge(entry.der);
+  const judgement = judgeOne(entry.der);
   if (judgement.kind === 'refused') {
     const prefix = judgement.subject === undefined ? '' : `${judgement.subject}: `;
     const message = `${prefix}${judgement.reason}; ask its issuer for a valid certificate`;

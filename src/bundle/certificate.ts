@@ -2,7 +2,7 @@
  * The judge of one certificate: OpenSSL (through Node) and Go's rules must both take it, for every program of a node
  * uses one of the two.
  */
-import { createHash, X509Certificate } from 'node:crypto';
+import { hash, X509Certificate } from 'node:crypto';
 import { attempt, Malformed, octetString } from './der.ts';
 import { brokenHash, keyName } from './keys.ts';
 import { nameLine } from './names.ts';
@@ -45,7 +45,7 @@ function describe(der: Uint8Array, profile: Profile): Certificate {
   }
   const key = profile.key ?? keyName(attempt(() => x509.publicKey));
   const anchor = {
-    fingerprint: createHash('sha256').update(der).digest('hex'),
+    fingerprint: hash('sha256', der),
     pem: toPem(der),
     subject: nameLine(profile.subject),
     issuer: nameLine(profile.issuer),

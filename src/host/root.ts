@@ -4,6 +4,7 @@
  */
 import { lstatSync, readlinkSync } from 'node:fs';
 import { posix } from 'node:path';
+import type { Entries } from './entries.ts';
 import { Problem, errnoOf } from './problem.ts';
 
 /** As many links as the kernel follows before it answers ELOOP (path_resolution(7)). */
@@ -23,13 +24,13 @@ const overflow = 65_534;
 
 /**
  * Where a link points; undefined when there is none.
- * @param own root writes there: a link of another user must not lead it
+ * @throws Problem when it is another user's, who must not lead root's hand
  */
-function linkTarget(path: string, own: boolean): string | undefined {
+function ownLink(path: string): string | undefined {
   try {
     const link = lstatSync(path, { throwIfNoEntry: false });
     if (link?.isSymbolicLink() !== true) return undefined;
-    if (own && link.uid !== 0 && (link.uid !== overflow || lstatSync(posix.dirname(path)).uid !== overflow)) {
+    if (link.uid !== 0 && (link.uid !== overflow || lstatSync(posix.dirname(path)).uid !== overflow)) {
       throw new Problem(
         `${path} is a link of user ${link.uid}'s, and root writes nothing where it leads; remove it, or chown -h root`,
       );
@@ -42,6 +43,11 @@ function linkTarget(path: string, own: boolean): string | undefined {
   }
 }
 
+export type Links = Pick<Entries, 'link'>;
+
+/** For paths that root writes to. */
+export const ownLinks: Links = { link: ownLink };
+
 /** One resolution: what was asked for, and how many links it has met. */
 interface Trip {
   readonly hostPath: string;
@@ -52,9 +58,9 @@ interface Trip {
  * Opens the way to the paths below one root. A pass looks at a thousand paths in a handful of directories: each directory
  * is walked once in one turn of the event loop, and then forgotten, for links may change.
  * @param root directory at which the host's root is mounted
- * @param own the paths are those that root writes to
+ * @param links who says where the links on the way point
  */
-export function openPaths(root: string, own = false): Resolve {
+export function openPaths(root: string, links: Links): Resolve {
   const prefix = root.replace(/\/+$/, '');
   const directories = new Map<string, string>();
 
@@ -78,7 +84,7 @@ export function openPaths(root: string, own = false): Resolve {
     if (name === '.') return directory;
     if (name === '..') return directory.slice(0, Math.max(directory.lastIndexOf('/'), 0));
     const here = `${directory}/${name}`;
-    const target = followLast ? linkTarget(prefix + here, own) : undefined;
+    const target = followLast ? links.link(prefix + here) : undefined;
     if (target === undefined) return here;
     trip.links += 1;
     if (trip.links > maxLinks) {

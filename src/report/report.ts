@@ -1,6 +1,7 @@
 /**
  * What a pass found and did, for everyone who is told of it.
  */
+import { printable } from '../bundle/text.ts';
 import type { Anchor, Finding } from '../bundle/types.ts';
 
 /** A container runtime on the host, and whether its pulls trust what the host trusts. */
@@ -72,4 +73,17 @@ export type PassResult = Omit<Report, 'instance' | 'anchors' | 'store' | 'dryRun
 export function hasChanged(report: Pick<Report, 'added' | 'repaired' | 'removed' | 'refreshed' | 'edits'>): boolean {
   const { added, repaired, removed, refreshed, edits } = report;
   return [added, repaired, removed, refreshed, edits].some((list) => list.length > 0);
+}
+
+/** Longer than anything that is meant to be read. */
+const longestText = 2_000;
+
+/**
+ * What a pass has to tell, each text of it fit for one line: others' hooks, the names of their files and the answers of
+ * servers are in it, and it goes to logs and terminals.
+ */
+export function printed<T extends object>(told: T): T {
+  const clean = (_key: string, value: unknown): unknown =>
+    typeof value === 'string' ? printable(value, longestText) : value;
+  return JSON.parse(JSON.stringify(told, clean)) as T;
 }

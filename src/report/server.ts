@@ -2,7 +2,8 @@
  * What answers on --listen: /healthz and /livez for liveness, /readyz for readiness, /metrics for Prometheus. It tells,
  * and takes nothing in: no request can change what the agent does.
  */
-import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
+import type { Socket } from 'node:net';
 import { UsageProblem, explain } from '../host/problem.ts';
 
 export interface Answer {
@@ -20,6 +21,11 @@ export interface ReportServer {
 }
 
 async function respond(answers: Answers, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    // What it would send is not waited for.
+    response.writeHead(405, { allow: 'GET, HEAD', connection: 'close' }).end(() => request.destroy());
+    return;
+  }
   const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
   const answer = Object.hasOwn(answers, path) ? await answers[path]?.() : undefined;
   const { status, text, type } = answer ?? { status: 404, text: `no ${path} here\n` };
@@ -30,6 +36,20 @@ async function respond(answers: Answers, request: IncomingMessage, response: Ser
   response.end(request.method === 'HEAD' ? undefined : text);
 }
 
+/** So many connections at a time: those of whoever opens more and says nothing must keep no probe out. */
+const mostConnections = 1_000;
+
+/** The newest connection is taken always: the one that is the oldest goes. */
+function takeNewest(server: Server): void {
+  const connections = new Set<Socket>();
+  server.on('connection', (socket) => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+    const [oldest] = connections;
+    if (connections.size > mostConnections) oldest?.destroy();
+  });
+}
+
 /**
  * Listens.
  * @param host an address of this machine
@@ -37,14 +57,15 @@ async function respond(answers: Answers, request: IncomingMessage, response: Ser
  * @throws UsageProblem when the address cannot be had
  */
 export async function openServer(host: string, port: number, answers: Answers): Promise<ReportServer> {
-  // A reader that never ends its request must not hold a connection for long: every user of the node can be one.
-  const limits = { requestTimeout: 5_000, headersTimeout: 5_000, connectionsCheckingInterval: 1_000 };
+  // A reader that never ends its request must not hold a connection for long, 10 s at most: every user of the node can be
+  // one. Each check wakes an agent that rests.
+  const limits = { requestTimeout: 5_000, headersTimeout: 5_000, connectionsCheckingInterval: 5_000 };
   const server = createServer(limits, (request, response) => {
     respond(answers, request, response).catch((error: unknown) => {
       response.destroy(error instanceof Error ? error : undefined);
     });
   });
-  server.maxConnections = 1_024;
+  takeNewest(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: Error & { code?: string }) => {
       const why = error.code === 'EADDRINUSE' ? 'another process listens there' : explain(error);

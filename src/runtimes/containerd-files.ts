@@ -74,6 +74,9 @@ export function readCommandLine(argv: readonly string[]): CommandLine {
   };
 }
 
+/** Parsed, a file takes many times its room. */
+const mostBytes = 1024 * 1024;
+
 /** Why it does no harm yet. */
 const meanwhile = 'containerd runs with what was there when it started';
 
@@ -129,6 +132,7 @@ function importsOf(host: Reader, file: ConfigFile, globsFromRoot: boolean): read
  */
 export function readFiles(host: Reader, line: CommandLine, globsFromRoot: boolean): readonly ConfigFile[] {
   const files: ConfigFile[] = [];
+  let size = 0;
   const pending = [{ path: line.config, by: "containerd's command line" }];
   for (const { path, by } of pending) {
     if (files.some((file) => file.path === path)) continue;
@@ -136,6 +140,12 @@ export function readFiles(host: Reader, line: CommandLine, globsFromRoot: boolea
     if (bytes === undefined && files.length === 0 && !line.named) return [];
     if (bytes === undefined) {
       throw new Problem(`${path} is not there, and ${by} names it; ${meanwhile}: put it back before the next start`);
+    }
+    size += bytes.length;
+    if (size > mostBytes) {
+      throw new Problem(
+        `${path}: all files of the configuration together are longer than ${mostBytes} bytes; shorten it`,
+      );
     }
     const file = parseFile(path, bytes);
     files.push(file);

@@ -1,5 +1,5 @@
 /**
- * Whether containerd's pulls through CRI read registry directories (docs/hosts.md of containerd), and which: from the
+ * Whether containerd's pulls through CRI read registry directories (containerd/docs/hosts.md), and which: from the
  * settings that pulls follow, and the version. After internal/cri/config, plugins/cri/images and
  * internal/cri/server/images/image_pull.go of containerd 1.5 to 2.3.
  */

@@ -56,6 +56,9 @@ class Refusal extends Error {
   }
 }
 
+/** Nobody writes so many hosts, and the work grows with their square. */
+const mostCharacters = 64 * 1024;
+
 const unsafe = 'no edit of it is safe; name the CA file in each "ca" yourself';
 
 const byteOrderMark = /^(?:\uFEFF|\u00EF\u00BB\u00BF)?/;
@@ -224,7 +227,11 @@ function read(text: string): Table {
  * @param ca an absolute path in ASCII, of a file that outlives the trust: see removeTrust
  */
 export function addTrust(text: string, ca: string): HostsTrust {
-  const original = removeTrust(text);
+  // With our lines it is a few times as long.
+  const original = text.length > 16 * mostCharacters ? text : removeTrust(text);
+  if (original.length > mostCharacters) {
+    return { kind: 'problem', problem: `it is longer than ${mostCharacters} bytes; shorten it`, parses: true };
+  }
   const [bom] = byteOrderMark.exec(original) ?? [''];
   const plain = original.slice(bom.length);
   try {
@@ -232,7 +239,9 @@ export function addTrust(text: string, ca: string): HostsTrust {
     const readByAll = bom === '' && data['host'] !== undefined;
     return { kind: 'trust', text: bom + (original === '' ? '' : edit(plain, data, ca)), readByAll };
   } catch (error) {
-    if (error instanceof TomlError) return { kind: 'problem', problem: unsafe, parses: true };
+    // RangeError: nested so deep that nobody can look into it.
+    if (error instanceof TomlError || error instanceof RangeError)
+      return { kind: 'problem', problem: unsafe, parses: true };
     if (!(error instanceof Refusal)) throw error;
     return { kind: 'problem', problem: error.message, parses: error.parses };
   }

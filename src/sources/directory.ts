@@ -4,9 +4,10 @@
  */
 import * as fs from 'node:fs';
 import { join, sep } from 'node:path';
-import { maxFileBytes, maxTotalBytes } from '../bundle/bundle.ts';
+import { maxFileBytes, maxFiles, maxTotalBytes, tooManyFiles } from '../bundle/bundle.ts';
 import { printable } from '../bundle/text.ts';
 import type { Finding, Reading, SourceFile } from '../bundle/types.ts';
+import { readOpen } from '../host/files.ts';
 import { errnoOf, explain } from '../host/problem.ts';
 
 /** Directories in directories: a projected volume may have some. */
@@ -40,7 +41,7 @@ function readFile(path: string, source: string): Reading {
     const stats = fs.fstatSync(descriptor);
     if (!stats.isFile()) return unreadable(source, `it is ${kindOf(stats)}, not a file; remove it from the bundle`);
     if (stats.size > maxFileBytes) return { files: [], findings: [tooLarge(source, stats.size)] };
-    return { files: [{ source, bytes: fs.readFileSync(descriptor) }], findings: [] };
+    return { files: [{ source, bytes: readOpen(descriptor, stats.size) }], findings: [] };
   } finally {
     fs.closeSync(descriptor);
   }
@@ -66,6 +67,7 @@ interface Place {
 interface Walk {
   readonly directories: Set<string>;
   bytes: number;
+  entries: number;
 }
 
 function readFileOf(place: Place, real: string): Reading {
@@ -76,9 +78,14 @@ function readFileOf(place: Place, real: string): Reading {
   return reading;
 }
 
-function readEntry(place: Place): Reading {
+/** @param isFile what the directory says of it: a file is no link, so it is where it seems to be */
+function readEntry(place: Place, isFile: boolean): Reading {
+  place.walk.entries += 1;
+  const excess = place.walk.entries - maxFiles;
+  if (excess > 0) return { files: [], findings: excess === 1 ? [tooManyFiles(place.source)] : [] };
   try {
-    const real = fs.realpathSync(place.path);
+    if (isFile) return readFileOf(place, place.path);
+    const real = fs.realpathSync.native(place.path);
     if (real !== place.boundary && !real.startsWith(place.boundary + sep)) {
       return unreadable(place.source, 'it is a link out of the bundle directory; put the certificate itself there');
     }
@@ -96,20 +103,24 @@ function readTree(place: Place): Reading {
   // A link may lead back to where the walk has been.
   if (place.walk.directories.has(place.path)) return { files: [], findings: [] };
   place.walk.directories.add(place.path);
-  const names = fs.readdirSync(place.path).sort();
+  const entries = fs.readdirSync(place.path, { withFileTypes: true });
   // Names that begin with two dots are the kubelet's own.
-  const entries = names.filter((name) => !name.startsWith('..'));
+  const named = entries
+    .map((entry) => [entry.name, entry.isFile()] as const)
+    .filter(([name]) => !name.startsWith('..'));
   return merge(
-    entries.map((name) =>
-      readEntry({ ...place, path: join(place.path, name), source: printable(`${place.source}/${name}`) }),
-    ),
+    named
+      .sort(([left], [right]) => (left < right ? -1 : 1))
+      .map(([name, isFile]) =>
+        readEntry({ ...place, path: join(place.path, name), source: printable(`${place.source}/${name}`) }, isFile),
+      ),
   );
 }
 
 /** The version of a volume that is in place now; undefined where the directory is not the kubelet's. */
 function versionOf(path: string): string | undefined {
   try {
-    return fs.realpathSync(join(path, versionLink));
+    return fs.realpathSync.native(join(path, versionLink));
   } catch {
     return undefined;
   }
@@ -120,8 +131,8 @@ function readDirectory(path: string, source: string): Reading {
   for (let swaps = 0; ; swaps += 1) {
     const version = versionOf(path);
     try {
-      const boundary = fs.realpathSync(version ?? path);
-      const walk: Walk = { directories: new Set(), bytes: 0 };
+      const boundary = fs.realpathSync.native(version ?? path);
+      const walk: Walk = { directories: new Set(), bytes: 0, entries: 0 };
       const reading = readTree({ boundary, path: boundary, source, depth: 0, walk });
       if (versionOf(path) === version || swaps === maxSwaps) return reading;
     } catch (error) {

@@ -6,11 +6,12 @@
  * 2. Watch from there. Each event replaces what is held; a bookmark only moves the version on.
  * 3. A watch that the server ended goes on where it was. After everything else - 410 Gone, a broken or silent
  *    connection, half a line - the list comes first again: only it says that the Secret is gone.
- * 4. A wait between two attempts, twice as long each time, until one has lasted ten times as long as the wait before it.
+ * 4. A wait between two attempts, twice as long each time, until a watch has stood ten times as long as the wait before it.
  */
 import * as z from 'zod/mini';
 import type { Api } from '../api/api.ts';
 import { Refusal, isPassing } from '../api/refusal.ts';
+import { maxFiles } from '../bundle/bundle.ts';
 import { printable } from '../bundle/text.ts';
 import type { Reading } from '../bundle/types.ts';
 import { explain } from '../host/problem.ts';
@@ -119,6 +120,8 @@ interface Follower extends SecretOutside {
   /** The list by name, without the query of a watch. */
   readonly path: string;
   held: Reading | undefined;
+  /** Since when the watch of this attempt stands; infinite when it does not. */
+  stands: number;
   readonly answer: () => void;
   /** What was told since the Secret was last read, and of watches that broke off ever. */
   readonly told: Set<string>;
@@ -135,7 +138,9 @@ function hold(self: Follower, reading: Reading): void {
 function holdSecret(self: Follower, { metadata, data }: Secret): void {
   if (metadata.name !== self.wanted.name || metadata.namespace !== self.wanted.namespace)
     throw new Error('the API server answered with another object');
-  const files = Object.entries(data ?? {}).map(([key, text]) => ({
+  // One more than are taken: then all are refused.
+  const entries = Object.entries(data ?? {}).slice(0, maxFiles + 1);
+  const files = entries.map(([key, text]) => ({
     source: printable(`${self.source}:${key}`),
     bytes: Buffer.from(text, 'base64'),
   }));
@@ -174,6 +179,7 @@ async function watch(self: Follower, from: string, signal: AbortSignal): Promise
   const query = `watch=1&allowWatchBookmarks=true&timeoutSeconds=${seconds}&resourceVersion=${encodeURIComponent(from)}`;
   const { silenceMs } = self.pacing;
   const events = await self.api.follow({ path: `${self.path}&${query}`, silenceMs, signal });
+  self.stands = self.steady();
   if (self.told.size > 0) self.recovered(`${self.source} is read through the API server again`);
   self.told.clear();
   return events;
@@ -221,10 +227,9 @@ async function followOn(self: Follower, signal: AbortSignal): Promise<void> {
   let from: string | undefined;
   let pause = 0;
   while (!signal.aborted) {
-    const began = self.steady();
+    self.stands = Number.POSITIVE_INFINITY;
     from = await attempt(self, from, pause > retryMs * 4, signal);
-    const lasted = self.steady() - began;
-    pause = lasted > 10 * pause ? retryMs : Math.min(Math.max(pause * 2, retryMs), longestRetryMs);
+    pause = self.steady() - self.stands > 10 * pause ? retryMs : Math.min(Math.max(pause * 2, retryMs), longestRetryMs);
     // Step 4. What ended all connections at once must not bring all agents back at once.
     await self.sleep(pause * (0.5 + self.random() / 2), signal).catch(() => undefined);
   }
@@ -239,6 +244,7 @@ export function openSecret(wanted: SecretName, outside: SecretOutside): SecretSo
     source: `secret ${wanted.namespace}/${wanted.name}`,
     path: `/api/v1/namespaces/${wanted.namespace}/secrets?fieldSelector=metadata.name%3D${wanted.name}`,
     held: undefined,
+    stands: Number.POSITIVE_INFINITY,
     answer: () => {
       resolve(undefined);
     },

@@ -2,7 +2,7 @@
  * Reads what files of the host hold as certificates, remembering each for as long as the file does not change: a pass
  * looks at some 300 files, nearly all of them the same as last time.
  */
-import { X509Certificate, createHash } from 'node:crypto';
+import { X509Certificate, hash } from 'node:crypto';
 import { type PemBlock, certificateLabels, pemBlocks, toPem } from '../bundle/pem.ts';
 import { readLimit } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
@@ -34,7 +34,7 @@ function remember<V>(memory: Map<string, V>, key: string, value: V): V {
 }
 
 function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
+  return hash('sha256', bytes);
 }
 
 /** The fingerprint of the certificate that OpenSSL reads from these bytes; undefined when it reads none. */
@@ -107,8 +107,9 @@ function readOrReason(host: Host, path: string): Buffer | string | undefined {
 export function openCertificateFiles(host: Host, { der = false } = {}): CertificateFiles {
   const certificates = new Map<string, string | undefined>();
   const judge = rememberingJudge(certificates);
-  const byPath = new Map<string, { version: string; content: string; file: CertificateFile }>();
-  // The same content is met again and again: at both ends of a link, and in the bundle before and after it is published.
+  // By where a file is, since two links lead to each of ours.
+  const byPlace = new Map<string, { version: string; content: string; file: CertificateFile }>();
+  // The same content is met again: in the bundle before and after it is published.
   const byContent = new Map<string, CertificateFile>();
   const examineOnce = (content: string, bytes: Buffer): CertificateFile =>
     byContent.get(content) ??
@@ -122,7 +123,7 @@ export function openCertificateFiles(host: Host, { der = false } = {}): Certific
       const entry = host.target(path);
       if (entry?.kind !== 'file') return undefined;
       if (entry.size > readLimit) return unreadable(`it has ${entry.size} bytes, too many for certificates`);
-      const before = byPath.get(path);
+      const before = byPlace.get(entry.at);
       if (before?.version === entry.version) return before.file;
       const bytes = readOrReason(host, path);
       if (typeof bytes === 'string') return unreadable(bytes);
@@ -130,7 +131,7 @@ export function openCertificateFiles(host: Host, { der = false } = {}): Certific
       const content = sha256(bytes);
       if (before !== undefined && before.content !== content) byContent.delete(before.content);
       const file = examineOnce(content, bytes);
-      remember(byPath, path, { version: entry.version, content, file });
+      remember(byPlace, entry.at, { version: entry.version, content, file });
       return file;
     },
     know(fingerprints) {

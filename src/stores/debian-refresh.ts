@@ -228,7 +228,10 @@ export async function changeDebian(
   const before = certificateLinks(context);
   writeAnchors(context, change); // (2)
   removeAnchors(context, change); // (3)
-  for (const name of change.relink) host.remove(`${debian.certs}/${name.replace(/\.crt$/, '.pem')}`);
+  const links = new Set(host.list(debian.certs));
+  for (const name of change.relink.map((file) => linkNameOf(context, file))) {
+    if (links.has(name)) host.remove(`${debian.certs}/${name}`);
+  }
   if (change.refresh) await refresh(context, change, lock); // (4) to (7)
   const notes = await runHooks(context, before, change); // (8)
   for (const directory of [workDirectory(instance), privateDirectory(context)]) discard(host, directory); // (9)

@@ -72,7 +72,7 @@ function observe(context: DebianContext, wanted: readonly Anchor[]): StoreState 
     ...sources,
     trusted: new Set(effective?.fingerprints),
     problems: bundleProblems(context, effective, sources.carriers.keys()),
-    unlinked: unlinkedAnchors(files, debian.certs, wanted),
+    unlinked: unlinkedAnchors(host, files, debian.certs, wanted),
     dangling: danglingLinks(context),
     leftovers: leftovers(context),
   };

@@ -82,6 +82,12 @@ function requireMarks(host: Host, { name }: Release, family: Family): void {
 
 /** @throws Problem when something is not there that a change of the store needs */
 function requireTools(host: Host, { name }: Release, { needs }: Family): void {
+  // In a restricted pod links lead to the host's /usr, which is all that is mounted of its programs.
+  if (host.link('/bin') !== undefined && host.target('/bin/sh') === undefined) {
+    throw new Problem(
+      `the host runs ${name}, whose programs are not all below /usr, and an agent with less privilege sees no others (docs/privileges.md); use deploy/base there, with Helm privilege=full`,
+    );
+  }
   for (const [path, pack] of Object.entries(needs)) {
     if (host.target(path) === undefined) {
       throw new Problem(`the host runs ${name} but has no ${path}; install the package ${pack} on it`);

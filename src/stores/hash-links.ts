@@ -12,21 +12,29 @@ export function isHashLink(name: string): boolean {
 }
 
 /** Whether a look-up in a hashed directory finds the anchor. */
-function isLinked(files: CertificateFiles, directory: string, anchor: Anchor): boolean {
+function isLinked(
+  files: CertificateFiles,
+  directory: string,
+  names: ReadonlySet<string>,
+  { subjectHash, fingerprint }: Anchor,
+): boolean {
   for (let suffix = 0; ; suffix += 1) {
-    const file = files.read(`${directory}/${anchor.subjectHash}.${suffix}`);
+    const name = `${subjectHash}.${suffix}`;
+    const file = names.has(name) ? files.read(`${directory}/${name}`) : undefined;
     if (file === undefined) return false;
-    if (file.fingerprints[0] === anchor.fingerprint) return true;
+    if (file.fingerprints[0] === fingerprint) return true;
   }
 }
 
 /** The fingerprints of those anchors that a look-up in the directory does not find. */
 export function unlinkedAnchors(
+  host: Host,
   files: CertificateFiles,
   directory: string,
   anchors: readonly Anchor[],
 ): ReadonlySet<string> {
-  const missing = anchors.filter((anchor) => !isLinked(files, directory, anchor));
+  const names = new Set(host.list(directory));
+  const missing = anchors.filter((anchor) => !isLinked(files, directory, names, anchor));
   return new Set(missing.map((anchor) => anchor.fingerprint));
 }
 

@@ -80,7 +80,7 @@ function observe(context: P11KitContext, wanted: readonly Anchor[]): StoreState 
   const trusted = new Set(effective?.fingerprints);
   // trust(1) takes our unfinished files for anchors.
   const unfinished = temporariesOf(context).map((path) => `${path} was left behind, and the store reads it`);
-  const unlinked = layout.hashed(host).flatMap((directory) => [...unlinkedAnchors(files, directory, wanted)]);
+  const unlinked = layout.hashed(host).flatMap((directory) => [...unlinkedAnchors(host, files, directory, wanted)]);
   return {
     ...sources,
     trusted,

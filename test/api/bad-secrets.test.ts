@@ -2,7 +2,7 @@
 // in one line, what is right is installed, and nothing is lost.
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { readBundle } from '../../src/bundle/bundle.ts';
 import type { Bundle } from '../../src/bundle/types.ts';
 import { readSource } from '../../src/sources/directory.ts';
@@ -11,30 +11,16 @@ import { makeCert } from '../sandbox/harness/certs.ts';
 import { eventually } from '../sandbox/harness/agent.ts';
 import { mountSecret } from '../sandbox/harness/secret-mount.ts';
 import { createWorld } from '../sandbox/harness/world.ts';
-import { namespace, putAccount, putSecret, secretName, secretPath, tokenOf } from './harness/account.ts';
-import { type ApiServer, apiPort, startApi } from './harness/api-server.ts';
+import { namespace, putSecret, secretName, secretPath } from './harness/account.ts';
+import { apiPort } from './harness/api-server.ts';
 import { type Followed, follow } from './harness/follower.ts';
 import { giveAccount, startPod } from './harness/pod.ts';
+import { startWithAccount } from './harness/with-account.ts';
 
-let api: ApiServer;
-let account: { token: string; ca: string };
+const { api, account } = await startWithAccount();
 const [ca, other] = [await makeCert(), await makeCert()];
 const leaf = await makeCert({ ca: false, issuer: ca });
 const mint = await openMint();
-
-beforeAll(async () => {
-  api = await startApi();
-  await putAccount(api);
-  account = { token: await tokenOf(api), ca: api.ca.pem };
-});
-
-afterAll(async () => {
-  await api[Symbol.asyncDispose]();
-});
-
-beforeEach(async () => {
-  await api.ask('DELETE', secretPath());
-});
 
 const rules = { now: new Date(), allowLeaf: false, allowEmpty: false, maxCertificates: 100 };
 

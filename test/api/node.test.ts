@@ -392,9 +392,10 @@ describe('without the permission', () => {
       return !(body as { status: { allowed: boolean } }).status.allowed;
     }, patience);
     const all = await telling('default', 1_000);
+    // A refusal is believed after 4 s.
     for (let pass = 0; pass < 3; pass += 1) {
       all.node.tell(proven());
-      await sleep(1_000);
+      await sleep(2_000);
     }
     return all;
   };

@@ -1,34 +1,10 @@
 // The fast source against a real API server: every change arrives, once, and what is missing is named.
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { type ApiServer, startApi } from './harness/api-server.ts';
-import {
-  accountResources,
-  mountAccount,
-  namespace,
-  put,
-  putAccount,
-  putSecret,
-  secretPath,
-  tokenOf,
-} from './harness/account.ts';
+import { expect, test } from 'vitest';
+import { accountResources, mountAccount, namespace, put, putSecret, secretPath } from './harness/account.ts';
 import { follow } from './harness/follower.ts';
+import { startWithAccount } from './harness/with-account.ts';
 
-let api: ApiServer;
-let account: { token: string; ca: string };
-
-beforeAll(async () => {
-  api = await startApi();
-  await putAccount(api);
-  account = { token: await tokenOf(api), ca: api.ca.pem };
-});
-
-afterAll(async () => {
-  await api[Symbol.asyncDispose]();
-});
-
-beforeEach(async () => {
-  await api.ask('DELETE', secretPath());
-});
+const { api, account } = await startWithAccount();
 
 test('hears of a Secret that is made, changed, deleted and made again', async () => {
   const followed = follow(account);

@@ -14,7 +14,10 @@ export interface Bound {
 
 export interface Line {
   readonly what: string;
+  /** NaN when it could not be taken here. */
   readonly ours: number;
+  /** What is said then. */
+  readonly instead?: string;
   readonly unit: 's' | 'ms' | 'MiB' | '' | '/min' | 's/h';
   /** What it is held against. */
   readonly beside?: { readonly what: string; readonly figure: number };
@@ -55,7 +58,7 @@ export function table(lines: readonly Line[]): string {
   const head = ['measured', 'node-ca-trust', 'beside it', 'ratio', 'at most'];
   const rows = lines.map((line) => [
     line.what,
-    figureText(line.ours, line.unit),
+    line.instead ?? figureText(line.ours, line.unit),
     line.beside === undefined ? '' : `${figureText(line.beside.figure, line.unit)} ${line.beside.what}`,
     line.ratio === undefined ? '' : ratioText(line.ratio),
     boundText(line),

@@ -9,7 +9,8 @@ import type { Line } from './line.ts';
 import { type Pair, forgetPeak, median, peakOf, ratioOf, sample } from './measure.ts';
 import type { Bench } from './scene.ts';
 
-const sampling = { wanted: 10, longestMs: 30_000, fewest: 3 };
+/** A thousand take a pair ten seconds; with fewer than five pairs nothing is certain. */
+const sampling = { wanted: 10, longestMs: 15_000, fewest: 5 };
 /** How many are added, and what the pass may take of the command's processor time at most. */
 const counts = [
   { count: 1, atMost: 1.1 },

@@ -5,13 +5,10 @@
 // That is from the API server's answer to the change until /readyz has the new digest, less the bare command on another
 // host after the same file more, in pairs. The answer comes when the change is stored, which is when watchers hear of it.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { putAccount, putSecret, secretName, namespace } from '../api/harness/account.ts';
-import { startApi } from '../api/harness/api-server.ts';
-import { putNode } from '../api/harness/nodes.ts';
-import { giveAccount, podEnvironment } from '../api/harness/pod.ts';
-import { bringOnPath, ensureBinaries } from '../cluster/binaries.ts';
+import { putSecret } from '../api/harness/account.ts';
 import { createWorld } from '../sandbox/harness/world.ts';
 import { type BenchAnchor, digestOf, secretOf } from './anchors.ts';
+import { inCluster, startCluster } from './cluster.ts';
 import { type Daemon, type More, startDaemon, startNode } from './daemon.ts';
 import { type Line, compared } from './line.ts';
 import { type Memory, type Pair, median, memoryOf, sample } from './measure.ts';
@@ -19,17 +16,12 @@ import type { Bench } from './scene.ts';
 import { openTrustStore } from './trust-store.ts';
 
 const anchors = 10;
-const sampling = { wanted: 15, longestMs: 60_000, fewest: 5 };
+const sampling = { wanted: 15, longestMs: 20_000, fewest: 5 };
 /** The pass after a change is over by then, and what the change took is given back. */
 const restMs = 8_000;
 const pauseMs = 1_000;
 const mostAnonymousMiB = 35;
 const mostMs = 300;
-
-const inCluster: More = {
-  options: ['--secret', `${namespace}/${secretName}`, '--node-name', 'node-1'],
-  env: podEnvironment(),
-};
 
 async function rested({ production, world, mount }: Bench, more?: More): Promise<Memory> {
   await using daemon = startDaemon(production, world.root, mount.directory, more);
@@ -73,12 +65,7 @@ async function measureChanges(
 export async function measureFast(bench: Bench): Promise<readonly Line[]> {
   const { store, mount, mint, passes, say, production, world } = bench;
   say('a real API server');
-  await ensureBinaries((program) => ['etcd', 'kube-apiserver'].includes(program));
-  await bringOnPath('kubectl');
-  await using api = await startApi();
-  await putAccount(api);
-  await giveAccount(api);
-  await putNode(api, { metadata: { name: 'node-1' }, spec: {}, status: {} });
+  await using api = await startCluster();
   store.restore();
   const installed = mint(anchors);
   await mount.swap(secretOf(installed));

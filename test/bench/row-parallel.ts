@@ -11,7 +11,7 @@ import { sample } from './measure.ts';
 import type { Bench } from './scene.ts';
 
 const rotations = 10;
-const sampling = { wanted: rotations, longestMs: 30_000, fewest: 3 };
+const sampling = { wanted: rotations, longestMs: 20_000, fewest: 3 };
 const triesAtMost = 5;
 
 interface Outcome {

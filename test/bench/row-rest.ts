@@ -17,7 +17,7 @@ const samples = 5;
 const sampling = { wanted: samples, longestMs: 30_000, fewest: 3 };
 /** The second pass, which tidies up, comes 150 ms after the first. */
 const restMs = 2_500;
-const idleMs = 20_000;
+const idleMs = 15_000;
 const readyAtMostMs = 400;
 const rssAtMost = 1.4;
 
@@ -78,18 +78,25 @@ const loop = `
     done
   done`;
 
-/** The loop's processor time, of itself and all that it starts. Its switches are spread over processes that come and go. */
-async function loopSecondsPerHour({ mount, world }: Bench): Promise<number> {
+/**
+ * What the loop costs: processor time of itself and all that it starts; switches of itself alone, since the others come
+ * and go.
+ */
+async function loopIdleness({ mount, world }: Bench): Promise<Idleness> {
   const copies = world.path('/var/tmp/copies');
   mkdirSync(copies, { recursive: true });
   const before = endedChildren().cpuMs;
   const child = spawn('sh', ['-c', loop, 'sh', mount.directory, copies], { stdio: 'ignore', detached: true });
   const ended = once(child, 'exit');
   await Promise.race([sleep(idleMs), ended]);
+  const switches = child.exitCode === null ? switchesOf(child.pid ?? 0) : 0;
   if (child.exitCode !== null) throw new Error('the shell loop found a difference');
   process.kill(-(child.pid ?? 0), 'SIGKILL');
   await ended;
-  return ((endedChildren().cpuMs - before) * 3_600) / idleMs;
+  return {
+    switchesPerMinute: (switches * 60_000) / idleMs,
+    processorSecondsPerHour: ((endedChildren().cpuMs - before) * 3_600) / idleMs,
+  };
 }
 
 interface Long {
@@ -126,7 +133,7 @@ export async function measureRest(bench: Bench): Promise<readonly Line[]> {
   const empty = await measureEmpty(bench, []);
   const emptyWithOptions = await measureEmpty(bench, production.nodeOptions);
   say('the daemon at rest for a while, after a change, after a scrape');
-  const loopSeconds = await loopSecondsPerHour(bench);
+  const loopIdle = await loopIdleness(bench);
   const emptyIdle = await (async () => {
     await using node = startNode([production.empty]);
     await sleep(restMs);
@@ -161,6 +168,12 @@ export async function measureRest(bench: Bench): Promise<readonly Line[]> {
       unit: '/min',
       beside: { what: 'empty Node', figure: emptyIdle.switchesPerMinute },
     },
+    compared({
+      what: 'at rest, context switches, beside a shell loop that looks every 5 s',
+      ours: long.idle.switchesPerMinute,
+      unit: '/min',
+      beside: { what: 'shell loop, without the processes that it starts', figure: loopIdle.switchesPerMinute },
+    }),
     {
       what: 'at rest between two resyncs, processor',
       ours: long.idle.processorSecondsPerHour,
@@ -168,10 +181,10 @@ export async function measureRest(bench: Bench): Promise<readonly Line[]> {
       beside: { what: 'empty Node', figure: emptyIdle.processorSecondsPerHour },
     },
     compared({
-      what: 'the same, beside a shell loop that looks every 5 s',
+      what: 'at rest, processor, beside a shell loop that looks every 5 s',
       ours: long.idle.processorSecondsPerHour,
       unit: 's/h',
-      beside: { what: 'shell loop', figure: loopSeconds },
+      beside: { what: 'shell loop', figure: loopIdle.processorSecondsPerHour },
     }),
     {
       what: `start to ready, median of ${rests.length}`,

@@ -1,7 +1,9 @@
 // One long-lived process that makes a pass whenever it is told to, as the daemon does, and weighs each.
 //
 //   worker.cjs HOST-ROOT BUNDLE-DIRECTORY
+import { openTidying } from '../../src/commands/tidying.ts';
 import { openReconciler } from '../../src/reconcile.ts';
+import { hasChanged } from '../../src/report/report.ts';
 import { readSource } from '../../src/sources/directory.ts';
 import { endedChildren } from './measure.ts';
 
@@ -40,6 +42,8 @@ const reconciler = openReconciler(
   },
 );
 
+const tidy = openTidying();
+
 async function weigh(): Promise<Weighed> {
   const before = endedChildren();
   const own = process.cpuUsage();
@@ -50,6 +54,8 @@ async function weigh(): Promise<Weighed> {
   const after = endedChildren();
   const ownCpuMs = (user + system) / 1000;
   const { converged, reasons, refreshed } = report;
+  // Once the pass is over, as the daemon does.
+  tidy(hasChanged(report));
   return {
     converged,
     reasons,

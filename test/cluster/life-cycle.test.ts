@@ -1,4 +1,4 @@
-// From the README's three commands to the host as it was: installed, rotated, unlabelled.
+// From the README's commands to the host as it was: installed, rotated, unlabelled.
 import { execa } from 'execa';
 import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -20,37 +20,55 @@ beforeAll(() => {
   pace.catch(() => undefined);
 });
 
-/** The commands of a fenced block below a heading of the README, one by line. */
-async function commandsOf(heading: string): Promise<readonly string[]> {
+/** The fenced blocks of commands below a heading of the README. */
+async function blocksOf(heading: string): Promise<readonly string[]> {
   const text = await readFile(join(project, 'README.md'), 'utf8');
-  const block = new RegExp(`^## ${heading}\\n[^]*?^\`\`\`sh\\n([^]*?)^\`\`\``, 'm').exec(text)?.[1];
-  if (block === undefined) throw new Error(`README.md has no block of commands below "${heading}"`);
-  return block.split('\n').filter((line) => line !== '');
+  const below = text.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? '';
+  return [...below.matchAll(/^```sh\n([^]*?)^```/gm)].map(([, block = '']) => block);
 }
 
-describe('the three commands of the README', () => {
-  test('make the labelled node trust the CA, and no other node', async () => {
+/** A checkout with a CA in company-ca.crt, and a shell in it in which kubectl reaches the cluster. */
+async function openCheckout(ca: string): Promise<{ run: (script: string) => Promise<string> } & AsyncDisposable> {
+  const directory = await mkdtemp(join(tmpdir(), 'quick-start-'));
+  await writeFile(join(directory, 'company-ca.crt'), ca);
+  for (const name of ['deploy', 'src', 'package.json', 'node_modules'])
+    await symlink(join(project, name), join(directory, name));
+  const PATH = [...scene.cluster.path, cleanEnvironment['PATH']].join(':');
+  const env = { ...cleanEnvironment, ...scene.cluster.environment, PATH, NODE: scene.node.name };
+  return {
+    run: async (script) => {
+      const applied = script.replaceAll('deploy/base', relative(project, base));
+      return (await execa('sh', ['-euc', applied], { cwd: directory, env, extendEnv: false })).stdout;
+    },
+    [Symbol.asyncDispose]: () => rm(directory, { recursive: true }),
+  };
+}
+
+describe('the commands of the README', () => {
+  test('make the labelled node trust the CA and no other node, change it, and take all off again', async () => {
     await scene.kubectl('delete', '-k', base);
+    const before = await storeOf(scene.node);
     const [here, there] = [await serveOn(scene.node, old), await serveOn(scene.other, old)];
+    const successor = await serveOn(scene.node, next);
     expect([await trusts(scene.node, here), await trusts(scene.other, there)]).toEqual([false, false]);
-    const directory = await mkdtemp(join(tmpdir(), 'quick-start-'));
-    try {
-      await writeFile(join(directory, 'company-ca.crt'), old.ca.pem);
-      await symlink(join(project, 'deploy'), join(directory, 'deploy'));
-      const commands = await commandsOf('Quick start: a cluster');
-      expect(commands.length).toBe(3);
-      const PATH = [...scene.cluster.path, cleanEnvironment['PATH']].join(':');
-      const env = { ...cleanEnvironment, ...scene.cluster.environment, PATH, NODE: scene.node.name };
-      for (const command of commands) {
-        const applied = command.replace('deploy/base', relative(project, base));
-        await execa('sh', ['-euc', applied], { cwd: directory, env, extendEnv: false });
-      }
-    } finally {
-      await rm(directory, { recursive: true });
-    }
+    const [install = '', wait = '', change = '', uninstall = '', ...more] = await blocksOf('Quick start: a cluster');
+    expect([install.trim().split('\n').length, more]).toEqual([3, []]);
+
+    await using first = await openCheckout(old.ca.pem);
+    await first.run(install);
     await scene.rollout();
+    await first.run(wait);
     expect([await trusts(scene.node, here), await trusts(scene.other, there)]).toEqual([true, false]);
     expect(await scene.pod(scene.other)).toBeUndefined();
+
+    await using second = await openCheckout(next.ca.pem);
+    const digest = `"$(npm run -s cli -- check company-ca.crt --output json | sed -n 's/.*"digest": *"\\([^"]*\\)".*/\\1/p')"`;
+    await second.run(change.replace('DIGEST', digest));
+    expect([await trusts(scene.node, here), await trusts(scene.node, successor)]).toEqual([false, true]);
+
+    await second.run(uninstall);
+    expect(await trusts(scene.node, successor)).toBe(false);
+    expect(await storeOf(scene.node)).toBe(before);
   });
 });
 

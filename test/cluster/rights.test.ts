@@ -53,6 +53,11 @@ describe('without any permission on Nodes', () => {
     await scene.kubectl('delete', 'clusterrolebinding', 'node-ca-trust');
     await scene.install({ 'company-ca.crt': authority.ca.pem });
     const name = (await scene.pod(scene.node))?.metadata.name ?? '';
+    // A refusal is believed after 4 s, each.
+    await eventually('both are told', async () => {
+      const { stdout } = await scene.cluster.kubectl(['-n', namespace, 'logs', name]);
+      return stdout.includes('condition and annotation of the Node cannot be written');
+    });
     const log = scene.cluster.kubectl(['-n', namespace, 'logs', '--follow', name], { timeout: 120_000 });
     await scene.unlabel(scene.node);
     await scene.gone();

@@ -4,9 +4,10 @@ import { describe, expect, onTestFinished, test, type TestContext } from 'vitest
 import { agent, eventually } from './harness/agent.ts';
 import { makeCert, makeServerCert, makeThree, type Cert } from './harness/certs.ts';
 import { bundle, certs, danglingLinks, everywhere, inBundle, ledger, nameOf, nowhere, trust } from './harness/host.ts';
+import { wholeView } from './harness/leave-out.ts';
 import { mountSecret, type SecretFiles, type SecretMount } from './harness/secret-mount.ts';
 import { changedPaths } from './harness/snapshot.ts';
-import { createWorld, type World } from './harness/world.ts';
+import type { World } from './harness/world.ts';
 import type { System } from '../families/system.ts';
 import { alpine } from '../families/systems/alpine.ts';
 import { cos, seal, startAnew } from '../families/systems/cos.ts';
@@ -30,8 +31,8 @@ const unfinished: Readonly<Record<string, readonly [name: string, mode: number]>
 };
 
 /** Lays out the system, what is read-only on it included, on a view of the machine. */
-async function build(system: System): Promise<World> {
-  const world = await createWorld({ view: 'overlay' });
+async function build(context: TestContext, system: System): Promise<World> {
+  const world = await wholeView(context);
   await put(world, '/etc/os-release', system.release);
   await system.build(world);
   if (system === flatcar) await world.readOnly('/usr');
@@ -41,10 +42,7 @@ async function build(system: System): Promise<World> {
 
 /** The system and a mounted Secret, until the test ends; without an overlay of the root, as for an ordinary user, none. */
 async function open(context: TestContext, system: System, files: SecretFiles = {}): Promise<Scene> {
-  const world = await build(system).catch((error: unknown) => {
-    if (process.getuid?.() === 0) throw error;
-    return context.skip('no overlay of the root to be had');
-  });
+  const world = await build(context, system);
   const stack = new AsyncDisposableStack();
   onTestFinished(() => stack.disposeAsync());
   stack.use(world);

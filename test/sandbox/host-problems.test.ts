@@ -22,6 +22,7 @@ import {
   trust,
   wholeWorld,
 } from './harness/host.ts';
+import { leaveOut } from './harness/leave-out.ts';
 import { mountSecret } from './harness/secret-mount.ts';
 import { changedPaths } from './harness/snapshot.ts';
 import type { Undo, World } from './harness/world.ts';
@@ -242,7 +243,7 @@ describe('without the rights it needs', () => {
 
   test('an ordinary user is told so, and nothing changes', async (context) => {
     const map = await readFile('/proc/self/uid_map', 'utf8');
-    context.skip(Number(map.trim().split(/\s+/)[2]) < 65_536, 'this user namespace has one user only');
+    if (Number(map.trim().split(/\s+/)[2]) < 65_536) leaveOut(context, 'this user namespace has one user only');
     await using world = await smallWorld();
     await chmod(dirname(world.root), 0o755);
     const directory = await mkdtemp(join(tmpdir(), 'readable-'));

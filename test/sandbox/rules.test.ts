@@ -24,6 +24,7 @@ import {
   state,
   trust,
 } from './harness/host.ts';
+import { leaveOut } from './harness/leave-out.ts';
 import { mountSecret, type SecretFiles } from './harness/secret-mount.ts';
 import { changedPaths } from './harness/snapshot.ts';
 import { createWorld, type World } from './harness/world.ts';
@@ -479,7 +480,7 @@ describe('--dry-run', () => {
 
 test('a certificate directory that is a link is followed, inside the host root only', async (context) => {
   await using world = await smallWorld();
-  context.skip(world.view === 'copy', 'there it is a mount, which cannot be moved');
+  if (world.view === 'copy') leaveOut(context, 'there it is a mount, which cannot be moved');
   const move = `mkdir /usr/local/share/elsewhere; rmdir ${anchors}; ln -s /usr/local/share/elsewhere ${anchors}`;
   expect(await world.exec('sh', ['-ec', move])).toMatchObject({ code: 0 });
   await using secret = await mountSecret({ 'a.crt': one.pem });

@@ -6,6 +6,9 @@
 // that; everybody else gets it through a user namespace. The command finds in NODE_CA_TRUST_SANDBOX an empty
 // directory to mount things in, and in NODE_CA_TRUST_OUTSIDE the namespace that it must not be in.
 //
+// Files are the machine's own: this is no copy of its root. What the command writes or removes anywhere but in what it
+// has mounted is done to the machine. Copies are what test/sandbox/harness/world.ts makes.
+//
 // With --network it also gets a network of its own, which is loopback and one more address, and whatever it starts ends
 // with it. That needs root.
 import { spawnSync } from 'node:child_process';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { bundleDigest, fitBundle, maxFileBytes, readBundle } from '../../../src/bundle/bundle.ts';
+import { bundleDigest, fitBundle, maxFileBytes, openReader, readBundle } from '../../../src/bundle/bundle.ts';
 import { toPem } from '../../../src/bundle/pem.ts';
 import type { Anchor, Finding, Reading } from '../../../src/bundle/types.ts';
 import { build, commonName, oid, sequence, tlv } from './odd-certificates.ts';
@@ -223,6 +223,17 @@ describe('the whole bundle is refused', () => {
     expect(messages(bundle)).toMatch(/more than 4194304/);
   });
 
+  it('when there are more files than a node has room to speak of: a mebibyte of empty ones', () => {
+    const many = (count: number) => files(...Array.from({ length: count }, (_, n) => [`${n}`, ''] as const));
+    expect(readBundle(many(1_000), rules).findings).toHaveLength(1_000);
+    for (const count of [1_001, 50_000]) {
+      const bundle = readBundle([...files(['z', root.pem]), ...many(count)], rules);
+      expect(bundle.anchors).toEqual([]);
+      expect(codes(bundle)).toEqual(['error too-many']);
+      expect(messages(bundle)).toMatch(/^more than 1000 files: .*put several certificates into one file$/);
+    }
+  });
+
   it('but not when one file is too large', () => {
     const bundle = readBundle(files(['a', 'x'.repeat(maxFileBytes + 1)], ['b', root.pem]), rules);
     expect(codes(bundle)).toEqual(['error too-large']);
@@ -331,6 +342,21 @@ describe('the bundle is the same', () => {
           expect(readBundle(readings, rules)).toEqual(reference);
         },
       ),
+    );
+  });
+
+  it('whatever the same reader has read before', () => {
+    const leaf = workshop.certificate({ subject: '/CN=Leaf', extensions: ['basicConstraints=critical,CA:FALSE'] });
+    const pems = [...numbered(3), leaf.pem, root.pem.replace('M', 'N'), 'text'];
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.subarray(pems), fc.boolean()), { minLength: 2 }), (steps) => {
+        const read = openReader();
+        for (const [some, allowLeaf] of steps) {
+          const readings = files(...some.map((pem, at) => [`f${at}`, pem] as const));
+          expect(read(readings, { ...rules, allowLeaf })).toEqual(readBundle(readings, { ...rules, allowLeaf }));
+        }
+      }),
+      { numRuns: 50 },
     );
   });
 

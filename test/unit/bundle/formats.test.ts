@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readBundle } from '../../../src/bundle/bundle.ts';
 import { recognise } from '../../../src/bundle/formats.ts';
 import { toPem } from '../../../src/bundle/pem.ts';
 import { build, commonName, oid, sequence, tlv } from './odd-certificates.ts';
 import { Workshop, type Made } from './openssl.ts';
-import { codes, messages, readOne } from './read.ts';
-import { processorMs } from '../support/growth.ts';
+import { codes, messages, readOne, rules } from './read.ts';
+import { growth, processorMs } from '../support/growth.ts';
 
 const workshop = new Workshop();
 const rsa = ['-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048'] as const;
@@ -317,6 +318,26 @@ describe('hostile input', () => {
   };
   const nestedOpen = (depth: number): Buffer => Buffer.alloc(depth * 2, Buffer.from([0x30, 0x80]));
 
+  /** The same in time that grows with the depth alone. */
+  const nestedWhole = (depth: number): Buffer => {
+    const heads: Buffer[] = [];
+    for (let size = 0; heads.length < depth; size += heads.at(-1)?.length ?? 0) {
+      const octets = [size >> 16, (size >> 8) & 0xff, size & 0xff].slice(size < 0x100 ? 2 : size < 0x10000 ? 1 : 0);
+      heads.push(Buffer.from([0x30, ...(size < 0x80 ? [] : [0x80 | octets.length]), ...octets]));
+    }
+    return Buffer.concat(heads.reverse());
+  };
+  const nestedOver = (depth: number, count: number): Buffer =>
+    Buffer.concat([nestedOpen(depth), Buffer.alloc(count * 3, Buffer.from([2, 1, 5])), Buffer.alloc(depth * 2)]);
+  const nestedPkcs7 = (depth: number): Buffer => {
+    let inner: Buffer = Buffer.alloc(0);
+    for (let level = 0; level < depth; level += 1) {
+      const signed = sequence(tlv(0x02, [1]), tlv(0x31), sequence(), tlv(0xa0, inner));
+      inner = sequence(oid('1.2.840.113549.1.7.2'), tlv(0xa0, signed));
+    }
+    return inner;
+  };
+
   it.each<readonly [string, () => string | Uint8Array]>([
     ['deep nesting', () => nested(3000)],
     ['deep nesting without lengths', () => nestedOpen(500_000)],
@@ -356,6 +377,26 @@ describe('hostile input', () => {
           ],
         }),
     ],
+    ['nesting a hundred thousand deep', () => nestedWhole(100_000)],
+    ['the same in PEM', () => armour('CERTIFICATE', nestedWhole(100_000))],
+    ['nesting without lengths around a number', () => Buffer.concat([nestedOpen(250_000), Buffer.from([2, 1, 5])])],
+    ['nesting as deep as is looked into, around much', () => nestedOver(250, 250_000)],
+    ['PKCS#7 in PKCS#7, two thousand times', () => nestedPkcs7(2_000)],
+    ['a length beyond the end', () => Buffer.from('30847ffffffff0020105', 'hex')],
+    ['a length of 2^31', () => Buffer.from('308480000000020105', 'hex')],
+    ['a length of 2^64 - 1', () => Buffer.from('3088ffffffffffffffff020105', 'hex')],
+    ['a length of 126 octets', () => Buffer.concat([Buffer.from([0x30, 0xfe]), Buffer.alloc(126, 0xff), root.der])],
+    ['a negative serial number', () => build({ serial: tlv(0x02, [0x80]) })],
+    ['a serial number of a megabyte, negative', () => build({ serial: tlv(0x02, Buffer.alloc(900_000, 0xc5)) })],
+    ['a megabyte of zeros', () => Buffer.alloc(2 ** 20)],
+    ['a megabyte of zeros in PEM', () => `-----BEGIN CERTIFICATE-----\n${'\0'.repeat(1_000_000)}`],
+    ['empty blocks', () => '-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n'.repeat(19_000)],
+    ['blocks of one octet', () => '-----BEGIN A-----\nAA==\n-----END A-----\n'.repeat(26_000)],
+    ['a line of a megabyte in a block', () => `-----BEGIN CERTIFICATE-----\n${'A'.repeat(2 ** 20 - 64)}`],
+    [
+      'continued headers',
+      () => `-----BEGIN CERTIFICATE-----\nA: b\n${' c: d\n'.repeat(170_000)}\nAA\n-----END CERTIFICATE-----\n`,
+    ],
     ['half a million elements', () => Buffer.alloc(2 ** 20, Buffer.from([0x30, 1, 1]))],
     [
       'a PKCS#7 of half a million elements',
@@ -393,6 +434,30 @@ describe('hostile input', () => {
     expect(bundle.anchors).toEqual([]);
     expect(codes(bundle)[0]).toMatch(/^error /);
     expect(bundle.findings.length).toBeLessThanOrEqual(101);
+  });
+
+  it.each<readonly [string, (size: number) => string | Uint8Array]>([
+    ['nesting', (size) => nestedOpen(size / 2)],
+    ['elements in BER', (size) => nestedOver(10, size / 3)],
+    ['BEGIN lines', (size) => '-----BEGIN CERTIFICATE-----\n'.repeat(size / 28)],
+    ['headers', (size) => `-----BEGIN CERTIFICATE-----\n${'A: b\n'.repeat(size / 5)}\nAA\n-----END CERTIFICATE-----\n`],
+    ['empty blocks', (size) => '-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n'.repeat(size / 54)],
+    ['copies of one certificate', (size) => root.pem.repeat(size / root.pem.length)],
+    ['copies of one certificate in DER', (size) => Buffer.alloc(size - (size % root.der.length), root.der)],
+    ['blanks', (size) => ' '.repeat(size)],
+    ['zeros', (size) => Buffer.alloc(size)],
+    ['base64 encoded again', (size) => 'LS0tLS1CRUdJTi'.repeat(size / 14)],
+  ])('twice as much of it costs twice as much: %s', (_, make) => {
+    expect(growth((size) => readOne(make(size)))).toBeLessThan(10);
+  });
+
+  it('ten thousand copies of a certificate in several files are one anchor', () => {
+    const small = build();
+    const file = (source: string) => ({ source, bytes: Buffer.alloc(2_500 * small.length, small) });
+    const bundle = readBundle([{ files: ['a', 'b', 'c', 'd'].map(file), findings: [] }], rules);
+    expect(bundle.anchors).toHaveLength(1);
+    // Those that a file may say, and the sum of the rest.
+    expect(bundle.findings).toHaveLength(4 * 101);
   });
 
   it('a file of more entries than are read says so', () => {

@@ -3,6 +3,7 @@ import { createServer as createHttpServer } from 'node:http';
 import { type ServerHttp2Stream, createServer as createHttp2Server } from 'node:http2';
 import { type Server, createServer } from 'node:net';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { askGrpc, askHttp } from '../../../src/host/ask.ts';
 import type { Host } from '../../../src/host/host.ts';
@@ -67,6 +68,61 @@ describe('askGrpc', () => {
     await listen(host, createServer());
     expect(await askGrpc(host, socket, '/a.Service/Version')).toBeUndefined();
     expect(await askHttp(host, socket, '/version')).toBeUndefined();
+  });
+});
+
+describe('a program that means harm', () => {
+  /** Sends on and on; what has been sent so far is counted. */
+  const pour = (stream: Writable, sent: { bytes: number }): void => {
+    stream.on('error', () => undefined);
+    const more = (): void => {
+      let goesOn = true;
+      while (goesOn && !stream.destroyed) {
+        goesOn = stream.write(Buffer.alloc(16_384, 'x'));
+        sent.bytes += 16_384;
+      }
+      stream.once('drain', more);
+    };
+    more();
+  };
+
+  it('and answers gigabytes is left after little of it', async () => {
+    const host = emptyHost();
+    const sent = { bytes: 0 };
+    const server = createHttp2Server();
+    server.on('stream', (stream: ServerHttp2Stream) => {
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
+      pour(stream, sent);
+    });
+    await listen(host, server);
+    expect(await askGrpc(host, socket, '/a.Service/Version')).toBeUndefined();
+    expect(sent.bytes).toBeLessThan(4 * 2 ** 20);
+  });
+
+  it('and answers gigabytes by HTTP is left likewise', async () => {
+    const host = emptyHost();
+    const sent = { bytes: 0 };
+    await listen(
+      host,
+      createHttpServer((_, response) => {
+        pour(response, sent);
+      }),
+    );
+    expect(await askHttp(host, socket, '/version')).toBeUndefined();
+    expect(sent.bytes).toBeLessThan(4 * 2 ** 20);
+  });
+
+  it('and sends an octet now and then, so that it is never silent, is left all the same', async () => {
+    const host = emptyHost();
+    let timer: NodeJS.Timeout | undefined;
+    await listen(
+      host,
+      createHttpServer((_, response) => {
+        timer = setInterval(() => response.write(' '), 50);
+      }),
+    );
+    expect(await askHttp(host, socket, '/version')).toBeUndefined();
+    clearInterval(timer);
   });
 });
 

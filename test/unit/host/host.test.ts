@@ -139,6 +139,40 @@ describe('reading', () => {
   );
 });
 
+describe('a look at once', () => {
+  it('asks for each place once, and anew when it is over', () => {
+    const host = emptyHost();
+    const [file, none] = ['/etc/file', '/etc/none'];
+    fs.writeFileSync(join(host.root, file), '');
+    const sizes = (): unknown[] => [host.target(file)?.size, host.target(none)?.size, host.list('/etc')];
+    const before = sizes();
+    const during = host.atOnce(() => {
+      const first = sizes();
+      fs.writeFileSync(join(host.root, file), 'more');
+      fs.writeFileSync(join(host.root, none), 'new');
+      return [first, sizes(), host.atOnce(sizes)];
+    });
+    expect(during).toEqual([before, before, before]);
+    expect(sizes()).toEqual([4, 3, ['file', 'none']]);
+  });
+
+  it('does not follow a link that takes the place of a file meanwhile', () => {
+    const host = emptyHost();
+    const outside = join(temporaryDirectory(), 'outside');
+    fs.writeFileSync(outside, 'no');
+    fs.writeFileSync(join(host.root, 'etc/file'), '');
+    const read = (): Buffer | undefined =>
+      host.atOnce(() => {
+        host.target('/etc/file');
+        fs.rmSync(join(host.root, 'etc/file'));
+        fs.symlinkSync(outside, join(host.root, 'etc/file'));
+        return host.read('/etc/file');
+      });
+    expect(read).toThrow('cannot read /etc/file on the host: too many symbolic links (ELOOP)');
+    expect(host.read('/etc/file')).toBeUndefined();
+  });
+});
+
 describe('an entry', () => {
   it('keeps its identity when it is written to, and changes its version', () => {
     const host = emptyHost();

@@ -3,6 +3,7 @@ import { join, sep } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Problem } from '../../../src/host/problem.ts';
+import { openEntries } from '../../../src/host/entries.ts';
 import { openPaths } from '../../../src/host/root.ts';
 import { temporaryDirectory } from '../support/directories.ts';
 
@@ -48,13 +49,13 @@ describe('openPaths', () => {
       dangling: '/missing',
       self: '/',
     });
-    expect(openPaths(root)(path, true)).toBe(join(root, expected));
+    expect(openPaths(root, openEntries())(path, true)).toBe(join(root, expected));
   });
 
   it('leaves the last link alone when asked to, and resolves those before it', () => {
     const root = rootWith({ etc: { ssl: {} }, here: 'etc', etcssl: '/etc/ssl' });
-    expect(openPaths(root)('/etcssl', false)).toBe(join(root, 'etcssl'));
-    expect(openPaths(root)('/here/ssl', false)).toBe(join(root, 'etc/ssl'));
+    expect(openPaths(root, openEntries())('/etcssl', false)).toBe(join(root, 'etcssl'));
+    expect(openPaths(root, openEntries())('/here/ssl', false)).toBe(join(root, 'etc/ssl'));
   });
 
   it.each([
@@ -63,15 +64,15 @@ describe('openPaths', () => {
     ['a link that grows', { one: 'one/more' }, '/one'],
   ])('names the path when links run in a circle: %s', (_, tree, path) => {
     const root = rootWith(tree);
-    expect(() => openPaths(root)(path, true)).toThrow(Problem);
-    expect(() => openPaths(root)(path, true)).toThrow(`${path} on the host: too many symbolic links`);
+    expect(() => openPaths(root, openEntries())(path, true)).toThrow(Problem);
+    expect(() => openPaths(root, openEntries())(path, true)).toThrow(`${path} on the host: too many symbolic links`);
   });
 
   it('takes the machine itself for the root', () => {
     const directory = temporaryDirectory();
     writeFileSync(join(directory, 'file'), '');
     symlinkSync('file', join(directory, 'link'));
-    expect(openPaths('/')(`${directory}/link`, true)).toBe(`${directory}/file`);
+    expect(openPaths('/', openEntries())(`${directory}/link`, true)).toBe(`${directory}/file`);
   });
 });
 
@@ -120,7 +121,7 @@ describe('openPaths in any tree of links', () => {
         const expected = model(new Map(flatten(tree)), path);
         let found: string | undefined;
         try {
-          found = openPaths(root)(path, true);
+          found = openPaths(root, openEntries())(path, true);
         } catch (error) {
           expect(error).toBeInstanceOf(Problem);
         }

@@ -1,4 +1,5 @@
 // The container runtimes' part of a pass, on a host whose containerd is a few files and a socket.
+import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -52,6 +53,10 @@ async function pass(certificates: readonly Fixture[], changed: Partial<PassSetti
 }
 
 const removeAll = { policy: { strict: false, removeAll: true } };
+
+const hostsPath = (): string => host.path(`${certs}/a.example/hosts.toml`);
+const hostTables = (count: number): string =>
+  Array.from({ length: count }, (_, n) => `[host."https://h${n}.example"]\n`).join('');
 
 /** The state and the message of the only runtime. */
 function saidIn({ runtimes }: Report): readonly [string, string] {
@@ -424,6 +429,89 @@ describe.skipIf(process.getuid?.() !== 0)('bad input', () => {
   ])('%s beside the link is named', async (_, name, content) => {
     put(`${certs}/a.example/${name}`, content);
     expect(saidIn(await pass([north]))).toEqual(['incomplete', expect.stringContaining(name)]);
+  });
+
+  it.each<readonly [string, () => unknown]>([
+    [
+      'huge',
+      () => {
+        put(`${certs}/a.example/hosts.toml`, '# x\n'.repeat(4_000_000));
+      },
+    ],
+    [
+      'full of hosts',
+      () => {
+        put(`${certs}/a.example/hosts.toml`, hostTables(3_000));
+      },
+    ],
+    [
+      'nested without end',
+      () => {
+        put(`${certs}/a.example/hosts.toml`, `[${'a.'.repeat(32_000)}a]\n`);
+      },
+    ],
+    [
+      'a link that runs in a circle',
+      () => {
+        fs.symlinkSync('hosts.toml', hostsPath());
+      },
+    ],
+    [
+      'a link out of the host',
+      () => {
+        fs.symlinkSync('../../../../../../../etc/hostname', hostsPath());
+      },
+    ],
+    ['a FIFO', () => execFileSync('mkfifo', [hostsPath()])],
+  ])('a hosts.toml that is %s is named and left as it is, and the store is served', async (_, plant) => {
+    put(`${certs}/a.example/other.txt`, '');
+    plant();
+    const before = fs.lstatSync(hostsPath()).ino;
+    const result = await pass([north]);
+    expect(saidIn(result)).toEqual(['incomplete', expect.stringContaining(`${certs}/a.example/hosts.toml`)]);
+    expect(result.added).toHaveLength(1);
+    expect(fs.lstatSync(hostsPath()).ino).toBe(before);
+  });
+
+  it('a hosts.toml that our own lines make long is served as before', async () => {
+    put(`${certs}/a.example/hosts.toml`, hostTables(1_500));
+    expect(saidIn(await pass([north]))[0]).toBe('trusts');
+    expect(text(`${certs}/a.example/hosts.toml`).length).toBeGreaterThan(100_000);
+    expect(await pass([north])).toMatchObject({ converged: true, edits: [] });
+    await pass([], removeAll);
+    expect(text(`${certs}/a.example/hosts.toml`)).toBe(hostTables(1_500));
+  });
+
+  it.each<readonly [string, () => unknown]>([
+    [
+      '100 MB',
+      () => {
+        fs.truncateSync(host.path('/etc/containerd/config.toml'), 100 * 2 ** 20);
+      },
+    ],
+    [
+      'of more than it takes',
+      () => {
+        put('/etc/containerd/config.toml', '# x\n'.repeat(300_000));
+      },
+    ],
+    [
+      'nested without end',
+      () => {
+        put('/etc/containerd/config.toml', `[${'a.'.repeat(200_000)}a]\n`);
+      },
+    ],
+    [
+      'in other files without end',
+      () => {
+        put('/etc/containerd/config.toml', 'imports = ["config.toml", "./*.toml"]\n');
+      },
+    ],
+  ])('a configuration of containerd that is %s is named or passed over, and the store is served', async (_, write) => {
+    write();
+    const result = await pass([north]);
+    expect(result.added).toHaveLength(1);
+    expect(saidIn(result)[1]).toContain('/etc/containerd/config.toml');
   });
 
   it('a directory whose name ends in .crt is none of that', async () => {

@@ -4,8 +4,10 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { readBundle } from '../../../src/bundle/bundle.ts';
 import type { Reading } from '../../../src/bundle/types.ts';
 import { readSource } from '../../../src/sources/directory.ts';
+import { rules } from '../bundle/read.ts';
 import { temporaryDirectory } from '../support/directories.ts';
 
 const texts = ({ files }: Reading): Readonly<Record<string, string>> =>
@@ -161,6 +163,22 @@ describe('a directory', () => {
     }
     const size = readSource(directory).files.reduce((sum, { bytes }) => sum + bytes.length, 0);
     expect(size).toBeLessThanOrEqual(6 * 1024 * 1024);
+  });
+
+  it('does not take in more files than a bundle may have, wherever they lie, so that the bundle is refused', () => {
+    const names = Array.from({ length: 600 }, (_, index) => `${index}.crt`);
+    const directory = directoryWith(
+      Object.fromEntries(
+        names.flatMap((name) => [
+          [`a/${name}`, ''],
+          [`b/${name}`, ''],
+        ]),
+      ),
+    );
+    const reading = readSource(directory);
+    expect(reading.files.length).toBeLessThan(1_000);
+    expect(codes(reading)).toEqual([expect.stringMatching(/^error too-many .*\/b\/\d+\.crt$/)]);
+    expect(readBundle([reading], rules)).toMatchObject({ anchors: [], findings: [{ code: 'too-many' }] });
   });
 
   it('ends soon when directories lead back to themselves', () => {

@@ -173,6 +173,29 @@ describe('the Secret', () => {
     await stop();
   });
 
+  it.each([
+    ['../../etc/x', 'secret ns/bundle:../../etc/x'],
+    ['/etc/shadow', 'secret ns/bundle:/etc/shadow'],
+    ['..data', 'secret ns/bundle:..data'],
+    ['a\n\u001b[31m\u202e', 'secret ns/bundle:a\\u{a}\\u{1b}[31m\\u{202e}'],
+    ['x'.repeat(5_000), `secret ns/bundle:${'x'.repeat(280)}...`],
+  ])('takes the key %j for a name and for nothing else', async (key, name) => {
+    const { source, stop } = follow([listOf('5', secret('3', { [key]: 'one' }))]);
+    await advance(0);
+    expect(source.reading()?.files).toEqual([{ source: name, bytes: Buffer.from('one') }]);
+    await stop();
+  });
+
+  it('with a hundred thousand keys yields few more than a bundle may have, which is then refused', async () => {
+    const keys = Object.fromEntries(Array.from({ length: 100_000 }, (_, n) => [`${n}`, '']));
+    const { source, stop } = follow([listOf('5', secret('3', keys))]);
+    await advance(0);
+    expect(source.reading()?.files).toHaveLength(1_001);
+    const bundle = readBundle([source.reading() ?? nothing], rules);
+    expect(bundle).toMatchObject({ anchors: [], findings: [{ code: 'too-many' }] });
+    await stop();
+  });
+
   it.each(['', '!', 'no base64', 'QUJD====QUJD'])(
     'with "%s" in the place of base64, which no API server sends, is an error and not an empty bundle',
     async (text) => {

@@ -58,6 +58,17 @@ function hostWith(release?: string, path = '/etc/os-release', ...kinds: readonly
 const familyOf = (host: Host): string => openStore(host, 'default', clock).family;
 
 describe('openStore', () => {
+  it('refuses in one line a host whose /usr alone is seen, and does not have all programs', () => {
+    const host = hostWith('ID=debian\nPRETTY_NAME="Debian GNU/Linux 10 (buster)"\n');
+    symlinkSync('usr/bin', join(host.root, 'bin'));
+    const line =
+      /^the host runs Debian GNU\/Linux 10 \(buster\), whose programs are not all below \/usr, .*; use deploy\/base there/;
+    expect(() => familyOf(host)).toThrow(line);
+    expect(() => familyOf(host)).toThrow(Problem);
+    put(host, '/usr/bin/sh');
+    expect(familyOf(host)).toBe('debian');
+  });
+
   it.each([
     ['Debian', 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\nVERSION_ID="12"\nID=debian\n'],
     ['Ubuntu', 'PRETTY_NAME="Ubuntu 24.04.1 LTS"\nNAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\n'],

@@ -1,5 +1,5 @@
 /**
- * Prints what an image holds, as a CycloneDX document: node sbom.mjs METAFILE VERSIONS ROOT
+ * Prints what an image holds, as a CycloneDX document: node deploy/image/sbom.mjs METAFILE VERSIONS ROOT
  *
  * 1. The npm packages of which esbuild put a byte into the program, by its own account in METAFILE. Version, licence and
  *    hash are those of package-lock.json; the licence's text is added, since no other file of the image has it.
@@ -24,7 +24,7 @@ const texts = new Contrib.License.Utils.LicenseEvidenceGatherer();
 const notLibraries = ['node', 'modules', 'napi', 'cldr', 'tz', 'unicode'];
 
 const [metafile, versions, root] = process.argv.slice(2);
-if (root === undefined) throw new Error('usage: node sbom.mjs METAFILE VERSIONS ROOT');
+if (root === undefined) throw new Error('usage: node deploy/image/sbom.mjs METAFILE VERSIONS ROOT');
 const text = (...path) => readFileSync(join(...path), 'utf8');
 const project = JSON.parse(text('package.json'));
 const locked = JSON.parse(text('package-lock.json')).packages;

@@ -1,0 +1,64 @@
+// Names that mean harm, in a certificate and of a file on the host, on their way to all who read of them: a terminal, a log,
+// a probe, Prometheus, a script.
+import { writeFile } from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import { toPem } from '../../src/bundle/pem.ts';
+import { build, commonName } from '../unit/bundle/odd-certificates.ts';
+import { agent, eventually } from './harness/agent.ts';
+import { anchors, ourFiles, scene } from './harness/host.ts';
+
+/** Paints and clears a terminal in both ways, ends lines in all ways, turns the reading direction, and is long. */
+const evil = `a\u001b[2J\u009b31m\r\n\u2028\u0085\u0007\u202e\u2066\u200b"\\{x="y"}\0${'z'.repeat(4_000)}`;
+const cleared = /a\\u\{1b\}\[2J\\u\{9b\}31m\\u\{d\}\\u\{a\}\\u\{2028\}\\u\{85\}\\u\{7\}\\u\{202e\}/;
+const fileName = 'a\u001b[2J\u009b31m\r\n\u202e.crt';
+
+/** What does not print as itself, but for the ends of lines. */
+const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+
+function expectClean(text: string): void {
+  for (const line of text.split('\n')) expect(line.replaceAll('\t', ' ')).not.toMatch(unprintable);
+}
+
+test('names that mean harm reach nobody as they are', async () => {
+  const { world, secret } = await scene({
+    'a.crt': toPem(build({ subject: commonName(evil), issuer: commonName(evil) })),
+  });
+  await writeFile(world.path(`${anchors}/${fileName}`), 'x');
+  const { apply, cli, run } = agent(world);
+  const json = await apply(secret.directory);
+  expect(json.code).toBe(0);
+  expect(json.report.notes.join('\n')).toMatch(/ca-certificates\/a\\u\{1b\}\[2J/);
+  const words = ['--bundle', secret.directory, '--host-root', world.root];
+  const outputs = [
+    json,
+    await cli('apply', ...words),
+    await cli('check', secret.directory),
+    await cli('check', '--output', 'json', secret.directory),
+  ];
+  for (const { stdout, stderr } of outputs) {
+    expectClean(stdout);
+    expectClean(stderr);
+  }
+  expect(outputs.map(({ stdout }) => stdout).join()).toMatch(cleared);
+  expect(await ourFiles(world)).toEqual([expect.stringMatching(/^node-ca-trust-default-[0-9a-f]{16}\.crt$/)]);
+
+  const daemon = run(secret.directory);
+  expectClean(await daemon.ready());
+  const metrics = (await daemon.get('/metrics')).text;
+  expectClean(metrics);
+  expect(metrics.replaceAll('\\\\', '\\')).toMatch(cleared);
+  // A broken entry beside it: now the subject is part of a reason.
+  await secret.swap({
+    'a.crt': toPem(build({ subject: commonName(evil), tail: Buffer.from([5, 0]), serial: Buffer.from([2, 1, 0x80]) })),
+  });
+  const why = await daemon.notReady(/not-a-certificate/);
+  expectClean(why);
+  await eventually(() => {
+    expect(daemon.log().some(({ level }) => level === 'error')).toBe(true);
+  });
+  await daemon.stop();
+  const { stdout, stderr } = await daemon.ended;
+  expectClean(stdout);
+  expectClean(stderr);
+  for (const line of stdout.split('\n')) expect(line.length).toBeLessThan(8_000);
+});
