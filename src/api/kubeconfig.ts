@@ -47,15 +47,15 @@ export function unreadable(entry: string, file: string, error: unknown): UsagePr
 }
 
 /** The entry that client-node overlooks: a file with the user's token, before any token beside it. */
-const tokenFilesShape = z.object({
-  users: z.array(z.object({ name: z.string(), user: z.nullish(z.object({ tokenFile: z.optional(z.string()) })) })),
-});
+const usersShape = z.object({ users: z.array(z.unknown()) });
+const tokenFileShape = z.object({ name: z.string(), user: z.object({ tokenFile: z.string() }) });
 
 const byTokenFile = 'tokenFile';
 
 function withTokenFiles(users: readonly User[], text: string, directory: string): User[] {
-  const parsed = z.safeParse(tokenFilesShape, load(text)).data?.users ?? [];
-  const files = new Map(parsed.map(({ name, user }) => [name, user?.tokenFile]));
+  const entries = z.safeParse(usersShape, load(text)).data?.users ?? [];
+  const parsed = entries.flatMap((entry) => z.safeParse(tokenFileShape, entry).data ?? []);
+  const files = new Map(parsed.map(({ name, user }) => [name, user.tokenFile]));
   return users.map((user) => {
     const file = files.get(user.name);
     if (!file) return user;

@@ -41,7 +41,7 @@ function ifRootsOwn(host: Host, directory: string, look: () => Survey): Survey {
     const entry = host.target(directory);
     if (entry === undefined || isRootsOwn(entry)) return look();
     const problem = `${printable(directory)} on the host can be written by others than root, and is left alone; chmod it`;
-    return { ...nothing, problems: [problem] };
+    return { ...nothing, problems: [problem], watched: [directory] };
   });
 }
 

@@ -65,9 +65,18 @@ interface Place {
 
 /** What one reading of a directory has seen so far, so that neither loops nor floods can make it long. */
 interface Walk {
+  readonly source: string;
   readonly directories: Set<string>;
   bytes: number;
-  entries: number;
+  files: number;
+  isTooMuch: boolean;
+}
+
+/** The bundle is refused; said once. */
+function tooMuch({ walk }: Place): Reading {
+  const findings = walk.isTooMuch ? [] : [tooManyFiles(walk.source)];
+  walk.isTooMuch = true;
+  return { files: [], findings };
 }
 
 function readFileOf(place: Place, real: string): Reading {
@@ -80,9 +89,8 @@ function readFileOf(place: Place, real: string): Reading {
 
 /** @param isFile what the directory says of it: a file is no link, so it is where it seems to be */
 function readEntry(place: Place, isFile: boolean): Reading {
-  place.walk.entries += 1;
-  const excess = place.walk.entries - maxFiles;
-  if (excess > 0) return { files: [], findings: excess === 1 ? [tooManyFiles(place.source)] : [] };
+  place.walk.files += 1;
+  if (place.walk.files > maxFiles) return tooMuch(place);
   try {
     if (isFile) return readFileOf(place, place.path);
     const real = fs.realpathSync.native(place.path);
@@ -90,7 +98,10 @@ function readEntry(place: Place, isFile: boolean): Reading {
       return unreadable(place.source, 'it is a link out of the bundle directory; put the certificate itself there');
     }
     const stats = fs.statSync(real);
-    if (stats.isDirectory()) return readTree({ ...place, path: real, depth: place.depth + 1 });
+    if (stats.isDirectory()) {
+      place.walk.files -= 1;
+      return readTree({ ...place, path: real, depth: place.depth + 1 });
+    }
     return stats.isFile() ? readFileOf(place, real) : unreadable(place.source, `it is ${kindOf(stats)}; remove it`);
   } catch (error) {
     return unreadable(place.source, explain(error));
@@ -103,6 +114,7 @@ function readTree(place: Place): Reading {
   // A link may lead back to where the walk has been.
   if (place.walk.directories.has(place.path)) return { files: [], findings: [] };
   place.walk.directories.add(place.path);
+  if (place.walk.directories.size > maxFiles) return tooMuch(place);
   const entries = fs.readdirSync(place.path, { withFileTypes: true });
   // Names that begin with two dots are the kubelet's own.
   const named = entries
@@ -132,7 +144,7 @@ function readDirectory(path: string, source: string): Reading {
     const version = versionOf(path);
     try {
       const boundary = fs.realpathSync.native(version ?? path);
-      const walk: Walk = { directories: new Set(), bytes: 0, entries: 0 };
+      const walk: Walk = { source, directories: new Set(), bytes: 0, files: 0, isTooMuch: false };
       const reading = readTree({ boundary, path: boundary, source, depth: 0, walk });
       if (versionOf(path) === version || swaps === maxSwaps) return reading;
     } catch (error) {

@@ -110,13 +110,18 @@ describe('a Secret that is no bundle', () => {
     expect(bundleOf(followed).anchors).toEqual([]);
   });
 
-  test('but thousands of keys with next to nothing in them is read all the same', async () => {
-    const files = Object.fromEntries(Array.from({ length: 4_000 }, (_, index) => [`key-${index}`, 'x']));
-    await make({ ...files, 'ca.crt': ca.pem });
+  test('but hundreds of keys with next to nothing in them is read all the same, and thousands are refused by one line', async () => {
+    const keys = (length: number) => Object.fromEntries(Array.from({ length }, (_, index) => [`key-${index}`, 'x']));
+    const few = { ...keys(999), 'ca.crt': ca.pem };
+    await make(few);
     const followed = follow(account);
-    await followed.holds({ ...files, 'ca.crt': ca.pem });
+    await followed.holds(few);
     const bundle = bundleOf(followed);
-    expect([bundle.anchors.length, errorsOf(bundle).length]).toEqual([1, 4_000]);
+    expect([bundle.anchors.length, errorsOf(bundle).length]).toEqual([1, 999]);
+    await putSecret(api, { ...keys(4_000), 'ca.crt': ca.pem });
+    await vi.waitUntil(() => followed.held.length > 1, { timeout: 60_000 });
+    expect(bundleOf(followed).anchors).toEqual([]);
+    expect(errorsOf(bundleOf(followed))).toEqual([expect.stringMatching(/^too-many: bundle: more than 1000 files/)]);
   });
 
   test.each([

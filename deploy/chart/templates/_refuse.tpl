@@ -15,22 +15,23 @@ Takes the values of all agents, the release's own first.
 {{- end -}}
 {{- end -}}
 {{- $usual := list "/etc/containerd/certs.d" "/etc/docker/certs.d" "/etc/containers/certs.d" -}}
-{{- if and (eq $own.privilege "writer") (not (has "restricted" $privileges)) (ne (toJson $own.registryDirectories) (toJson $usual)) -}}
-{{- fail "registryDirectories: no agent here writes in them: privilege writer leaves the runtimes alone; take them out, or choose privilege restricted" -}}
+{{- if and $own.registryDirectories (eq $own.privilege "writer") (not (has "restricted" $privileges)) (ne (toJson $own.registryDirectories) (toJson $usual)) -}}
+{{- fail "registryDirectories: no agent here writes in them: privilege writer leaves the runtimes alone; give it none (registryDirectories: []), or choose privilege restricted" -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "node-ca-trust.refuseNumbers" -}}
 {{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 -}}
 {{- with .agent -}}
-{{- $ms := mul (regexFind "^[0-9]+" .resync | atoi) (get $units (regexFind "[a-z]+$" .resync)) -}}
+{{- $resync := default "10m" .resync -}}
+{{- $ms := mul (regexFind "^[0-9]+" $resync | atoi) (get $units (regexFind "[a-z]+$" $resync)) -}}
 {{- if or (lt $ms 1000) (gt $ms 2073600000) -}}
 {{- fail (printf "%sresync: %s: the agent takes 1s to 24d; choose one of these, such as 10m" $.at .resync) -}}
 {{- end -}}
 {{- if and (lt (int .port) 1024) (ne .privilege "full") -}}
 {{- fail (printf "%sport: %d: privilege %s may not listen below 1024; choose a port from 1024 on, or privilege full" $.at (int .port) .privilege) -}}
 {{- end -}}
-{{- range concat .probes .registries -}}
+{{- range concat (default list .probes) (default list .registries) -}}
 {{- if gt (regexFind ":[0-9]+$" . | trimPrefix ":" | default "0" | atoi) 65535 -}}
 {{- fail (printf "%sprobes, registries: %s: no port is above 65535; mend it" $.at .) -}}
 {{- end -}}
