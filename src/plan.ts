@@ -83,8 +83,9 @@ function decideFiles(input: PlanInput, wanted: readonly Anchor[]): FileDecision 
   return { add, barred };
 }
 
-/** Whether a file that bears our name is ours: its content hashes to its name, or the ledger says so. */
+/** Whether a file that bears our name is ours: its content hashes to its name, or the ledger says so of what is a file. */
 function isOurs(file: OwnFile, input: PlanInput): boolean {
+  if (file.content === 'directory') return false;
   return file.content === 'intact' || input.ledger.ledger.files.some(({ name }) => name === file.name);
 }
 

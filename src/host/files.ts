@@ -67,6 +67,17 @@ export function readRegular(path: string): Buffer {
   }
 }
 
+/** @param place of an open file, so it is there if anything is */
+function linkOf(place: string): string {
+  try {
+    return fs.readlinkSync(place);
+  } catch (error) {
+    throw new Problem('/proc of this process is not there, and nothing is written without it; mount it', {
+      cause: error,
+    });
+  }
+}
+
 /**
  * Does something in a directory, and in no other that takes its place meanwhile: who may write above it can swap it for a
  * link between two calls.
@@ -78,7 +89,7 @@ export function inPlace<T>(path: string, action: (path: string) => T): T {
   const descriptor = fs.openSync(directory, O_RDONLY | O_DIRECTORY);
   try {
     const place = `/proc/self/fd/${descriptor}`;
-    if (fs.readlinkSync(place) !== directory) throw new Problem(`${directory} was replaced; the next pass goes on`);
+    if (linkOf(place) !== directory) throw new Problem(`${directory} was replaced; the next pass goes on`);
     return action(`${place}/${posix.basename(path)}`);
   } finally {
     fs.closeSync(descriptor);

@@ -97,7 +97,9 @@ function reading(
     try {
       return entries.at(through(path));
     } catch (error) {
-      if (error instanceof Problem) return undefined;
+      // A name that is too long, or links in links in links: it leads nowhere.
+      const leadsNowhere = error instanceof Problem || error instanceof RangeError || errnoOf(error) === 'ENAMETOOLONG';
+      if (leadsNowhere) return undefined;
       throw error;
     }
   };
@@ -193,6 +195,14 @@ function directories(resolve: Resolve): Pick<Host, 'makeDirectory' | 'removeDire
   };
 }
 
+/** @throws UsageProblem when the kernel leads elsewhere than the link says, as /proc/PID/root does */
+function realRoot(root: string): string {
+  const real = fs.realpathSync(root);
+  const [named, found] = [fs.statSync(root), fs.statSync(real)];
+  if (named.dev === found.dev && named.ino === found.ino) return real;
+  throw new UsageProblem(`--host-root ${root}: a link that only the kernel follows; bind-mount the host's / there`);
+}
+
 /**
  * Opens the door to the host mounted at `root`.
  * @throws UsageProblem when nothing is there, or what is there is no root file system
@@ -201,7 +211,7 @@ export function openHost(root: string): Host {
   if (!fs.existsSync(root)) {
     throw new UsageProblem(`--host-root ${root}: no such directory; mount the host's / there, or name where it is`);
   }
-  const real = fs.realpathSync(root);
+  const real = realRoot(root);
   const entries = openEntries();
   const own = openPaths(real, ownLinks);
   const host: Host = {

@@ -30,6 +30,10 @@ const advice: Readonly<Record<string, string>> = {
   EISDIR: 'it is a directory; move it away',
   ELOOP: 'too many symbolic links',
   ESTALE: 'stale file handle; mount it again',
+  ENOTCONN: 'its file system does not answer; mount it again',
+  ENAMETOOLONG: 'a name in the path is too long',
+  EEXIST: 'something else is there already; the next pass goes on',
+  ENOTEMPTY: 'the directory is not empty',
 };
 
 /** The errno code of a system error, or undefined for any other value. */
@@ -51,4 +55,16 @@ export function explain(error: unknown): string {
 export function problemOf(what: string, error: unknown): Problem {
   if (error instanceof Problem) return error;
   return new Problem(`${what}: ${explain(error)}`, { cause: error });
+}
+
+/**
+ * What `action` gives, or the Problem that it meets: for what others may have put somewhere, which must end no pass.
+ */
+export function caught<T>(action: () => T): T | Problem {
+  try {
+    return action();
+  } catch (error) {
+    if (error instanceof Problem) return error;
+    throw error;
+  }
 }

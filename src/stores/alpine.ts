@@ -4,6 +4,7 @@
  * `ca-cert-NAME.pem`; the links by hash are made by its hook `certhash`.
  */
 import type { Host } from '../host/host.ts';
+import { Problem, caught } from '../host/problem.ts';
 import { debian, selectedPaths } from './debian-layout.ts';
 import { storesOf } from './debian.ts';
 import { changeDirect, deadAfterMs, lostLinks } from './direct-refresh.ts';
@@ -12,7 +13,13 @@ import type { Family } from './store.ts';
 /** What the program takes from the directory: all that does not begin with a dot. */
 function localPaths(host: Host): readonly string[] {
   const names = (host.list(debian.local) ?? []).filter((name) => !name.startsWith('.'));
-  return names.map((name) => `${debian.local}/${name}`).filter((path) => host.target(path)?.kind === 'file');
+  return names
+    .map((name) => `${debian.local}/${name}`)
+    .filter((path) => {
+      // What cannot be looked at is among them, for whoever reads them to say so.
+      const entry = caught(() => host.target(path));
+      return entry instanceof Problem || entry?.kind === 'file';
+    });
 }
 
 export const alpineFamily: Family = {

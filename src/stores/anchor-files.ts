@@ -5,6 +5,7 @@
 import type { Clock } from '../host/clock.ts';
 import type { CommandResult } from '../host/commands.ts';
 import type { Host } from '../host/host.ts';
+import { Problem, caught } from '../host/problem.ts';
 import type { CertificateFile, CertificateFiles } from './certificate-files.ts';
 import { type Extension, type OwnFile, type StoreChange, type StoreState, prefixIn, stemOf } from './store.ts';
 
@@ -45,8 +46,12 @@ function ownFileAt(context: StoreContext, path: string, file: CertificateFile | 
 /** What stands under a name of ours in the anchor directory and is no file: a directory, a FIFO, a link to nowhere. */
 function squatters({ host, instance, anchors, extension }: StoreContext): readonly OwnFile[] {
   const names = (host.list(anchors) ?? []).filter((name) => prefixIn(instance, name, extension) !== undefined);
-  const strange = names.filter((name) => host.target(`${anchors}/${name}`)?.kind !== 'file');
-  return strange.map((name) => ({ name, content: 'altered' }));
+  return names.flatMap((name): readonly OwnFile[] => {
+    const path = `${anchors}/${name}`;
+    if (host.entry(path)?.kind === 'directory') return [{ name, content: 'directory' }];
+    const target = caught(() => host.target(path));
+    return target instanceof Problem || target?.kind !== 'file' ? [{ name, content: 'altered' }] : [];
+  });
 }
 
 /** What is wrong with another's file. Nobody expects a certificate of a README. */
@@ -124,9 +129,10 @@ export function writeAnchors(context: StoreContext, { add }: StoreChange): reado
   });
 }
 
-/** Takes off the files of removed anchors. */
+/** Takes off the files of removed anchors. A directory of such a name is somebody else's. */
 export function removeAnchors({ host, anchors }: StoreContext, { remove }: StoreChange): void {
-  for (const name of remove) host.remove(`${anchors}/${name}`);
+  const paths = remove.map((name) => `${anchors}/${name}`);
+  for (const path of paths) if (host.entry(path)?.kind !== 'directory') host.remove(path);
 }
 
 /** Removes a file, or a directory of ours with all that is in it. */

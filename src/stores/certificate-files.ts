@@ -5,16 +5,16 @@
 import { X509Certificate, hash } from 'node:crypto';
 import { type PemBlock, certificateLabels, pemBlocks, toPem } from '../bundle/pem.ts';
 import { readLimit } from '../host/files.ts';
-import type { Host } from '../host/host.ts';
-import { explain } from '../host/problem.ts';
+import type { Entry, Host } from '../host/host.ts';
+import { Problem, caught } from '../host/problem.ts';
 
 export interface CertificateFile {
   /** Fingerprints of the certificates that OpenSSL reads from it, in order. */
   readonly fingerprints: readonly string[];
   /** Why a program that reads this file as a bundle may fail or leak a secret; empty for a good one. */
   readonly problems: readonly string[];
-  /** Nobody may read it, or it has no end. */
-  readonly isUnreadable?: true;
+  /** It has no end, or is too large for certificates; or something keeps us from what may be in it. */
+  readonly unread?: 'huge' | 'denied';
 }
 
 export interface CertificateFiles {
@@ -90,17 +90,12 @@ function examine(text: string, judge: Judge): CertificateFile {
   return { fingerprints, problems };
 }
 
-function unreadable(problem: string): CertificateFile {
-  return { fingerprints: [], problems: [problem], isUnreadable: true };
+function denied({ message }: Problem): CertificateFile {
+  return { fingerprints: [], problems: [message], unread: 'denied' };
 }
 
-/** What cannot be read of another's must keep nothing else from being installed. */
-function readOrReason(host: Host, path: string): Buffer | string | undefined {
-  try {
-    return host.read(path);
-  } catch (error) {
-    return explain(error);
-  }
+function huge(size: number): CertificateFile {
+  return { fingerprints: [], problems: [`it has ${size} bytes, too many for certificates`], unread: 'huge' };
 }
 
 /** Opens a memory of what the host's files hold. @param der whether the store's tool reads DER as well as PEM */
@@ -118,21 +113,26 @@ export function openCertificateFiles(host: Host, { der = false } = {}): Certific
       content,
       (der ? examineDer(bytes, judge) : undefined) ?? examine(bytes.toString('latin1'), judge),
     );
+  const readAnew = (path: string, { at, version }: Entry): CertificateFile | undefined => {
+    const before = byPlace.get(at);
+    if (before?.version === version) return before.file;
+    const bytes = host.read(path);
+    if (bytes === undefined) return undefined;
+    const content = sha256(bytes);
+    if (before !== undefined && before.content !== content) byContent.delete(before.content);
+    const file = examineOnce(content, bytes);
+    remember(byPlace, at, { version, content, file });
+    return file;
+  };
   return {
     read(path) {
-      const entry = host.target(path);
-      if (entry?.kind !== 'file') return undefined;
-      if (entry.size > readLimit) return unreadable(`it has ${entry.size} bytes, too many for certificates`);
-      const before = byPlace.get(entry.at);
-      if (before?.version === entry.version) return before.file;
-      const bytes = readOrReason(host, path);
-      if (typeof bytes === 'string') return unreadable(bytes);
-      if (bytes === undefined) return undefined;
-      const content = sha256(bytes);
-      if (before !== undefined && before.content !== content) byContent.delete(before.content);
-      const file = examineOnce(content, bytes);
-      remember(byPlace, entry.at, { version: entry.version, content, file });
-      return file;
+      // What cannot be read of another's must keep nothing else from being installed.
+      const file = caught(() => {
+        const entry = host.target(path);
+        if (entry?.kind !== 'file') return undefined;
+        return entry.size > readLimit ? huge(entry.size) : readAnew(path, entry);
+      });
+      return file instanceof Problem ? denied(file) : file;
     },
     know(fingerprints) {
       for (const fingerprint of fingerprints) remember(certificates, fingerprint, fingerprint);
@@ -150,11 +150,14 @@ export function isBare(text: string): boolean {
   return text.replace(certificateBlock, '').trim() === '';
 }
 
-/** The good certificates of a file that has broken ones too, in the words of their own blocks. */
-export function goodBlocks(text: string): string {
+/**
+ * The good certificates of a file that has other things too, in the words of their own blocks.
+ * @param isWanted of which of them, by fingerprint
+ */
+export function goodBlocks(text: string, isWanted: (fingerprint: string) => boolean = () => true): string {
   const good = pemBlocks(withoutMarks(text)).flatMap(({ der, label }) => {
-    if (der === undefined || !certificateLabels.has(label) || fingerprintOf(der) === undefined) return [];
-    return [toPem(der, label)];
+    const fingerprint = der && certificateLabels.has(label) ? fingerprintOf(der) : undefined;
+    return der && fingerprint !== undefined && isWanted(fingerprint) ? [toPem(der, label)] : [];
   });
   return good.join('');
 }

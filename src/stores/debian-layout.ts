@@ -5,7 +5,7 @@
 import { posix } from 'node:path';
 import type { Entry, Host } from '../host/host.ts';
 import type { Lock } from '../host/lock.ts';
-import { Problem } from '../host/problem.ts';
+import { Problem, caught } from '../host/problem.ts';
 import type { StoreContext } from './anchor-files.ts';
 import { type Extension, type StoreChange, prefixIn } from './store.ts';
 
@@ -74,7 +74,8 @@ const maxEntries = 10_000;
 
 /**
  * Every file that Debian's update-ca-certificates takes from a directory: `find -L DIR -type f -name '*.crt'`. A
- * directory to which several links lead is looked through once.
+ * directory to which several links lead is looked through once. What cannot be looked at or into is among them, for
+ * whoever reads them to say so.
  * @throws Problem when that has no end
  */
 export function certificatePaths(host: Host, directory: string): readonly string[] {
@@ -84,7 +85,8 @@ export function certificatePaths(host: Host, directory: string): readonly string
     if (kind === 'file' && path.endsWith('.crt')) return [path];
     if (kind !== 'directory' || depth > maxDepth || seen.has(identity)) return [];
     seen.add(identity);
-    const names = host.list(path) ?? [];
+    const names = depth === 0 ? (host.list(path) ?? []) : caught(() => host.list(path) ?? []);
+    if (names instanceof Problem) return [`${path}/*.crt`];
     count += names.length;
     if (count > maxEntries) {
       throw new Problem(`${directory} on the host leads to more than ${maxEntries} files; look for a link in it`);
@@ -92,7 +94,8 @@ export function certificatePaths(host: Host, directory: string): readonly string
     return names.flatMap((name) => at(`${path}/${name}`, depth + 1));
   };
   const at = (path: string, depth: number): readonly string[] => {
-    const entry = host.target(path);
+    const entry = depth === 0 ? host.target(path) : caught(() => host.target(path));
+    if (entry instanceof Problem) return [path];
     return entry === undefined ? [] : below(path, entry, depth);
   };
   return at(directory, 0);

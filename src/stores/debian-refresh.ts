@@ -18,7 +18,7 @@ import {
   removeAnchors,
   writeAnchors,
 } from './anchor-files.ts';
-import { goodBlocks, isBare } from './certificate-files.ts';
+import { check } from './debian-bundle.ts';
 import { certificateLinks, runHooks } from './debian-hooks.ts';
 import {
   type DebianContext,
@@ -121,50 +121,6 @@ async function build(context: DebianContext, { remove }: StoreChange, lock: Lock
   );
 }
 
-/** All that the new bundle must hold: what is required of us, and every certificate that the host's own files carry. */
-function expectedFingerprints(
-  { files }: StoreContext,
-  paths: readonly string[],
-  required: ReadonlySet<string>,
-): ReadonlySet<string> {
-  return new Set([...required, ...paths.flatMap((path) => files.read(path)?.fingerprints ?? [])]);
-}
-
-/**
- * The bundle as the tool makes it, all files one after the other, but without the broken blocks of another's file and
- * what else is in it: one truncated block breaks curl for every site, and what only root can read, a private key say,
- * would be there for all to read.
- */
-export function concatenation({ host, files }: StoreContext, paths: readonly string[]): Buffer {
-  const texts = paths.map((path) => {
-    const file = files.read(path);
-    if (file === undefined || file.fingerprints.length === 0) return '';
-    const text = host.read(path)?.toString('latin1') ?? '';
-    return file.problems.length === 0 && isBare(text) ? text : goodBlocks(text);
-  });
-  const ended = texts.map((text) => (text === '' || text.endsWith('\n') ? text : `${text}\n`));
-  return Buffer.from(ended.join(''), 'latin1');
-}
-
-/**
- * Checks the private bundle, and leaves out of it what another's broken file brought in.
- * @param paths the files that it is made of
- * @throws Problem when a certificate that must be there is not
- */
-export function check(context: StoreContext, paths: readonly string[], required: ReadonlySet<string>): void {
-  const { host, files } = context;
-  const bundle = privateBundle(context);
-  const isClean = files.read(bundle)?.problems.length === 0 && isBare(host.read(bundle)?.toString('latin1') ?? '');
-  if (!isClean) host.write(bundle, concatenation(context, paths));
-  const held = new Set(files.read(bundle)?.fingerprints);
-  const lost = [...expectedFingerprints(context, paths, required)].filter((fingerprint) => !held.has(fingerprint));
-  if (lost.length > 0) {
-    throw new Problem(
-      `the bundle that was built on the host lacks ${lost.length} certificates (${lost[0]?.slice(0, 16) ?? ''}...); it is not published, the host's is as it was`,
-    );
-  }
-}
-
 /**
  * Waits until a run of another that may have read the old files has published: what it publishes may lack what we just
  * added. A run that starts later reads the new files. One that nobody writes to any more goes.
@@ -198,7 +154,7 @@ export async function publish(context: DebianContext): Promise<void> {
 /** The tool, the check, the publication: (4) to (7) of a change. */
 async function refresh(context: DebianContext, change: StoreChange, lock: Lock): Promise<void> {
   await build(context, change, lock); // (4)
-  check(context, context.layout.sources(context.host), change.required); // (5)
+  check(context, context.layout.sources(context.host), change); // (5)
   await publish(context); // (6) (7)
 }
 

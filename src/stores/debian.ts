@@ -5,6 +5,7 @@
  */
 import type { Anchor } from '../bundle/types.ts';
 import type { Clock } from '../host/clock.ts';
+import { readLimit } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import { workDirectory } from '../host/ledger.ts';
 import {
@@ -109,7 +110,10 @@ export function storesOf(layout: Layout): Family['open'] {
  * none, and takes their names line by line. Who may write to /usr/local but is not root must not end all changes so.
  */
 function isForTool({ host, files, layout }: DebianContext): boolean {
-  return layout.sources(host).every((path) => !/[\n\\]/.test(path) && files.read(path)?.isUnreadable !== true);
+  const paths = layout.sources(host);
+  const isFit = (path: string): boolean => !/[\n\\]/.test(path) && files.read(path)?.unread === undefined;
+  const size = (path: string): number => host.target(path)?.size ?? 0;
+  return paths.every(isFit) && paths.reduce((sum, path) => sum + size(path), 0) <= readLimit;
 }
 
 export const debianFamily: Family = {

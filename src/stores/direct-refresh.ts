@@ -7,6 +7,7 @@
 import { posix } from 'node:path';
 import { Problem } from '../host/problem.ts';
 import { discard, removeAnchors, writeAnchors } from './anchor-files.ts';
+import { check, concatenation, isTakenBy } from './debian-bundle.ts';
 import { certificateLinks, runHooks } from './debian-hooks.ts';
 import {
   type DebianContext,
@@ -16,7 +17,7 @@ import {
   privateBundle,
   privateDirectory,
 } from './debian-layout.ts';
-import { check, concatenation, publish } from './debian-refresh.ts';
+import { publish } from './debian-refresh.ts';
 import { readChains, writeChain } from './hash-links.ts';
 import { type StoreChange, stemOf } from './store.ts';
 
@@ -40,11 +41,11 @@ export function lostLinks(context: DebianContext): readonly string[] {
  * Refuses a bundle that would lack most of what the host trusts: what this program takes for the host's own files is
  * then not what its bundle comes from.
  */
-function refuseLoss({ host, files }: DebianContext, path: string, { remove }: StoreChange): void {
+function refuseLoss({ host, files }: DebianContext, path: string, change: StoreChange): void {
   const held = new Set(files.read(path)?.fingerprints);
   const before = files.read(debian.bundle)?.fingerprints ?? [];
-  const taken = new Set(remove.map((name) => /([0-9a-f]{16})\.\w+$/.exec(name)?.[1]));
-  const lost = before.filter((fingerprint) => !held.has(fingerprint) && !taken.has(fingerprint.slice(0, 16)));
+  const isTaken = isTakenBy(change);
+  const lost = before.filter((fingerprint) => !held.has(fingerprint) && !isTaken(fingerprint));
   if (lost.length <= held.size) return;
   host.remove(path);
   throw new Problem(
@@ -69,8 +70,8 @@ async function refresh(context: DebianContext, change: StoreChange): Promise<voi
   const { host, layout } = context;
   const going = new Set(change.remove.map((name) => `${layout.anchors}/${name}`));
   const paths = layout.sources(host).filter((path) => !going.has(path));
-  host.write(privateBundle(context), concatenation(context, paths)); // (3)
-  check(context, paths, change.required); // (4)
+  host.write(privateBundle(context), concatenation(context, paths, change)); // (3)
+  check(context, paths, change); // (4)
   refuseLoss(context, privateBundle(context), change);
   await publish(context); // (5)
 }

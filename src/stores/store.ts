@@ -11,8 +11,8 @@ import type { WatchTarget } from '../host/watch.ts';
 /** A file in the anchor directory that bears this instance's name. */
 export interface OwnFile {
   readonly name: string;
-  /** intact: it holds the one certificate that its name says. altered: anything else. */
-  readonly content: 'intact' | 'altered';
+  /** intact: it holds the one certificate that its name says. directory: it is none. altered: anything else. */
+  readonly content: 'intact' | 'altered' | 'directory';
   /** The fingerprint of what an intact file holds. */
   readonly fingerprint?: string;
 }

@@ -40,6 +40,9 @@ describe('among the anchors', () => {
     'a link to nowhere': 'ln -s /no/such x.crt',
     'a link to a file of the kernel’s that has no end': 'ln -s /proc/self/pagemap x.crt',
     'links that lead back, many times over': 'for n in a b c d e f g h i j k l; do ln -s . $n; done',
+    'a link with a name that is too long': 'ln -s $(printf %0300d 0) x.crt',
+    'links in links, each with thousands of steps':
+      'dots=$(printf "./%.0s" $(seq 2000)); for n in $(seq 20); do ln -s L$((n + 1)).crt/$dots L$n.crt; done; mkdir L21.crt',
     'a FIFO': 'mkfifo x.crt',
     'a FIFO under a name of ours that is unfinished': `mkfifo .${nameOf(one)}.0123abcd.tmp`,
     'a directory under a name of ours that is unfinished': `mkdir -p .${nameOf(one)}.0123abcd.tmp/x; touch .${nameOf(one)}.0123abcd.tmp/x/y`,
@@ -93,6 +96,35 @@ describe('among the anchors', () => {
     expect(await agent(world).apply(mounted.directory)).toMatchObject({ code: 0 });
     expect(await readFile(world.path(bundle), 'latin1')).not.toMatch(/only-for-root|c2VjcmV0/);
     for (const ca of [one, other]) expect((await inBundle(world)).has(ca.fingerprint)).toBe(true);
+  });
+
+  test('a certificate in as many bytes as a bundle may have: all others come and go', async (context) => {
+    await using world = await staffWorld(context);
+    const blank = Buffer.alloc(16 * 1024 * 1024 - other.pem.length - 1, '\n');
+    await writeFile(world.path(`${anchors}/x.crt`), Buffer.concat([Buffer.from(other.pem), blank]));
+    await using mounted = await mountSecret({ 'a.crt': one.pem });
+    expect(await agent(world).apply(mounted.directory)).toMatchObject({ code: 0, report: { reasons: [] } });
+    for (const ca of [one, other]) expect((await inBundle(world)).has(ca.fingerprint)).toBe(true);
+    expect((await readFile(world.path(bundle))).length).toBeLessThan(1024 * 1024);
+  });
+
+  test('a directory under the name of an installed anchor is named, and all others come and go', async (context) => {
+    await using world = await staffWorld(context);
+    await using mounted = await mountSecret({ 'a.crt': one.pem, 'b.crt': two.pem });
+    const { apply } = agent(world);
+    expect(await apply(mounted.directory)).toMatchObject({ code: 0 });
+    await plant(world, `rm -f ${nameOf(one)}; mkdir ${nameOf(one)}`);
+    await mounted.swap({ 'a.crt': one.pem, 'c.crt': other.pem });
+    const { code, report } = await apply(mounted.directory);
+    expect([code, report.removed, report.added]).toEqual([1, [two.fingerprint], [other.fingerprint]]);
+    expect(report.reasons).toEqual([
+      `${nameOf(one)} on the host is not ours, though it bears our name; move it away`,
+      ...report.reasons.slice(1),
+    ]);
+    expect(await trust(world, other)).toEqual(everywhere);
+    await plant(world, `rmdir ${nameOf(one)}`);
+    expect(await apply(mounted.directory)).toMatchObject({ code: 0, report: { reasons: [] } });
+    expect(await trust(world, one)).toEqual(everywhere);
   });
 
   test('a link to the host’s root is named, and nothing is written for it', async (context) => {

@@ -1,0 +1,93 @@
+/**
+ * The new bundle of a store that has links by hash, before it is published: put together as the host's tool does it, but of
+ * certificates alone, and checked.
+ */
+import { readLimit } from '../host/files.ts';
+import { Problem } from '../host/problem.ts';
+import type { StoreContext } from './anchor-files.ts';
+import { goodBlocks, isBare } from './certificate-files.ts';
+import { privateBundle } from './debian-layout.ts';
+import type { StoreChange } from './store.ts';
+
+/** Whether a certificate goes with the change. */
+export function isTakenBy({ remove }: StoreChange): (fingerprint: string) => boolean {
+  const taken = new Set(remove.map((name) => /([0-9a-f]{16})\.\w+$/.exec(name)?.[1]));
+  return (fingerprint) => taken.has(fingerprint.slice(0, 16));
+}
+
+/** A file of so many characters is taken as it is; a longer one may be blank for the most part. */
+const longestAsItIs = 64 * 1024;
+
+/**
+ * What of a file comes into the bundle: not the broken blocks of another's, since one truncated block breaks curl for
+ * every site, nor what else is in it, since what only root can read, a private key say, would be there for all to read.
+ */
+function contribution({ host, files }: StoreContext, path: string): string {
+  const file = files.read(path);
+  if (file === undefined || file.fingerprints.length === 0) return '';
+  const text = host.read(path)?.toString('latin1') ?? '';
+  const isAsItIs = file.problems.length === 0 && text.length <= longestAsItIs && isBare(text);
+  return isAsItIs ? text : goodBlocks(text);
+}
+
+/**
+ * What the present bundle holds and no file that can be read. While there is one that cannot, by the agent's rights or
+ * for a disk's fault, it may be that one's, and programs rely on it: it stays.
+ */
+function unaccounted({ host, files, bundle }: StoreContext, paths: readonly string[], change: StoreChange): string {
+  const read = paths.map((path) => files.read(path));
+  if (!read.some((file) => file?.unread === 'denied')) return '';
+  const carried = new Set(read.flatMap((file) => file?.fingerprints ?? []));
+  const isTaken = isTakenBy(change);
+  const text = host.read(bundle)?.toString('latin1') ?? '';
+  return goodBlocks(text, (fingerprint) => !carried.has(fingerprint) && !isTaken(fingerprint));
+}
+
+/** @throws Problem when they are more than is read back of a bundle */
+function requireRoom(texts: readonly string[], paths: readonly string[]): void {
+  const length = texts.reduce((sum, text) => sum + text.length, 0);
+  if (length <= readLimit) return;
+  const longest = Math.max(...texts.map((text) => text.length));
+  const largest = paths[texts.findIndex((text) => text.length === longest)] ?? '';
+  throw new Problem(
+    `the certificates on the host are ${length} bytes together, more than ${readLimit}; remove some: ${largest} has the most`,
+  );
+}
+
+/** The bundle as the tool makes it, all files one after the other. */
+export function concatenation(context: StoreContext, paths: readonly string[], change: StoreChange): Buffer {
+  const texts = paths.map((path) => contribution(context, path));
+  requireRoom(texts, paths);
+  const ended = [...texts, unaccounted(context, paths, change)].map((text) =>
+    text === '' || text.endsWith('\n') ? text : `${text}\n`,
+  );
+  return Buffer.from(ended.join(''), 'latin1');
+}
+
+/** What is wrong with the private bundle; undefined for a good one. */
+function flawOf(context: StoreContext, paths: readonly string[], { required }: StoreChange): string | undefined {
+  const { files } = context;
+  const built = files.read(privateBundle(context));
+  const [problem] = built?.problems ?? [];
+  if (problem !== undefined) return `is broken: ${problem}`;
+  const held = new Set(built?.fingerprints);
+  const expected = new Set([...required, ...paths.flatMap((path) => files.read(path)?.fingerprints ?? [])]);
+  const lost = [...expected].filter((fingerprint) => !held.has(fingerprint));
+  if (lost.length === 0) return undefined;
+  return `lacks ${lost.length} certificates (${lost[0]?.slice(0, 16) ?? ''}...)`;
+}
+
+/**
+ * Checks the private bundle, and leaves out of it what another's broken file brought in.
+ * @param paths the files that it is made of
+ * @throws Problem when a certificate that must be there is not: what is required of us, and all that the host's own carry
+ */
+export function check(context: StoreContext, paths: readonly string[], change: StoreChange): void {
+  const { host, files } = context;
+  const bundle = privateBundle(context);
+  const isClean = files.read(bundle)?.problems.length === 0 && isBare(host.read(bundle)?.toString('latin1') ?? '');
+  if (!isClean) host.write(bundle, concatenation(context, paths, change));
+  const flaw = flawOf(context, paths, change);
+  if (flaw === undefined) return;
+  throw new Problem(`the bundle that was built on the host ${flaw}; it is not published, the host's is as it was`);
+}

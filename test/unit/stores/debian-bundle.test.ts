@@ -1,0 +1,65 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { Host } from '../../../src/host/host.ts';
+import { Problem } from '../../../src/host/problem.ts';
+import type { StoreContext } from '../../../src/stores/anchor-files.ts';
+import { openCertificateFiles } from '../../../src/stores/certificate-files.ts';
+import { concatenation } from '../../../src/stores/debian-bundle.ts';
+import { bundlePath } from '../support/little-host.ts';
+import { emptyHost } from '../support/directories.ts';
+import { type Fixture, east, north, south, world } from '../support/fixtures.ts';
+
+const change = { add: [], remove: [], clean: [], relink: [], linked: [], refresh: true, announced: [], present: [] };
+
+type Put = (path: string, text: string) => void;
+
+/** A host whose bundle holds these, with files that the agent may not read. */
+function contextOf(
+  held: readonly Fixture[],
+  denied: readonly string[] = [],
+): { readonly context: StoreContext; readonly put: Put } {
+  const inner = emptyHost();
+  const put = (path: string, text: string): void => {
+    mkdirSync(join(inner.root, path, '..'), { recursive: true });
+    writeFileSync(join(inner.root, path), text);
+  };
+  put(bundlePath, held.map(({ pem }) => pem).join(''));
+  const host: Host = {
+    ...inner,
+    read: (path) => {
+      if (denied.includes(path)) throw new Problem(`cannot read ${path} on the host: permission denied`);
+      return inner.read(path);
+    },
+  };
+  const clock = { now: () => 0, steady: () => 0, sleep: () => Promise.resolve() };
+  const files = openCertificateFiles(host);
+  const places = { anchors: '/anchors', extension: '.crt', bundle: bundlePath } as const;
+  return { put, context: { host, instance: 'default', files, clock, ...places } };
+}
+
+describe('the bundle put together without the tool', () => {
+  it('keeps what programs rely on while a file is there that may not be read, and not what goes', () => {
+    const { context, put } = contextOf([world, north, south], ['/anchors/theirs.crt']);
+    put('/anchors/world.crt', world.pem);
+    put('/anchors/theirs.crt', north.pem);
+    const remove = [`node-ca-trust-default-${south.fingerprint.slice(0, 16)}.crt`];
+    const paths = ['/anchors/world.crt', '/anchors/theirs.crt'];
+    const text = concatenation(context, paths, { ...change, remove, required: new Set() }).toString();
+    expect(text).toBe(world.pem + north.pem);
+  });
+
+  it('keeps nothing that no file carries once all can be read', () => {
+    const { context, put } = contextOf([world, north]);
+    put('/anchors/world.crt', world.pem);
+    const text = concatenation(context, ['/anchors/world.crt'], { ...change, required: new Set() }).toString();
+    expect(text).toBe(world.pem);
+  });
+
+  it('takes of a file that is blank for the most part only its certificates', () => {
+    const { context, put } = contextOf([]);
+    put('/anchors/padded.crt', `${east.pem}${'\n'.repeat(2 ** 20)}`);
+    const text = concatenation(context, ['/anchors/padded.crt'], { ...change, required: new Set() }).toString();
+    expect(text).toBe(east.pem);
+  });
+});
