@@ -99,9 +99,32 @@ const anew: Looks = {
   list: (path) => ifThere(() => fs.readdirSync(path).sort()),
 };
 
+/** Where a link points that the directory called one; what is none any more is looked at as anything else. */
+function linkListed(path: string, at: Looks['at']): string | undefined {
+  try {
+    return fs.readlinkSync(path);
+  } catch {
+    return at(path)?.link;
+  }
+}
+
+/** A directory says what is in it is a link or not: then none of them need be asked for. */
 function remembering(): Looks {
   const at = once(anew.at);
-  return { at, link: (path) => at(path)?.link, list: once(anew.list) };
+  const areLinks = new Map<string, boolean>();
+  const list = once((path: string) =>
+    ifThere(() => {
+      const found = fs.readdirSync(path, { withFileTypes: true });
+      for (const entry of found) areLinks.set(`${path}/${entry.name}`, entry.isSymbolicLink());
+      return found.map(({ name }) => name).sort();
+    }),
+  );
+  const link = once((path: string) => {
+    const isLink = areLinks.get(path);
+    if (isLink === undefined) return at(path)?.link;
+    return isLink ? linkListed(path, at) : undefined;
+  });
+  return { at, link, list };
 }
 
 export function openEntries(): Entries {

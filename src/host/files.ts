@@ -78,6 +78,36 @@ function linkOf(place: string): string {
   }
 }
 
+/** Directories that are open: a pass writes a thousand files into one, so each is opened once in one turn of the event loop. */
+const openPlaces = new Map<string, string>();
+
+/** One that is gone must not be written to when another is made in its place. */
+export function closePlace(directory: string): void {
+  const place = openPlaces.get(directory);
+  if (place === undefined) return;
+  openPlaces.delete(directory);
+  fs.closeSync(Number(posix.basename(place)));
+}
+
+function closePlaces(): void {
+  for (const directory of [...openPlaces.keys()]) closePlace(directory);
+}
+
+/** @returns a path to it that leads to no other */
+function openPlace(directory: string): string {
+  const descriptor = fs.openSync(directory, O_RDONLY | O_DIRECTORY);
+  const place = `/proc/self/fd/${descriptor}`;
+  try {
+    if (linkOf(place) !== directory) throw new Problem(`${directory} was replaced; the next pass goes on`);
+  } catch (error) {
+    fs.closeSync(descriptor);
+    throw error;
+  }
+  if (openPlaces.size === 0) queueMicrotask(closePlaces);
+  openPlaces.set(directory, place);
+  return place;
+}
+
 /**
  * Does something in a directory, and in no other that takes its place meanwhile: who may write above it can swap it for a
  * link between two calls.
@@ -86,14 +116,7 @@ function linkOf(place: string): string {
  */
 export function inPlace<T>(path: string, action: (path: string) => T): T {
   const directory = posix.dirname(path);
-  const descriptor = fs.openSync(directory, O_RDONLY | O_DIRECTORY);
-  try {
-    const place = `/proc/self/fd/${descriptor}`;
-    if (linkOf(place) !== directory) throw new Problem(`${directory} was replaced; the next pass goes on`);
-    return action(`${place}/${posix.basename(path)}`);
-  } finally {
-    fs.closeSync(descriptor);
-  }
+  return action(`${openPlaces.get(directory) ?? openPlace(directory)}/${posix.basename(path)}`);
 }
 
 export function syncPath(path: string): void {

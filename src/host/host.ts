@@ -6,7 +6,7 @@ import * as fs from 'node:fs';
 import { posix } from 'node:path';
 import { type CommandOptions, type CommandResult, runInRoot } from './commands.ts';
 import { type Entries, type Entry, ifThere, openEntries } from './entries.ts';
-import { type WriteOptions, inPlace, linkWhole, readRegular, syncPath, writeWhole } from './files.ts';
+import { type WriteOptions, closePlace, inPlace, linkWhole, readRegular, syncPath, writeWhole } from './files.ts';
 import { Problem, UsageProblem, errnoOf, problemOf } from './problem.ts';
 import { type Resolve, openPaths, ownLinks } from './root.ts';
 
@@ -111,8 +111,8 @@ function reading(
     entry: (path) => look(path, () => entries.at(at(path))),
     target: (path) =>
       look(path, () => {
-        const found = entries.at(at(path));
-        return found?.kind === 'link' ? atEnd(path) : found;
+        const here = at(path);
+        return entries.link(here) === undefined ? entries.at(here) : atEnd(path);
       }),
     link: (path) => look(path, () => entries.link(at(path))),
     atOnce: (ask) => entries.atOnce(ask),
@@ -182,6 +182,7 @@ function directories(resolve: Resolve): Pick<Host, 'makeDirectory' | 'removeDire
     removeDirectory: (path) => {
       try {
         inPlace(at(path), fs.rmdirSync);
+        closePlace(at(path));
         return true;
       } catch (error) {
         if (remaining.has(errnoOf(error) ?? '') || isInReadOnly(at(path), error)) return false;

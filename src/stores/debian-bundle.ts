@@ -87,7 +87,7 @@ export function check(context: StoreContext, paths: readonly string[], change: S
   const bundle = privateBundle(context);
   const isClean = files.read(bundle)?.problems.length === 0 && isBare(host.read(bundle)?.toString('latin1') ?? '');
   if (!isClean) host.write(bundle, concatenation(context, paths, change));
-  const flaw = flawOf(context, paths, change);
+  const flaw = host.atOnce(() => flawOf(context, paths, change));
   if (flaw === undefined) return;
   throw new Problem(`the bundle that was built on the host ${flaw}; it is not published, the host's is as it was`);
 }

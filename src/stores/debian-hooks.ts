@@ -8,12 +8,13 @@ import type { StoreChange } from './store.ts';
 
 /** Names of the links in the certificate directory that carry certificates, with where each points. */
 export function certificateLinks({ host }: StoreContext): ReadonlyMap<string, string> {
-  const links = new Map<string, string>();
-  for (const name of host.list(debian.certs) ?? []) {
-    const target = name.endsWith('.pem') ? host.link(`${debian.certs}/${name}`) : undefined;
-    if (target !== undefined) links.set(name, target);
-  }
-  return links;
+  return host.atOnce(() => {
+    const links = (host.list(debian.certs) ?? []).flatMap((name): readonly (readonly [string, string])[] => {
+      const target = name.endsWith('.pem') ? host.link(`${debian.certs}/${name}`) : undefined;
+      return target === undefined ? [] : [[name, target]];
+    });
+    return new Map(links);
+  });
 }
 
 /**

@@ -69,14 +69,15 @@ const namelessLink = '.pem';
 function staleLinks(context: DebianContext, removed: readonly string[]): readonly string[] {
   const { host } = context;
   const gone = new Set([namelessLink, ...removed.map((name) => linkNameOf(context, name))]);
-  return (host.list(debian.certs) ?? []).filter((name) => {
+  const isStale = (name: string): boolean => {
     const path = `${debian.certs}/${name}`;
     const target = gone.has(name) || isHashLink(name) ? host.link(path) : undefined;
     if (target === undefined) return false;
     if (name === namelessLink || target === namelessLink) return true;
     // Another's file of the same name may have taken over the link.
     return (gone.has(name) || gone.has(target)) && host.target(path) === undefined;
-  });
+  };
+  return host.atOnce(() => (host.list(debian.certs) ?? []).filter(isStale));
 }
 
 /** Gives the tool a link of ours to remove, that leads nowhere: then it makes the links by hash anew. */

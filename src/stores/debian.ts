@@ -100,7 +100,7 @@ export function storesOf(layout: Layout): Family['open'] {
       nameOf: (fingerprint) => `${stemOf(instance, fingerprint)}${extension}`,
       observe: (wanted) => observe(context, wanted),
       change: (change, lock) => layout.change(context, change, lock),
-      holders: () => holdersIn(context, [certs]),
+      holders: () => host.atOnce(() => holdersIn(context, [certs])),
     };
   };
 }
@@ -110,10 +110,12 @@ export function storesOf(layout: Layout): Family['open'] {
  * none, and takes their names line by line. Who may write to /usr/local but is not root must not end all changes so.
  */
 function isForTool({ host, files, layout }: DebianContext): boolean {
-  const paths = layout.sources(host);
   const isFit = (path: string): boolean => !/[\n\\]/.test(path) && files.read(path)?.unread === undefined;
   const size = (path: string): number => host.target(path)?.size ?? 0;
-  return paths.every(isFit) && paths.reduce((sum, path) => sum + size(path), 0) <= readLimit;
+  return host.atOnce(() => {
+    const paths = layout.sources(host);
+    return paths.every(isFit) && paths.reduce((sum, path) => sum + size(path), 0) <= readLimit;
+  });
 }
 
 export const debianFamily: Family = {
