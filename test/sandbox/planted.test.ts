@@ -11,7 +11,7 @@ import type { World } from './harness/world.ts';
 const [one, two, other] = await makeThree();
 
 const secret = 'root:$y$j9T$only-for-root:20000:0:99999:7:::\nc2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=\n';
-const secretFile = '/root/secret';
+const secretFile = '/var/secret';
 const above = '/usr/local/share';
 
 /** A world in which the group staff may write to /usr/local, as on Debian, and a file that root alone can read. */
@@ -169,11 +169,11 @@ test('programs in /usr/local stand for none of the system’s', async (context) 
   await world.exec('sh', ['-ec', 'mkdir -p /usr/local/sbin; chgrp staff /usr/local/sbin; chmod 2775 /usr/local/sbin']);
   for (const name of ['flock', 'update-ca-certificates', 'openssl', 'run-parts', 'sed']) {
     const path = `/usr/local/sbin/${name}`;
-    await plant(world, `printf '#!/bin/sh\\ntouch /root/led; exit 1\\n' > ${path}`);
+    await plant(world, `printf '#!/bin/sh\\ntouch /var/led; exit 1\\n' > ${path}`);
     await chmod(world.path(path), 0o755);
   }
   await using mounted = await mountSecret({ 'a.crt': one.pem });
   expect(await agent(world).apply(mounted.directory)).toMatchObject({ code: 0 });
-  expect(await world.exec('ls', ['/root/led'])).toMatchObject({ code: 2 });
+  expect(await world.exec('ls', ['/var/led'])).toMatchObject({ code: 2 });
   expect(await readFile(world.path(fileOf(one)), 'utf8')).toBe(one.pem);
 });
