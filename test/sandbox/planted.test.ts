@@ -4,7 +4,8 @@ import { chmod, readFile, readdir, writeFile } from 'node:fs/promises';
 import { describe, expect, test, type TestContext } from 'vitest';
 import { agent } from './harness/agent.ts';
 import { makeThree } from './harness/certs.ts';
-import { anchors, bundle, everywhere, fileOf, inBundle, nameOf, smallWorld, trust } from './harness/host.ts';
+import { anchors, bundle, everywhere, fileOf, inBundle, nameOf, trust, wholeWorld } from './harness/host.ts';
+import { leaveOut } from './harness/leave-out.ts';
 import { mountSecret } from './harness/secret-mount.ts';
 import type { World } from './harness/world.ts';
 
@@ -17,8 +18,8 @@ const above = '/usr/local/share';
 /** A world in which the group staff may write to /usr/local, as on Debian, and a file that root alone can read. */
 async function staffWorld(context: TestContext): Promise<World> {
   const map = await readFile('/proc/self/uid_map', 'utf8');
-  context.skip(Number(map.trim().split(/\s+/)[2]) < 65_536, 'this user namespace has one user only');
-  const world = await smallWorld({ view: 'overlay' });
+  if (Number(map.trim().split(/\s+/)[2]) < 65_536) leaveOut(context, 'this user namespace has one user only');
+  const world = await wholeWorld(context);
   await world.exec('sh', ['-ec', `chgrp staff ${above} ${anchors}; chmod 2775 ${above} ${anchors}`]);
   await writeFile(world.path(secretFile), secret, { mode: 0o600 });
   return world;
