@@ -33,12 +33,18 @@ async function extract(context: P11KitContext, format: string, to: string, lock:
   );
 }
 
+interface Tried {
+  /** The fingerprints of the bundle. */
+  readonly held: ReadonlySet<string>;
+  /** Those of ours that are not in it, though they must be. */
+  readonly lost: readonly string[];
+}
+
 /**
  * Makes the new bundle in private, and the hashed directory, which needs as much room as the tool will.
- * @returns the fingerprints of the bundle
- * @throws Problem when one is missing that must be in it, or most of the host's own are
+ * @throws Problem when most of the host's own are missing
  */
-async function tryOut(context: P11KitContext, change: StoreChange, lock: Lock): Promise<ReadonlySet<string>> {
+async function tryOut(context: P11KitContext, change: StoreChange, lock: Lock): Promise<Tried> {
   const { host, files, bundle, layout } = context;
   const directory = privateDirectory(context);
   await extract(context, 'pem-bundle', `${directory}/bundle.pem`, lock);
@@ -51,12 +57,7 @@ async function tryOut(context: P11KitContext, change: StoreChange, lock: Lock): 
       `trust extract on the host finds only ${held.size} of ${before} certificates, so nothing is published; look for what has become of ${layout.sources.join(', ')}, or run ${layout.tool.join(' ')} yourself. ${bundle} is as it was`,
     );
   }
-  if (lost.length > 0) {
-    throw new Problem(
-      `trust extract on the host leaves out ${lost.length} anchors (${lost[0]?.slice(0, 16) ?? ''}...), so nothing is published; look for them in its blocklist. ${bundle} is as it was`,
-    );
-  }
-  return held;
+  return { held, lost };
 }
 
 /** Whether the effective bundle is older than the one made in private: it lacks something, or holds what was taken off. */
@@ -102,6 +103,24 @@ async function settle(context: P11KitContext): Promise<void> {
 }
 
 /**
+ * Publishes what is news beside the anchors that are left out. Nothing is removed for these: they may be to take its place.
+ * @throws Problem always, once that is done
+ */
+async function publishOthers(
+  context: P11KitContext,
+  { held, lost }: Tried,
+  change: StoreChange,
+  lock: Lock,
+): Promise<never> {
+  const { host, bundle } = context;
+  discard(host, privateDirectory(context));
+  if (isStale(context, held, { ...change, remove: [] })) await publish(context, held, change, lock);
+  throw new Problem(
+    `trust extract on the host leaves out ${lost.length} anchors (${lost[0]?.slice(0, 16) ?? ''}...); look for them in its blocklist. Nothing is removed until they are in ${bundle}`,
+  );
+}
+
+/**
  * A change of the store.
  *
  * 1. leftovers of killed runs go
@@ -121,11 +140,12 @@ export async function changeP11Kit(context: P11KitContext, change: StoreChange, 
   host.makeDirectory(directory, 0o700);
   host.makeDirectory(`${directory}/hashed`, 0o700);
   try {
-    let bundle = await tryOut(context, change, lock); // (3)
+    const tried = await tryOut(context, change, lock); // (3)
+    if (tried.lost.length > 0) return await publishOthers(context, tried, change, lock);
     removeAnchors(context, change);
-    if (change.remove.length > 0) bundle = await tryOut(context, change, lock); // (4)
+    const { held } = change.remove.length > 0 ? await tryOut(context, change, lock) : tried; // (4)
     discard(host, directory); // (5)
-    return { notes: await publish(context, bundle, change, lock), unheard: [] }; // (6)
+    return { notes: await publish(context, held, change, lock), unheard: [] }; // (6)
   } finally {
     discard(host, directory);
   }

@@ -1,5 +1,5 @@
 // What only stores have that p11-kit makes.
-import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { agent } from '../sandbox/harness/agent.ts';
 import { makeCert, makeThree } from '../sandbox/harness/certs.ts';
@@ -12,7 +12,7 @@ import { suse } from './systems/suse.ts';
 
 const [kept, old, next] = await makeThree();
 
-test('an anchor on the blocklist of the host is an error, and nothing is published', async () => {
+test('an anchor on the blocklist of the host is an error: nothing is removed for it, and others come', async () => {
   const { world, secret, apply } = await scene(rhel, { 'ca.crt': old.pem });
   expect(await apply(secret.directory)).toMatchObject({ code: 0 });
   await put(world, '/etc/pki/ca-trust/source/blocklist/bad.pem', next.pem);
@@ -25,6 +25,19 @@ test('an anchor on the blocklist of the host is an error, and nothing is publish
   await world.exec('update-ca-trust');
   expect(await trust(rhel, world, old)).toEqual(everywhere);
   expect((await readFile(world.path(rhel.bundle))).equals(before)).toBe(true);
+
+  // Another one does not wait for it.
+  await secret.swap({ 'ca.crt': `${next.pem}${kept.pem}` });
+  expect(await apply(secret.directory)).toMatchObject({ code: 1 });
+  for (const ca of [old, kept]) expect(await trust(rhel, world, ca)).toEqual(everywhere);
+  const published = await lstat(world.path(rhel.bundle));
+  expect(await apply(secret.directory)).toMatchObject({ code: 1 });
+  expect((await lstat(world.path(rhel.bundle))).ctimeMs).toBe(published.ctimeMs);
+
+  await rm(world.path('/etc/pki/ca-trust/source/blocklist/bad.pem'));
+  expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+  for (const ca of [next, kept]) expect(await trust(rhel, world, ca)).toEqual(everywhere);
+  expect(await trust(rhel, world, old)).toEqual(nowhere);
 });
 
 test('sources that have lost most of their CAs are not published', async () => {
