@@ -29,7 +29,7 @@ function restartCommand({ name, process }: Runtime): string {
 
 export const noFailures: Failures = new Map();
 
-type Said = Pick<RuntimeState, 'state' | 'message' | 'command'>;
+type Said = Pick<RuntimeState, 'state' | 'message' | 'command' | 'aside'>;
 
 function restartNeeded(runtime: Runtime, why: string): Said {
   const message = `pulls see the store after a restart of ${runtime.name} only: ${why}`;
@@ -51,8 +51,9 @@ function saidOfDirectories({ runtime, survey }: Found, isStale: boolean, failure
   const [ofAll] = failures.values();
   const unmade = lacking.map((path) => failures.get(path) ?? ofAll ?? `${path} on the host is not made yet`);
   const reasons = [...new Set([...survey.problems, ...unmade])];
-  if (reasons.length > 0) return incomplete(reasons);
+  if (reasons.length > 0) return incomplete([...reasons, ...survey.ofOthers]);
   const places = survey.links.length + survey.edited.length;
+  if (survey.ofOthers.length > 0) return { ...incomplete(survey.ofOthers), ...(places > 0 && { aside: true }) };
   if (places === 0 && isStale) {
     return restartNeeded(runtime, 'it reads one directory for each registry; name yours by --registry');
   }

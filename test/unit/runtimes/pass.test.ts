@@ -4,8 +4,10 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Reading } from '../../../src/bundle/types.ts';
+import { openHost } from '../../../src/host/host.ts';
 import { type PassSettings, openReconciler } from '../../../src/reconcile.ts';
 import type { Report } from '../../../src/report/report.ts';
+import { openRuntimes } from '../../../src/runtimes/runtimes.ts';
 import { type Fixture, east, north, south } from '../support/fixtures.ts';
 import { type LittleHost, bundlePath, littleHost } from '../support/little-host.ts';
 import type { FakeProcess } from '../support/proc-tree.ts';
@@ -341,6 +343,43 @@ describe.skipIf(process.getuid?.() !== 0)('bad input', () => {
     expect(fs.readlinkSync(host.path(`${certs}/a.example/node-ca-trust.crt`))).toBe(bundlePath);
   });
 
+  it('what stands in the way of one registry keeps no pod waiting; of all, it does', async () => {
+    put(`${certs}/a.example/hosts.toml`, 'server = "https://a.exam');
+    expect((await pass([north])).runtimes).toMatchObject([{ state: 'incomplete', aside: true }]);
+    put(`${certs}/_default/hosts.toml`, 'server = "https://a.exam');
+    const [runtime] = (await pass([north])).runtimes;
+    expect(runtime?.message).toMatch(/_default.* \(and 1 more\)/);
+    expect(runtime).not.toHaveProperty('aside');
+  });
+
+  it('a hosts.toml with a byte order mark is served like any other', async () => {
+    put(`${certs}/a.example/hosts.toml`, '\uFEFFserver = "https://a.example"\n[host."https://m.example"]\n');
+    expect(saidIn(await pass([north]))[0]).toBe('trusts');
+    expect(text(`${certs}/a.example/hosts.toml`).split(bundlePath)).toHaveLength(3);
+    expect(fs.readlinkSync(host.path(`${certs}/a.example/node-ca-trust.crt`))).toBe(bundlePath);
+  });
+
+  it('what others write while the store is made is edited as it is then, and not lost', async () => {
+    put(`${certs}/a.example/hosts.toml`, 'server = "https://a.example"\n');
+    const runtimes = openRuntimes(openHost(host.root), bundlePath, { ...settings({}), clock });
+    const seen = await runtimes.observe(true);
+    put(`${certs}/a.example/hosts.toml`, '# another\nserver = "https://b.example"\n');
+    expect(runtimes.keep(seen)).toEqual(new Map());
+    expect(text(`${certs}/a.example/hosts.toml`)).toMatch(/^# another\nserver = "https:\/\/b\.example"\nca = /);
+  });
+
+  it('what cannot be read is named by its path', async () => {
+    put(`${certs}/a.example/hosts.toml`, 'server = "https://a.example"\n');
+    const real = openHost(host.root);
+    const read = (path: string): Buffer | undefined => {
+      if (path.endsWith('hosts.toml')) throw new Error('input/output error');
+      return real.read(path);
+    };
+    const runtimes = openRuntimes({ ...real, read }, bundlePath, { ...settings({}), clock });
+    const { found } = await runtimes.observe(true);
+    expect(found[0]?.survey.ofOthers).toEqual([`${certs}/a.example on the host: input/output error`]);
+  });
+
   it('a file that bears our name and is not ours stays, and is named', async () => {
     put(link, 'of somebody else');
     const [state, message] = saidIn(await pass([north]));
@@ -633,19 +672,31 @@ describe.skipIf(process.getuid?.() !== 0)('dockerd and CRI-O', () => {
   });
 
   it.each([
-    ['dockerd', 'docker', '/etc/docker/certs.d'],
-    ['crio', 'cri-o', '/etc/containers/certs.d'],
-  ])('%s has a directory for each registry that was named or is there', async (comm, name, root) => {
+    ['dockerd', 'docker', ['/etc/docker/certs.d']],
+    ['crio', 'cri-o', ['/etc/containers/certs.d', '/etc/docker/certs.d']],
+  ])('%s has a directory for each registry that was named or is there', async (comm, name, directories) => {
+    const [root = ''] = directories;
     showProcess(host.root, { comm, argv: [`/usr/bin/${comm}`], groups: `0::/system.slice/${comm}.service\n` });
     fs.mkdirSync(host.path(`${root}/there.example`), { recursive: true });
     const report = await pass([north], { registries: ['named.example:5000'] });
-    expect(report.runtimes).toMatchObject([{ name, state: 'trusts', directories: [root] }]);
+    expect(report.runtimes).toMatchObject([{ name, state: 'trusts', directories }]);
     for (const registry of ['there.example', 'named.example:5000']) {
       expect(fs.readlinkSync(host.path(`${root}/${registry}/node-ca-trust.crt`))).toBe(bundlePath);
     }
     expect(fs.existsSync(host.path(`${root}/_default`))).toBe(false);
     await pass([], removeAll);
     expect(fs.readdirSync(host.path(root))).toEqual(['there.example']);
+  });
+
+  it('CRI-O takes the first root that has a registry, so none is made before one that is there', async () => {
+    showProcess(host.root, { comm: 'crio', argv: ['/usr/bin/crio'], groups: '0::/system.slice/crio.service\n' });
+    for (const name of ['named.example', 'there.example']) put(`/etc/docker/certs.d/${name}/ca.crt`, north.pem);
+    const report = await pass([north], { registries: ['named.example', 'new.example'] });
+    expect(report.runtimes).toMatchObject([{ state: 'trusts' }]);
+    expect(fs.readdirSync(host.path('/etc/containers/certs.d'))).toEqual(['new.example']);
+    for (const name of ['named.example', 'there.example']) {
+      expect(fs.readlinkSync(host.path(`/etc/docker/certs.d/${name}/node-ca-trust.crt`))).toBe(bundlePath);
+    }
   });
 
   it('need names: without any they need a restart, and say which option helps', async () => {
