@@ -5,15 +5,9 @@
 import { readLimit } from '../host/files.ts';
 import { Problem } from '../host/problem.ts';
 import type { StoreContext } from './anchor-files.ts';
-import { goodBlocks, isBare } from './certificate-files.ts';
-import { privateBundle } from './debian-layout.ts';
-import type { StoreChange } from './store.ts';
-
-/** Whether a certificate goes with the change. */
-export function isTakenBy({ remove }: StoreChange): (fingerprint: string) => boolean {
-  const taken = new Set(remove.map((name) => /([0-9a-f]{16})\.\w+$/.exec(name)?.[1]));
-  return (fingerprint) => taken.has(fingerprint.slice(0, 16));
-}
+import { isBare } from './certificate-files.ts';
+import { debian, privateBundle } from './debian-layout.ts';
+import { type StoreChange, isTakenBy } from './store.ts';
 
 /** A file of so many characters is taken as it is; a longer one may be blank for the most part. */
 const longestAsItIs = 64 * 1024;
@@ -27,7 +21,7 @@ function contribution({ host, files }: StoreContext, path: string): string {
   if (file === undefined || file.fingerprints.length === 0) return '';
   const text = host.read(path)?.toString('latin1') ?? '';
   const isAsItIs = file.problems.length === 0 && text.length <= longestAsItIs && isBare(text);
-  return isAsItIs ? text : goodBlocks(text);
+  return isAsItIs ? text : files.goodBlocks(text);
 }
 
 /**
@@ -40,27 +34,28 @@ function unaccounted({ host, files, bundle }: StoreContext, paths: readonly stri
   const carried = new Set(read.flatMap((file) => file?.fingerprints ?? []));
   const isTaken = isTakenBy(change);
   const text = host.read(bundle)?.toString('latin1') ?? '';
-  return goodBlocks(text, (fingerprint) => !carried.has(fingerprint) && !isTaken(fingerprint));
+  return files.goodBlocks(text, (fingerprint) => !carried.has(fingerprint) && !isTaken(fingerprint));
 }
 
-/** @throws Problem when they are more than is read back of a bundle */
-function requireRoom(texts: readonly string[], paths: readonly string[]): void {
-  const length = texts.reduce((sum, text) => sum + text.length, 0);
-  if (length <= readLimit) return;
-  const longest = Math.max(...texts.map((text) => text.length));
-  const largest = paths[texts.findIndex((text) => text.length === longest)] ?? '';
-  throw new Problem(
-    `the certificates on the host are ${length} bytes together, more than ${readLimit}; remove some: ${largest} has the most`,
-  );
+/** @throws Problem at once when they are more than is read back of a bundle: all in memory would be too much */
+function contributions(context: StoreContext, paths: readonly string[]): readonly string[] {
+  let length = 0;
+  let largest = { path: '', length: 0 };
+  return paths.map((path) => {
+    const text = contribution(context, path);
+    length += text.length;
+    if (text.length > largest.length) largest = { path, length: text.length };
+    if (length <= readLimit) return text;
+    throw new Problem(
+      `the certificates on the host are more than ${readLimit} bytes together; remove some: ${largest.path} has ${largest.length}`,
+    );
+  });
 }
 
 /** The bundle as the tool makes it, all files one after the other. */
 export function concatenation(context: StoreContext, paths: readonly string[], change: StoreChange): Buffer {
-  const texts = paths.map((path) => contribution(context, path));
-  requireRoom(texts, paths);
-  const ended = [...texts, unaccounted(context, paths, change)].map((text) =>
-    text === '' || text.endsWith('\n') ? text : `${text}\n`,
-  );
+  const texts = [...contributions(context, paths), unaccounted(context, paths, change)];
+  const ended = texts.map((text) => (text === '' || text.endsWith('\n') ? text : `${text}\n`));
   return Buffer.from(ended.join(''), 'latin1');
 }
 
@@ -78,16 +73,38 @@ function flawOf(context: StoreContext, paths: readonly string[], { required }: S
 }
 
 /**
- * Checks the private bundle, and leaves out of it what another's broken file brought in.
- * @param paths the files that it is made of
- * @throws Problem when a certificate that must be there is not: what is required of us, and all that the host's own carry
+ * Refuses a bundle that would lack most of what the host trusts beside ours: a selection that was lost, or files in other
+ * places than this program knows. Who wants it so runs the host's own tool.
  */
-export function check(context: StoreContext, paths: readonly string[], change: StoreChange): void {
+function refuseLoss(context: StoreContext, change: StoreChange): void {
+  const { files, bundle } = context;
+  const isTaken = isTakenBy(change);
+  const othersIn = (path: string): ReadonlySet<string> => {
+    const held = files.read(path)?.fingerprints ?? [];
+    return new Set(held.filter((fingerprint) => !change.required.has(fingerprint) && !isTaken(fingerprint)));
+  };
+  const held = othersIn(privateBundle(context));
+  const lost = [...othersIn(bundle)].filter((fingerprint) => !held.has(fingerprint)).length;
+  if (lost <= held.size) return;
+  throw new Problem(
+    `${bundle} on the host holds ${lost} certificates of others that no file selected there carries; it is left as it was, since they would be lost: look for what has become of their files and of ${debian.configuration}, or, if they are to go, run update-ca-certificates on the host`,
+  );
+}
+
+/**
+ * Checks the private bundle, and leaves out of it what another's broken file brought in.
+ * @param sources gives the files that it is made of
+ * @throws Problem when a certificate that must be there is not: what is required of us, all that the host's own carry, and
+ *   most of what the effective bundle holds
+ */
+export function check(context: StoreContext, sources: () => readonly string[], change: StoreChange): void {
   const { host, files } = context;
   const bundle = privateBundle(context);
   const isClean = files.read(bundle)?.problems.length === 0 && isBare(host.read(bundle)?.toString('latin1') ?? '');
-  if (!isClean) host.write(bundle, concatenation(context, paths, change));
-  const flaw = host.atOnce(() => flawOf(context, paths, change));
-  if (flaw === undefined) return;
-  throw new Problem(`the bundle that was built on the host ${flaw}; it is not published, the host's is as it was`);
+  if (!isClean) host.write(bundle, concatenation(context, sources(), change));
+  const flaw = host.atOnce(() => flawOf(context, sources(), change));
+  if (flaw !== undefined) {
+    throw new Problem(`the bundle that was built on the host ${flaw}; it is not published, the host's is as it was`);
+  }
+  refuseLoss(context, change);
 }
