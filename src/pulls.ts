@@ -5,9 +5,10 @@
 import { posix } from 'node:path';
 import type { Host } from './host/host.ts';
 import { type Moment, readMoment } from './host/moment.ts';
+import { runtimeLedgerPath } from './host/runtime-ledger.ts';
 import type { WatchTarget } from './host/watch.ts';
 import type { RuntimeState } from './report/report.ts';
-import { decideRestart } from './runtimes/restart.ts';
+import { type DueRestart, decideRestart } from './runtimes/restart.ts';
 import type { Runtime } from './runtimes/runtime.ts';
 import type { Failures, Found, RuntimeRefresh, RuntimesState } from './runtimes/runtimes.ts';
 
@@ -29,7 +30,7 @@ function restartCommand({ name, process }: Runtime): string {
 
 export const noFailures: Failures = new Map();
 
-type Said = Pick<RuntimeState, 'state' | 'message' | 'command'>;
+type Said = Pick<RuntimeState, 'state' | 'message' | 'command' | 'aside'>;
 
 function restartNeeded(runtime: Runtime, why: string): Said {
   const message = `pulls see the store after a restart of ${runtime.name} only: ${why}`;
@@ -51,8 +52,9 @@ function saidOfDirectories({ runtime, survey }: Found, isStale: boolean, failure
   const [ofAll] = failures.values();
   const unmade = lacking.map((path) => failures.get(path) ?? ofAll ?? `${path} on the host is not made yet`);
   const reasons = [...new Set([...survey.problems, ...unmade])];
-  if (reasons.length > 0) return incomplete(reasons);
+  if (reasons.length > 0) return incomplete([...reasons, ...survey.ofOthers]);
   const places = survey.links.length + survey.edited.length;
+  if (survey.ofOthers.length > 0) return { ...incomplete(survey.ofOthers), ...(places > 0 && { aside: true }) };
   if (places === 0 && isStale) {
     return restartNeeded(runtime, 'it reads one directory for each registry; name yours by --registry');
   }
@@ -70,7 +72,7 @@ const nothingNeeded: Said = { state: 'trusts', message: 'pulls see the store; no
 
 /** A unit that did not come back is left to the admin. */
 function restartFailed(unit: string): Said {
-  const message = `${unit} did not come back from a restart, and is not restarted again; see journalctl -u ${unit}`;
+  const message = `${unit} did not come back from a restart, and is not restarted again before it runs; see journalctl -u ${unit}`;
   return { state: 'restart-failed', message, command: `systemctl restart ${unit}` };
 }
 
@@ -114,7 +116,7 @@ export interface Pulls {
   /** The directories in which a change can mean drift, and where a runtime that is started anew shows. */
   readonly watched: readonly WatchTarget[];
   /** The restart that is due now, and in how many milliseconds one may be. */
-  readonly restart?: { readonly runtime: Runtime; readonly unit: string; readonly now: Moment } | undefined;
+  readonly restart?: DueRestart | undefined;
   readonly dueMs?: number | undefined;
 }
 
@@ -136,20 +138,23 @@ export interface PullsPass {
   readonly pace: Pace;
 }
 
+const isGuess = ({ way }: Runtime): boolean => way.kind === 'restart' && way.isGuess === true;
+
 /** The restarts that the admin has permitted and a runtime needs: one that is due, and when the next one is. */
 function restartsOf(
   { after, changes, refresh, pace }: PullsPass,
   states: readonly RuntimeState[],
+  down: readonly string[],
   now: Moment | undefined,
 ): Pick<Pulls, 'restart' | 'dueMs'> {
   if (now === undefined || refresh !== 'restart') return {};
-  const { restarted, failed } = after.ledger;
+  const { restarted } = after.ledger;
   const decided = after.found.flatMap(({ runtime }, index) => {
     const { unit, started } = runtime.process;
-    if (states[index]?.state !== 'restart-needed' || unit === undefined) return [];
-    const record = { failed: failed.includes(unit), ...(restarted === undefined ? {} : { last: restarted }) };
+    if (states[index]?.state !== 'restart-needed' || unit === undefined || isGuess(runtime)) return [];
+    const record = { failed: down.includes(unit), ...(restarted === undefined ? {} : { last: restarted }) };
     const decision = decideRestart({ started, changed: changes.added, ...pace, record, now });
-    return [{ runtime, unit, now, decision }];
+    return [{ runtime, unit, now, down, decision }];
   });
   const waits = decided.flatMap(({ decision }) => (typeof decision === 'object' ? [decision.wait] : []));
   return {
@@ -189,7 +194,7 @@ export function tellPulls(host: Host, pass: PullsPass): Pulls {
   const problems = after.problem === undefined ? [] : [`container runtimes: ${after.problem}`];
   return {
     runtimes,
-    edits: before.edits,
+    edits: before.edits.filter((path) => !failures.has(path) && !failures.has(runtimeLedgerPath)),
     reasons: [
       ...failed.map((unit) => restartFailed(unit).message),
       ...reasonsOf(runtimes, refresh),
@@ -199,6 +204,6 @@ export function tellPulls(host: Host, pass: PullsPass): Pulls {
     ],
     notes: [...problems, ...after.found.flatMap(({ runtime, survey }) => [...runtime.notes, ...survey.notes])],
     watched: after.found.flatMap(watchedOf),
-    ...restartsOf(pass, runtimes, now),
+    ...restartsOf(pass, runtimes, failed, now),
   };
 }

@@ -72,9 +72,8 @@ function pullsOf(
 /** Makes the restart that is due, if one is, and looks again. */
 async function restartDue(scene: Scene, pulls: Pulls, tellAgain: () => Promise<Pulls>): Promise<Pulls> {
   if (pulls.restart === undefined) return pulls;
-  const { runtime, unit, now } = pulls.restart;
   // What goes wrong with it must not hide what was done to the store.
-  const failure = await scene.runtimes.restart(runtime, unit, now).catch(explain);
+  const failure = await scene.runtimes.restart(pulls.restart).catch(explain);
   const after = await tellAgain();
   return failure === undefined ? after : { ...after, reasons: [failure, ...after.reasons] };
 }
@@ -87,8 +86,9 @@ async function changeAll(scene: Scene, lock: Lock, needed: boolean): Promise<rea
   const outcome = await changeUntilProven(scene, lock);
   const isProven = outcome.proof.hostReasons.length === 0;
   const failures = before.todo === 'keep' && isProven ? runtimes.keep(before) : released;
+  const made = before.todo === 'keep' && !isProven ? { ...before, edits: [] } : before;
   const tellNow = async (): Promise<Pulls> =>
-    pullsOf(scene, { before, after: await runtimes.observe(needed), needed, changes: outcome.ledger, failures });
+    pullsOf(scene, { before: made, after: await runtimes.observe(needed), needed, changes: outcome.ledger, failures });
   return [outcome, await restartDue(scene, await tellNow(), tellNow)];
 }
 
@@ -210,6 +210,8 @@ export function openReconciler(settings: PassSettings, read: () => readonly Read
     watched: () => memory.watched,
     async pass() {
       const started = clock.steady();
+      // One that fails knows of nothing that is due.
+      memory.dueMs = undefined;
       const bundle = readBundle(read(), { ...settings.rules, now: new Date(clock.now()) });
       const anchors = bundle.anchors.map(({ fingerprint }) => fingerprint);
       const { digest, findings } = bundle;

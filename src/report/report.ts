@@ -25,6 +25,8 @@ export interface RuntimeState {
    */
   readonly state: 'trusts' | 'incomplete' | 'restart-needed' | 'revoked-after-restart' | 'restart-failed';
   readonly message: string;
+  /** No pod needs to wait for what is missing: it is up to others, and concerns single registries. */
+  readonly aside?: true | undefined;
   /** What an admin would run. */
   readonly command?: string | undefined;
 }

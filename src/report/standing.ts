@@ -21,7 +21,8 @@ export const starting: Condition = {
 };
 
 export interface NodeEvent {
-  readonly reason: 'TrustUpdated' | 'TrustRefused' | 'TrustRepaired' | 'TrustRemoved' | 'RuntimeRestartNeeded';
+  readonly reason:
+    'TrustUpdated' | 'TrustRefused' | 'TrustRepaired' | 'TrustRemoved' | 'RuntimeRestartNeeded' | 'PullsIncomplete';
   readonly type: 'Normal' | 'Warning';
   readonly note: string;
 }
@@ -43,6 +44,13 @@ function worst(runtimes: readonly RuntimeState[]): RuntimeState['state'] | 'none
   return runtimeStates.find((state) => runtimes.some((runtime) => runtime.state === state)) ?? 'none';
 }
 
+/** Pulls see the store. */
+const good: readonly RuntimeState['state'][] = ['revoked-after-restart', 'trusts'];
+
+function textOf({ name, message }: RuntimeState): string {
+  return printable(`${name}: ${message}`, longestText);
+}
+
 /** What kind of reason keeps the host from being converged, by the words that it begins with. */
 function reasonOf(first: string, { findings, runtimes }: PassResult): string {
   const finding = findings.find(({ severity, code }) => severity === 'error' && first.startsWith(`${code}: `));
@@ -54,10 +62,11 @@ function reasonOf(first: string, { findings, runtimes }: PassResult): string {
 }
 
 export function conditionOf(result: PassResult): Condition {
-  const { converged, anchors, digest, reasons } = result;
+  const { converged, anchors, digest, reasons, runtimes } = result;
   if (converged) {
-    const message = `proven: the node trusts the bundle; anchors: ${anchors.length}, digest: ${digest.slice(0, 16)}`;
-    return { status: 'True', reason: 'Proven', message };
+    const proven = `proven: the node trusts the bundle; anchors: ${anchors.length}, digest: ${digest.slice(0, 16)}`;
+    const left = runtimes.filter(({ state }) => !good.includes(state)).map(textOf);
+    return { status: 'True', reason: 'Proven', message: [proven, ...left].join('; ') };
   }
   const [first = 'unknown'] = reasons;
   const more = reasons.length > 1 ? ` (and ${reasons.length - 1} more)` : '';
@@ -78,9 +87,9 @@ export function bundleOf({ digest, findings }: PassResult): string {
   return [digest, ...errors.map(({ code, source }) => `${code} ${source}`)].join();
 }
 
-/** Workloads that need the bundle may come: the host trusts it, and so do pulls. */
+/** Workloads that need the bundle may come: the host trusts it, and so do pulls, but for what others have to mend. */
 export function mayStart({ converged, runtimes }: PassResult): boolean {
-  return converged && ['trusts', 'revoked-after-restart', 'none'].includes(worst(runtimes));
+  return converged && runtimes.every(({ state, aside }) => good.includes(state) || aside === true);
 }
 
 /**
@@ -88,17 +97,16 @@ export function mayStart({ converged, runtimes }: PassResult): boolean {
  * @param before the runtimes as the pass before found them: what was so then was told then
  */
 export function eventsOf({ repaired, runtimes }: PassResult, before: readonly RuntimeState[]): readonly NodeEvent[] {
-  const needed = runtimes.filter(
+  const worse = runtimes.filter(
     ({ name, state }) =>
-      (state === 'restart-needed' || state === 'restart-failed') &&
-      !before.some((earlier) => earlier.name === name && earlier.state === state),
+      !good.includes(state) && !before.some((earlier) => earlier.name === name && earlier.state === state),
   );
   return [
     ...(repaired.length === 0 ? [] : [repairedEvent(repaired.length)]),
-    ...needed.map(({ name, message }) => ({
-      reason: 'RuntimeRestartNeeded' as const,
-      type: 'Warning' as const,
-      note: printable(`${name}: ${message}`, longestText),
+    ...worse.map((runtime): NodeEvent => ({
+      reason: runtime.state === 'incomplete' ? 'PullsIncomplete' : 'RuntimeRestartNeeded',
+      type: 'Warning',
+      note: textOf(runtime),
     })),
   ];
 }

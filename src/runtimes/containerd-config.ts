@@ -15,7 +15,16 @@ import {
   tableAt,
   textsAt,
 } from './containerd-files.ts';
-import { type Place, type Release, releaseOf, remedyOf, since, wayOf } from './containerd-registry.ts';
+import {
+  type Place,
+  type Pulls,
+  type Release,
+  brokenBy,
+  releaseOf,
+  remedyOf,
+  since,
+  wayOf,
+} from './containerd-registry.ts';
 import { isTable } from './toml-lines.ts';
 
 export interface ContainerdConfig {
@@ -26,6 +35,8 @@ export interface ContainerdConfig {
   /** False where its CRI plugin is disabled: then it is no runtime of the kubelet's. */
   readonly pullsForNode: boolean;
   readonly way: Way;
+  /** Why no pod would start after a restart; undefined where nothing is known to stand in the way. */
+  readonly broken: string | undefined;
   /** What is worth knowing of it: a line each. */
   readonly notes: readonly string[];
 }
@@ -180,7 +191,8 @@ function oldestFor(files: readonly ConfigFile[]): Release {
   return version < 4 ? [2, 0, 11] : [2, 3, 4];
 }
 
-const wayIn = (it: Sources): Way => wayOf({ release: it.release, settings: settingsOf(it), place: placeOf(it) });
+const pullsIn = (it: Sources): Pulls => ({ release: it.release, settings: settingsOf(it), place: placeOf(it) });
+const wayIn = (it: Sources): Way => wayOf(pullsIn(it));
 
 /** The way of a process that does not say its version: the directories on which all readings agree, if they do. */
 function agreedWay(reading: Sources): Way {
@@ -208,12 +220,13 @@ export function readContainerdConfig(
   const files = readFiles(host, line, known !== undefined && globsFromRoot(known));
   const reading = sourcesOf(line, files, known ?? oldestFor(files));
   const disabled = disabledOf(reading);
+  const unused = disabled && `${disabled} is in disabled_plugins: nothing pulls images for the node by it`;
   return {
     files: files.map((file) => file.path),
     address: addressOf(reading),
     pullsForNode: line.daemon && disabled === undefined,
     way: known === undefined ? agreedWay(reading) : wayIn(reading),
-    notes:
-      disabled === undefined ? [] : [`${disabled} is in disabled_plugins: nothing pulls images for the node by it`],
+    broken: unused ?? brokenBy(pullsIn(reading)),
+    notes: unused === undefined ? [] : [unused],
   };
 }

@@ -87,6 +87,13 @@ export function remedyOf({ file, section, create }: Place): string {
   return `set config_path = "${usual}" in ${table} of ${where}, and restart containerd once`;
 }
 
+/** What has the CRI plugin refuse to start at all; undefined for nothing. */
+export function brokenBy(pulls: Pulls): string | undefined {
+  const conflict = conflictOf(pulls);
+  if (conflict === undefined || configPathOf(pulls) === '') return undefined;
+  return `${pulls.place.file} has config_path beside ${conflict}, and with both containerd's CRI plugin does not start; take ${conflict} out, and restart containerd once`;
+}
+
 /** How pulls come to see a CA, in one version of containerd with one set of settings. */
 export function wayOf(pulls: Pulls): Way {
   const { release, place } = pulls;
@@ -95,12 +102,9 @@ export function wayOf(pulls: Pulls): Way {
   if (!since(release, 1, 5)) return restart(`${name} reads no registry directories, 1.5 is the first that does`);
   const path = configPathOf(pulls);
   const conflict = conflictOf(pulls);
-  if (path !== '' && conflict !== undefined) {
-    return restart(
-      `${place.file} has config_path beside ${conflict}, and with both containerd's CRI plugin does not start; take ${conflict} out, and restart containerd once`,
-    );
-  }
-  if (path === '' && conflict !== undefined) {
+  const broken = brokenBy(pulls);
+  if (broken !== undefined) return restart(broken);
+  if (conflict !== undefined) {
     return restart(
       `${conflict} in ${place.file} takes the place of registry directories; turn it into hosts.toml files, ${remedyOf(place)}`,
     );

@@ -1,6 +1,6 @@
 /**
- * CRI-O: at every pull it reads the directory of the registry that it pulls from (containers-certs.d(5)). None serves all
- * registries.
+ * CRI-O: at every pull it reads the directory of the registry that it pulls from, in the first of its roots that has one
+ * (containers-certs.d(5)). None serves all registries.
  */
 import { askGrpc } from '../host/ask.ts';
 import type { Host } from '../host/host.ts';
@@ -15,7 +15,7 @@ async function look(host: Host, process: RuntimeProcess): Promise<Runtime> {
     process,
     socket,
     version: answer?.get(3),
-    way: { kind: 'directories', lists: [['/etc/containers/certs.d']], byName: true },
+    way: { kind: 'directories', lists: [['/etc/containers/certs.d', '/etc/docker/certs.d']], byName: true },
     notes: [],
   };
 }

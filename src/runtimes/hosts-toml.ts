@@ -65,6 +65,11 @@ const byteOrderMark = /^(?:\uFEFF|\u00EF\u00BB\u00BF)?/;
 const marked = /^(.*) # (?:added|changed) by node-ca-trust ([0-9a-f]{8})(?:, was ("(?:[^"\\]|\\.)*"))?\r?$/s;
 const isHeader = /^[ \t]*\[/;
 
+/** A text without the byte order mark that it may begin with: the parser takes none. */
+export function withoutMark(text: string): string {
+  return text.replace(byteOrderMark, '');
+}
+
 /** Blanks do not count: a line that a formatter has moved is still ours. */
 function digestOf(head: string, was: string): string {
   return createHash('sha256')

@@ -27,17 +27,18 @@ export interface SurveyOptions {
 }
 
 /** What goes wrong with one thing is a problem of this thing, and of no other. */
-function orProblem(action: () => Survey): Survey {
+function orProblem(path: string, action: () => Survey): Survey {
   try {
     return action();
   } catch (error) {
-    return { ...nothing, problems: [explain(error)] };
+    const why = explain(error);
+    return { ...nothing, problems: [why.includes(path) ? why : `${path} on the host: ${why}`] };
   }
 }
 
 /** Looks into a directory where root alone can write, and says so where that is otherwise. */
 function ifRootsOwn(host: Host, directory: string, look: () => Survey): Survey {
-  return orProblem(() => {
+  return orProblem(directory, () => {
     const entry = host.target(directory);
     if (entry === undefined || isRootsOwn(entry)) return look();
     const problem = `${printable(directory)} on the host can be written by others than root, and is left alone; chmod it`;
@@ -73,20 +74,24 @@ function surveyRoot(host: Host, root: string, wanted: readonly string[], options
   const notes = strange.map(
     (name) => `${root}/${printable(name)} on the host is no registry's name: no pull reads it; rename or remove it`,
   );
-  const directories = [...new Set([...wanted, ...known])].map((name) =>
-    surveyDirectory(host, `${root}/${name}`, options),
-  );
+  const directories = [...new Set([...wanted, ...known])].map((name) => {
+    const survey = surveyDirectory(host, `${root}/${name}`, options);
+    return name === '_default' ? survey : { ...survey, problems: [], ofOthers: survey.problems };
+  });
   return merge([{ ...nothing, notes, watched: [root] }, ...directories]);
 }
 
 /** Looks at the directories of one list, in the order in which a runtime looks through them. */
 function surveyList(host: Host, roots: readonly string[], options: SurveyOptions): Survey {
-  // Whose `_default` serves the registries that have no directory: the first root's that has one, else the last one's.
-  const first = roots.find((root) => isDirectory(host, `${root}/_default`)) ?? roots.at(-1);
+  // The first that has it counts. A `_default` that no root has is last, so that it takes no registry from a later root.
   const wanted = options.byName ? options.registries : ['_default'];
-  const surveys = roots.map((root) =>
-    ifRootsOwn(host, root, () => surveyRoot(host, root, root === first ? wanted : [], options)),
-  );
+  const other = options.byName ? roots[0] : roots.at(-1);
+  const rootOf = (name: string): string | undefined =>
+    roots.find((root) => isDirectory(host, `${root}/${name}`)) ?? other;
+  const surveys = roots.map((root) => {
+    const here = wanted.filter((name) => rootOf(name) === root);
+    return ifRootsOwn(host, root, () => surveyRoot(host, root, here, options));
+  });
   return merge(surveys);
 }
 

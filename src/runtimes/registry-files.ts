@@ -9,14 +9,14 @@ import { pemBlocks } from '../bundle/pem.ts';
 import { printable } from '../bundle/text.ts';
 import type { Entry, Host } from '../host/host.ts';
 import { linkName } from '../host/runtime-ledger.ts';
-import { type HostsTrust, addTrust, removeTrust } from './hosts-toml.ts';
+import { type HostsTrust, addTrust, removeTrust, withoutMark } from './hosts-toml.ts';
 import { isTable } from './toml-lines.ts';
 
 /** Something to do in a directory of a registry. */
-export type Edit =
-  | { readonly kind: 'link'; readonly path: string }
-  | { readonly kind: 'lines'; readonly path: string; readonly text: string }
-  | { readonly kind: 'clean'; readonly path: string };
+export interface Edit {
+  readonly kind: 'link' | 'lines' | 'clean';
+  readonly path: string;
+}
 
 /** What is there of it, and what is missing. */
 export interface Survey {
@@ -24,15 +24,17 @@ export interface Survey {
   /** Every link and every edited file that has to be there. */
   readonly links: readonly string[];
   readonly edited: readonly string[];
-  /** Why pulls through some directory do not see the store: a line each. */
+  /** Why pulls do not see the store: a line each. */
   readonly problems: readonly string[];
+  /** The same of a single registry, where something of others stands in the way that no pass can change. */
+  readonly ofOthers: readonly string[];
   readonly notes: readonly string[];
   /** The directories in which, and in whose directories, a change matters. */
   readonly watched: readonly string[];
 }
 
 /** Of a runtime that reads no directories. */
-export const nothing: Survey = { edits: [], links: [], edited: [], problems: [], notes: [], watched: [] };
+export const nothing: Survey = { edits: [], links: [], edited: [], problems: [], ofOthers: [], notes: [], watched: [] };
 
 export function merge(surveys: readonly Survey[]): Survey {
   const all = <T>(pick: (survey: Survey) => readonly T[]): readonly T[] => [...new Set(surveys.flatMap(pick))];
@@ -41,6 +43,7 @@ export function merge(surveys: readonly Survey[]): Survey {
     links: all(({ links }) => links),
     edited: all(({ edited }) => edited),
     problems: all(({ problems }) => problems),
+    ofOthers: all(({ ofOthers }) => ofOthers),
     notes: all(({ notes }) => notes),
     watched: all(({ watched }) => watched),
   };
@@ -111,7 +114,7 @@ function brokenFiles(host: Host, directory: string, memory: Memory): readonly st
 
 /** The files of CAs that a hosts.toml names, and that break every pull by it. */
 function brokenAuthorities(host: Host, file: string, text: string, memory: Memory): readonly string[] {
-  const top: Record<string, unknown> = parse(text);
+  const top: Record<string, unknown> = parse(withoutMark(text));
   const hosts = isTable(top['host']) ? Object.values<unknown>(top['host']) : [];
   const tables: readonly Record<string, unknown>[] = [top, ...hosts].filter(isTable);
   const named = tables.flatMap((table) => [table['ca']].flat()).filter((ca) => typeof ca === 'string');
@@ -158,7 +161,7 @@ function surveyLines(place: Place, path: string, entry: Entry): Survey {
     return merge([trust.parses ? nothing : surveyLink(place), { ...nothing, problems: [problem] }]);
   }
   const text = host.read(path)?.toString(encoding) ?? '';
-  const edits: readonly Edit[] = trust.text === text ? [] : [{ kind: 'lines', path, text: trust.text }];
+  const edits: readonly Edit[] = trust.text === text ? [] : [{ kind: 'lines', path }];
   const edited = trust.text === removeTrust(trust.text) ? [] : [path];
   const problems = brokenAuthorities(host, path, text, memory);
   // Some versions refuse such a file, and read what ends in .crt in its place.
@@ -190,7 +193,12 @@ export function makeEdit(host: Host, edit: Edit, bundle: string): void {
   else if (edit.kind === 'link') {
     host.makeDirectory(posix.dirname(edit.path));
     host.makeLink(edit.path, bundle);
-  } else if (entry?.kind === 'file') writeLines(host, edit.path, edit.text, entry);
+  } else if (entry?.kind === 'file' && isRootsOwn(entry)) {
+    // What others have written since it was surveyed must not be lost.
+    const text = host.read(edit.path)?.toString(encoding) ?? '';
+    const trust = addTrust(text, bundle);
+    if (trust.kind === 'trust' && trust.text !== text) writeLines(host, edit.path, trust.text, entry);
+  }
 }
 
 /** Takes what killed writes have left out of the directory of an edit. */

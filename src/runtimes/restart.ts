@@ -1,15 +1,17 @@
 /**
  * The restart of a runtime: the last resort, where pulls come to see the store in no other way and the admin has allowed
  * it. It cuts off what is in flight, and a container whose start it interrupts stays in an unknown state; so it is made
- * seldom, never twice for one change, and never again once a runtime did not come back.
+ * seldom, never twice for one change, not where it is known to do harm, and not again while a runtime is not back from one.
  */
+import { askGrpc } from '../host/ask.ts';
 import type { Clock } from '../host/clock.ts';
 import type { CommandResult } from '../host/commands.ts';
 import type { Host } from '../host/host.ts';
 import type { Moment } from '../host/moment.ts';
 import { explain } from '../host/problem.ts';
-import { isRunning } from './processes.ts';
-import type { RuntimeProcess } from './runtime.ts';
+import { readRuntimeLedger, writeRuntimeLedger } from '../host/runtime-ledger.ts';
+import { findProcesses, isRunning } from './processes.ts';
+import type { Runtime, RuntimeKind, RuntimeProcess } from './runtime.ts';
 
 /** Seconds. Changes that follow each other within so long make one restart. */
 const debounce = 30;
@@ -26,7 +28,7 @@ export const longestJitterMs = 60_000;
 /** What is known of the restarts that this program has made on the node. */
 export interface RestartRecord {
   readonly last?: Moment;
-  /** A runtime did not come back from one. */
+  /** The runtime is not back from one. */
   readonly failed: boolean;
 }
 
@@ -45,7 +47,7 @@ export interface RestartCase {
 
 /**
  * - `not-needed`: the runtime was started after the change
- * - `never`: one of our restarts did not bring it back, so the admin has to look at it
+ * - `never`: it is not back from one of our restarts, so the admin has to look at it
  * - `wait`: milliseconds, after which to ask again
  */
 export type RestartDecision = 'not-needed' | 'never' | 'now' | { readonly wait: number };
@@ -167,7 +169,8 @@ function failure(unit: string, state: string, result: string, limitMs: number): 
 
 /**
  * Restarts a unit of the host and proves that it is back: the unit is active, the old process gone, and the runtime
- * answers. Running containers stay as they are where the unit has KillMode=process, as every distribution's has.
+ * answers. Containers of containerd and CRI-O stay as they are where the unit has KillMode=process, as every
+ * distribution's has; dockerd's do with live-restore alone.
  * @param unit as systemd names it, `containerd.service`
  */
 export async function restartUnit(host: Host, unit: string, proof: RestartProof): Promise<RestartResult> {
@@ -186,4 +189,49 @@ export async function restartUnit(host: Host, unit: string, proof: RestartProof)
     }
     await clock.sleep(pollMs);
   }
+}
+
+/** A restart that is due. */
+export interface DueRestart {
+  readonly runtime: Runtime;
+  readonly unit: string;
+  readonly now: Moment;
+  /** Units that are not back from an earlier one. */
+  readonly down: readonly string[];
+}
+
+/** Whether a runtime of this kind answers, to the kubelet too where that asks it. */
+async function answers(host: Host, kind: RuntimeKind): Promise<boolean> {
+  for (const process of findProcesses(host, new Set([kind.comm]))) {
+    const { version, socket = '' } = (await kind.look(host, process)) ?? {};
+    if (version === undefined) continue;
+    if (kind.name === 'docker' || (await askGrpc(host, socket, '/runtime.v1.RuntimeService/Version')) !== undefined)
+      return true;
+  }
+  return false;
+}
+
+/**
+ * Restarts a runtime by its unit, unless that is known to do harm, and puts on record that it did.
+ * @returns why it was not restarted, or is not back
+ */
+export async function restartRuntime(
+  host: Host,
+  kind: RuntimeKind,
+  { runtime, unit, now, down }: DueRestart,
+  { instance, clock }: { readonly instance: string; readonly clock: Clock },
+): Promise<string | undefined> {
+  const harm = await kind.harm?.(host, runtime);
+  if (harm !== undefined) return `${runtime.name}: not restarted: ${harm}`;
+  // Before it is made: one that is killed in the middle counts, too.
+  const { ledger: before } = readRuntimeLedger(host);
+  const instances = [...new Set([...before.instances, instance])].sort();
+  const ledger = { ...before, instances, restarted: now, failed: [...down] };
+  writeRuntimeLedger(host, ledger);
+  const proof = { process: runtime.process, answers: () => answers(host, kind).catch(() => false), clock };
+  const result = await restartUnit(host, unit, proof);
+  if (result === 'restarted') return undefined;
+  if ('refused' in result) return result.refused;
+  writeRuntimeLedger(host, { ...ledger, failed: [...down, unit].sort() });
+  return result.failed;
 }

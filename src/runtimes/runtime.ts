@@ -21,11 +21,12 @@ export interface RuntimeProcess {
  * How pulls of a runtime come to see the store.
  * - `directories`: it reads directories anew at every pull, in one of these lists the first that has a registry's name.
  *   Where it cannot be known which list it takes, each of them is served
- * - `restart`: only its next start reads the store; `why` says what stands in the way, and what the admin can change
+ * - `restart`: only its next start reads the store; `why` says what stands in the way, and what the admin can change. With
+ *   `isGuess` it may read directories all the same, and a restart is for the admin to decide
  */
 export type Way =
   | { readonly kind: 'directories'; readonly lists: readonly (readonly string[])[]; readonly byName: boolean }
-  | { readonly kind: 'restart'; readonly why: string };
+  | { readonly kind: 'restart'; readonly why: string; readonly isGuess?: true };
 
 /** A runtime as it is on the host. */
 export interface Runtime {
@@ -47,4 +48,9 @@ export interface RuntimeKind {
   readonly comm: string;
   /** @returns undefined when the process pulls no images for the node */
   look(host: Host, process: RuntimeProcess): Promise<Runtime | undefined>;
+  /**
+   * What a restart would break, as things are now, and what to do first: a line.
+   * @returns undefined when nothing is known to stand in the way
+   */
+  harm?(host: Host, runtime: Runtime): Promise<string | undefined>;
 }

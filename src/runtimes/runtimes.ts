@@ -4,11 +4,9 @@
  * round, since a link that leads nowhere breaks every pull.
  */
 import { posix } from 'node:path';
-import { askGrpc } from '../host/ask.ts';
 import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
 import { missingAbove } from '../host/ledger.ts';
-import type { Moment } from '../host/moment.ts';
 import { explain } from '../host/problem.ts';
 import {
   type RuntimeLedger,
@@ -25,8 +23,8 @@ import { docker } from './docker.ts';
 import { findProcesses } from './processes.ts';
 import { type SurveyOptions, surveyRegistries } from './registries.ts';
 import { type Survey, cleanBeside, makeEdit, nothing, openMemory, undoLines, undoLink } from './registry-files.ts';
-import { restartUnit } from './restart.ts';
-import type { Runtime, RuntimeKind, RuntimeName, RuntimeProcess } from './runtime.ts';
+import { type DueRestart, restartRuntime } from './restart.ts';
+import type { Runtime, RuntimeKind, RuntimeProcess } from './runtime.ts';
 
 /** auto: by directories where that works. certs.d: the same, and a runtime where it does not work is a failure. */
 export type RuntimeRefresh = 'auto' | 'certs.d' | 'restart' | 'off';
@@ -73,7 +71,7 @@ export interface Runtimes {
   /** Takes this instance off the record, and every edit off the host when it was the last. @returns what could not be */
   release(state: RuntimesState): Failures;
   /** Restarts a runtime by its unit, and puts on record that it did. @returns why it was not restarted, or is not back */
-  restart(runtime: Runtime, unit: string, now: Moment): Promise<string | undefined>;
+  restart(due: DueRestart): Promise<string | undefined>;
 }
 
 /** Of a host that cannot be read. */
@@ -231,18 +229,6 @@ async function find(host: Host, remember: Remember, options: Omit<SurveyOptions,
   return found;
 }
 
-/** Whether a runtime of this name answers, to the kubelet too where that asks it. */
-async function answers(host: Host, name: RuntimeName): Promise<boolean> {
-  const kind = kinds.find((one) => one.name === name);
-  for (const process of kind === undefined ? [] : findProcesses(host, new Set([kind.comm]))) {
-    const { version, socket = '' } = (await kind?.look(host, process)) ?? {};
-    if (version === undefined) continue;
-    if (name === 'docker' || (await askGrpc(host, socket, '/runtime.v1.RuntimeService/Version')) !== undefined)
-      return true;
-  }
-  return false;
-}
-
 /** What is seen of the runtimes, as long as nothing stands in the way. */
 function openEyes(host: Host, bundle: string, settings: RuntimeSettings): (needed: boolean) => Promise<RuntimesState> {
   const { instance, refresh, registries, clock } = settings;
@@ -260,7 +246,7 @@ function openEyes(host: Host, bundle: string, settings: RuntimeSettings): (neede
 
 /** Opens the runtimes of one host. @param bundle the bundle of the host's store */
 export function openRuntimes(host: Host, bundle: string, settings: RuntimeSettings): Runtimes {
-  const { instance, clock } = settings;
+  const { instance } = settings;
   const observe = openEyes(host, bundle, settings);
   return {
     observe: (needed) => observe(needed).catch((error: unknown) => ({ ...unseen, problem: explain(error) })),
@@ -279,20 +265,9 @@ export function openRuntimes(host: Host, bundle: string, settings: RuntimeSettin
         writeRuntimeLedger(host, intended(host, state, others));
         return new Map();
       }),
-    async restart({ name, process }, unit, now) {
-      // Before it is made: one that is killed in the middle counts, too.
-      const { ledger: before } = readRuntimeLedger(host);
-      const ledger = { ...before, instances: union(before.instances, [instance]), restarted: now };
-      writeRuntimeLedger(host, ledger);
-      const result = await restartUnit(host, unit, {
-        process,
-        answers: () => answers(host, name).catch(() => false),
-        clock,
-      });
-      if (result === 'restarted') return undefined;
-      if ('refused' in result) return result.refused;
-      writeRuntimeLedger(host, { ...ledger, failed: union(ledger.failed, [unit]) });
-      return result.failed;
+    async restart(due) {
+      const kind = kinds.find(({ name }) => name === due.runtime.name);
+      return kind && restartRuntime(host, kind, due, settings);
     },
   };
 }

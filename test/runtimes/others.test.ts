@@ -19,17 +19,18 @@ import { listing, verdict } from './harness/verdict.ts';
 const programs = inject('programs');
 
 const runtimes = [
-  { what: 'dockerd', name: 'docker', start: startDockerd, socket: dockerSocket, directory: '/etc/docker/certs.d' },
+  { what: 'dockerd', name: 'docker', start: startDockerd, socket: dockerSocket, directories: ['/etc/docker/certs.d'] },
   {
     what: "Podman's service as crio",
     name: 'cri-o',
     start: startCrio,
     socket: crioSocket,
-    directory: '/etc/containers/certs.d',
+    directories: ['/etc/containers/certs.d', '/etc/docker/certs.d'],
   },
 ] as const;
 
-describe.each(runtimes)('$what', ({ name, start, socket, directory }) => {
+describe.each(runtimes)('$what', ({ name, start, socket, directories }) => {
+  const [directory] = directories;
   let scene: Scene;
   let runtime: Runtime;
 
@@ -49,7 +50,7 @@ describe.each(runtimes)('$what', ({ name, start, socket, directory }) => {
   beforeEach(async () => {
     authority = await makeAuthority();
     await scene.use(authority);
-    await forget(scene.machine, directory);
+    await forget(scene.machine, ...directories);
   });
 
   const isPulled = async (reference: string): Promise<boolean> => (await runtime.pull(reference)).ok;
@@ -68,7 +69,7 @@ describe.each(runtimes)('$what', ({ name, start, socket, directory }) => {
       const outcome = await agent(machine).apply(await scene.bundle(current), '--registry', 'registry.test:5443');
       expect(outcome).toMatchObject({ code: 0, report: { converged: true } });
       const said = verdict(outcome);
-      expect(said).toMatchObject({ name, way: 'certs.d', directories: [directory], pid });
+      expect(said).toMatchObject({ name, way: 'certs.d', directories, pid });
       expect(said.state).toBe(current === authority ? 'trusts' : 'revoked-after-restart');
       expect(said.socket.replace('/var/run/', '/run/')).toBe(socket);
       expect([await isPulled(privateImage), await isPulled(another)]).toEqual([true, true]);
@@ -77,6 +78,17 @@ describe.each(runtimes)('$what', ({ name, start, socket, directory }) => {
     expect(await listing(machine, directory)).toEqual(untouched);
     expect([await isPulled(privateImage), await isPulled(another)]).toEqual([false, false]);
     expect({ pid: runtime.service.pid, started: runtime.service.started() }).toEqual({ pid, started });
+  });
+
+  test("what a registry's directory holds of others counts as before", async () => {
+    const { machine } = scene;
+    const root = directories.at(-1) ?? '';
+    await machine.write(`${root}/registry.test:5443/theirs.crt`, authority.ca.pem);
+    expect(await isPulled(privateImage)).toBe(true);
+    const bundle = await scene.bundle(await makeAuthority());
+    expect(await agent(machine).apply(bundle, '--registry', 'registry.test:5443')).toMatchObject({ code: 0 });
+    expect(await isPulled(privateImage)).toBe(true);
+    expect(await agent(machine).remove()).toMatchObject({ code: 0 });
   });
 
   test('without a name, it is said that a restart is needed, and that names help', async () => {

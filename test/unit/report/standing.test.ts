@@ -35,6 +35,13 @@ describe('the condition', () => {
     });
   });
 
+  it('says what pulls do not see where that keeps it from being true of nothing else', () => {
+    const runtimes = [runtime('trusts', 'docker'), runtime('incomplete')];
+    const { status, message } = conditionOf(passOf({ anchors, digest, runtimes }));
+    expect(status).toBe('True');
+    expect(message).toMatch(/digest: [0-9a-f]{16}; containerd: a message$/);
+  });
+
   it.each([
     ['private-key', 'BundlePrivateKey'],
     ['not-a-ca', 'BundleNotACa'],
@@ -115,6 +122,12 @@ describe('the startup taint', () => {
     ['the host is not proven', passOf({ converged: false, runtimes: [runtime('trusts')] }), false],
     ['one runtime needs a restart', passOf({ runtimes: [runtime('trusts'), runtime('restart-needed')] }), false],
     ['some registries are not seen', passOf({ runtimes: [runtime('incomplete')] }), false],
+    ['others stand in the way of one', passOf({ runtimes: [{ ...runtime('incomplete'), aside: true }] }), true],
+    [
+      'others stand in the way of one, and the host is not proven',
+      passOf({ converged: false, runtimes: [{ ...runtime('incomplete'), aside: true }] }),
+      false,
+    ],
   ])('may go by what was found: %s', (_, result, expected) => {
     expect(mayStart(result)).toBe(expected);
   });
@@ -140,6 +153,11 @@ describe('the Events', () => {
       'Warning RuntimeRestartNeeded docker: a message',
     ]);
     expect(eventsOf(passOf({ runtimes }), runtimes)).toEqual([]);
+    const incomplete = [runtime('incomplete')];
+    expect(eventsOf(passOf({ runtimes: incomplete }), [])).toEqual([
+      { reason: 'PullsIncomplete', type: 'Warning', note: 'containerd: a message' },
+    ]);
+    expect(eventsOf(passOf({ runtimes: incomplete }), incomplete)).toEqual([]);
   });
 
   it('tell of what the Node comes to say, and of its end', () => {

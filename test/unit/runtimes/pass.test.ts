@@ -4,12 +4,14 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Reading } from '../../../src/bundle/types.ts';
+import { openHost } from '../../../src/host/host.ts';
 import { type PassSettings, openReconciler } from '../../../src/reconcile.ts';
 import type { Report } from '../../../src/report/report.ts';
+import { openRuntimes } from '../../../src/runtimes/runtimes.ts';
 import { type Fixture, east, north, south } from '../support/fixtures.ts';
-import { type LittleHost, bundlePath, littleHost } from '../support/little-host.ts';
+import { type LittleHost, anchorDirectory, bundlePath, littleHost } from '../support/little-host.ts';
 import type { FakeProcess } from '../support/proc-tree.ts';
-import { answerVersion, endProcess, setUptime, showProcess } from '../support/runtime.ts';
+import { answerJson, answerVersion, endProcess, setUptime, showProcess } from '../support/runtime.ts';
 
 const certs = '/etc/containerd/certs.d';
 const link = `${certs}/_default/node-ca-trust.crt`;
@@ -283,7 +285,7 @@ describe.skipIf(process.getuid?.() !== 0)('a restart that is permitted', () => {
     expect(restarts()).toBe(0);
   });
 
-  it('of which the runtime does not come back is told, and never made again', async () => {
+  it('of which the runtime does not come back is told, and not made again before it runs', async () => {
     installBus(undefined);
     const report = await pass([north], { refresh: 'restart' });
     expect(report).toMatchObject({
@@ -307,8 +309,12 @@ describe.skipIf(process.getuid?.() !== 0)('a restart that is permitted', () => {
       converged: true,
       runtimes: [{ state: 'trusts' }],
     });
-    await pass([north, south, east], { refresh: 'restart' });
     expect(restarts()).toBe(1);
+    installBus({ pid: 96, ticks: 600_500 });
+    const again = await pass([north, south, east], { refresh: 'restart' });
+    expect(again).toMatchObject({ converged: true, runtimes: [{ pid: 96, state: 'trusts' }] });
+    expect(restarts()).toBe(2);
+    expect(JSON.parse(text('/var/lib/node-ca-trust/_runtimes.json'))).toMatchObject({ failed: [] });
   });
 
   it('waits in a daemon, and the next pass is due then', async () => {
@@ -321,6 +327,57 @@ describe.skipIf(process.getuid?.() !== 0)('a restart that is permitted', () => {
     setUptime(host.root, 165);
     expect(await reconciler.pass()).toMatchObject({ report: { converged: true }, dueMs: undefined });
     expect(restarts()).toBe(1);
+  });
+
+  it('that is due does not hasten the passes after one that failed', async () => {
+    const reconciler = openReconciler(settings({ refresh: 'restart', jitterMs: 5_000 }), () => readings(north), clock);
+    expect((await reconciler.pass()).dueMs).toBe(65_000);
+    fs.renameSync(host.root, `${host.root}.away`);
+    const failed = await reconciler.pass();
+    fs.renameSync(`${host.root}.away`, host.root);
+    expect(failed).toMatchObject({ report: { converged: false }, dueMs: undefined });
+  });
+
+  const beside = `version = 2
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "${certs}"
+[plugins."io.containerd.grpc.v1.cri".registry.mirrors."a.example"]
+endpoint = ["https://b.example"]
+`;
+
+  it.each([
+    ['does not parse', 'version = 2\n[plugins\n', /config\.toml:2: not valid TOML/],
+    ['is not there', undefined, /config\.toml is not there/],
+    ['has mirrors beside directories', beside, /registry\.mirrors.* take registry\.mirrors out/],
+    ['disables what pulls', 'disabled_plugins = ["cri"]\n', /cri is in disabled_plugins/],
+  ])('is not made into a configuration that %s, whenever it came to that', async (_, config, why) => {
+    showProcess(host.root, { argv: ['/usr/bin/containerd', '--config', '/etc/containerd/config.toml'] });
+    installBus({ pid: 91, ticks: 20_000 });
+    const reconciler = openReconciler(settings({ refresh: 'restart', jitterMs: 0 }), () => readings(north), clock);
+    expect((await reconciler.pass()).report.runtimes).toMatchObject([{ state: 'restart-needed' }]);
+    if (config === undefined) fs.rmSync(host.path('/etc/containerd/config.toml'));
+    else put('/etc/containerd/config.toml', config);
+    setUptime(host.root, 200);
+    const { report } = await reconciler.pass();
+    expect(report).toMatchObject({ converged: false, runtimes: [{ pid: 90, state: 'restart-needed' }] });
+    expect(report.reasons[0]).toMatch(/^containerd: not restarted: its configuration is broken: /);
+    expect(report.reasons[0]).toMatch(why);
+    // Another agent has not seen it before.
+    await pass([north], { refresh: 'restart' });
+    expect(restarts()).toBe(0);
+    configure('');
+    expect((await reconciler.pass()).report).toMatchObject({ converged: true, runtimes: [{ pid: 91 }] });
+    expect(restarts()).toBe(1);
+  });
+
+  it('is not made because the configuration was touched since', async () => {
+    configure(`config_path = "${certs}"`);
+    showProcess(host.root, { argv: ['/usr/bin/containerd', '--address', '/run/silent.sock'] });
+    installBus({ pid: 91, ticks: 10_500 });
+    put('/proc/stat', `btime ${Math.floor(Date.now() / 1000) - 100}\n`);
+    const report = await pass([north], { refresh: 'restart' });
+    expect(saidIn(report)).toEqual(['restart-needed', expect.stringMatching(/config\.toml was written after/)]);
+    expect(restarts()).toBe(0);
   });
 });
 
@@ -339,6 +396,50 @@ describe.skipIf(process.getuid?.() !== 0)('bad input', () => {
     expect([state, message]).toEqual(['incomplete', expect.stringContaining(`${certs}/a.example/hosts.toml`)]);
     expect(text(`${certs}/a.example/hosts.toml`)).toBe('server = "https://a.exam');
     expect(fs.readlinkSync(host.path(`${certs}/a.example/node-ca-trust.crt`))).toBe(bundlePath);
+  });
+
+  it('what stands in the way of one registry keeps no pod waiting; of all, it does', async () => {
+    put(`${certs}/a.example/hosts.toml`, 'server = "https://a.exam');
+    expect((await pass([north])).runtimes).toMatchObject([{ state: 'incomplete', aside: true }]);
+    put(`${certs}/_default/hosts.toml`, 'server = "https://a.exam');
+    const [runtime] = (await pass([north])).runtimes;
+    expect(runtime?.message).toMatch(/_default.* \(and 1 more\)/);
+    expect(runtime).not.toHaveProperty('aside');
+  });
+
+  it('a hosts.toml with a byte order mark is served like any other', async () => {
+    put(`${certs}/a.example/hosts.toml`, '\uFEFFserver = "https://a.example"\n[host."https://m.example"]\n');
+    expect(saidIn(await pass([north]))[0]).toBe('trusts');
+    expect(text(`${certs}/a.example/hosts.toml`).split(bundlePath)).toHaveLength(3);
+    expect(fs.readlinkSync(host.path(`${certs}/a.example/node-ca-trust.crt`))).toBe(bundlePath);
+  });
+
+  it('no edit is told of where the store could not be made', async () => {
+    put(`${anchorDirectory}/node-ca-trust-default-${north.fingerprint.slice(0, 16)}.crt`, 'of somebody else');
+    const report = await pass([north, south]);
+    expect(report).toMatchObject({ converged: false, reasons: [expect.stringContaining('not ours')], edits: [] });
+    expect(fs.existsSync(host.path(link))).toBe(false);
+  });
+
+  it('what others write while the store is made is edited as it is then, and not lost', async () => {
+    put(`${certs}/a.example/hosts.toml`, 'server = "https://a.example"\n');
+    const runtimes = openRuntimes(openHost(host.root), bundlePath, { ...settings({}), clock });
+    const seen = await runtimes.observe(true);
+    put(`${certs}/a.example/hosts.toml`, '# another\nserver = "https://b.example"\n');
+    expect(runtimes.keep(seen)).toEqual(new Map());
+    expect(text(`${certs}/a.example/hosts.toml`)).toMatch(/^# another\nserver = "https:\/\/b\.example"\nca = /);
+  });
+
+  it('what cannot be read is named by its path', async () => {
+    put(`${certs}/a.example/hosts.toml`, 'server = "https://a.example"\n');
+    const real = openHost(host.root);
+    const read = (path: string): Buffer | undefined => {
+      if (path.endsWith('hosts.toml')) throw new Error('input/output error');
+      return real.read(path);
+    };
+    const runtimes = openRuntimes({ ...real, read }, bundlePath, { ...settings({}), clock });
+    const { found } = await runtimes.observe(true);
+    expect(found[0]?.survey.ofOthers).toEqual([`${certs}/a.example on the host: input/output error`]);
   });
 
   it('a file that bears our name and is not ours stays, and is named', async () => {
@@ -578,7 +679,8 @@ describe.skipIf(process.getuid?.() !== 0)('bad input', () => {
     // In the way, as a read-only file system would be.
     put(certs, '');
     const report = await pass([north]);
-    expect(report).toMatchObject({ converged: true, runtimes: [{ state: 'incomplete' }] });
+    expect(report).toMatchObject({ converged: true, edits: [], runtimes: [{ state: 'incomplete' }] });
+    expect(report.runtimes[0]).not.toHaveProperty('aside');
     expect(report.runtimes[0]?.message).toMatch(/certs\.d\/_default/);
     expect(host.trusts(north)).toBe(true);
     expect(await pass([], removeAll)).toMatchObject({ converged: true });
@@ -633,19 +735,68 @@ describe.skipIf(process.getuid?.() !== 0)('dockerd and CRI-O', () => {
   });
 
   it.each([
-    ['dockerd', 'docker', '/etc/docker/certs.d'],
-    ['crio', 'cri-o', '/etc/containers/certs.d'],
-  ])('%s has a directory for each registry that was named or is there', async (comm, name, root) => {
+    ['dockerd', 'docker', ['/etc/docker/certs.d']],
+    ['crio', 'cri-o', ['/etc/containers/certs.d', '/etc/docker/certs.d']],
+  ])('%s has a directory for each registry that was named or is there', async (comm, name, directories) => {
+    const [root = ''] = directories;
     showProcess(host.root, { comm, argv: [`/usr/bin/${comm}`], groups: `0::/system.slice/${comm}.service\n` });
     fs.mkdirSync(host.path(`${root}/there.example`), { recursive: true });
     const report = await pass([north], { registries: ['named.example:5000'] });
-    expect(report.runtimes).toMatchObject([{ name, state: 'trusts', directories: [root] }]);
+    expect(report.runtimes).toMatchObject([{ name, state: 'trusts', directories }]);
     for (const registry of ['there.example', 'named.example:5000']) {
       expect(fs.readlinkSync(host.path(`${root}/${registry}/node-ca-trust.crt`))).toBe(bundlePath);
     }
     expect(fs.existsSync(host.path(`${root}/_default`))).toBe(false);
     await pass([], removeAll);
     expect(fs.readdirSync(host.path(root))).toEqual(['there.example']);
+  });
+
+  it('CRI-O takes the first root that has a registry, so none is made before one that is there', async () => {
+    showProcess(host.root, { comm: 'crio', argv: ['/usr/bin/crio'], groups: '0::/system.slice/crio.service\n' });
+    for (const name of ['named.example', 'there.example']) put(`/etc/docker/certs.d/${name}/ca.crt`, north.pem);
+    const report = await pass([north], { registries: ['named.example', 'new.example'] });
+    expect(report.runtimes).toMatchObject([{ state: 'trusts' }]);
+    expect(fs.readdirSync(host.path('/etc/containers/certs.d'))).toEqual(['new.example']);
+    for (const name of ['named.example', 'there.example']) {
+      expect(fs.readlinkSync(host.path(`/etc/docker/certs.d/${name}/node-ca-trust.crt`))).toBe(bundlePath);
+    }
+  });
+
+  const startDocker = (): void => {
+    showProcess(host.root, {
+      comm: 'dockerd',
+      argv: ['/usr/bin/dockerd'],
+      groups: '0::/system.slice/docker.service\n',
+    });
+    installBus({ pid: 91, comm: 'dockerd', ticks: 10_500, groups: '0::/system.slice/docker.service\n' });
+  };
+
+  it.each([
+    ['off', { LiveRestoreEnabled: false }],
+    ['not known', undefined],
+  ])('dockerd is not restarted where that would stop its containers: live-restore is %s', async (_, info) => {
+    startDocker();
+    await answerJson(host.root, '/var/run/docker.sock', { '/version': { Version: '20.10.24' }, '/info': info });
+    const report = await pass([north], { refresh: 'restart' });
+    expect(report).toMatchObject({ converged: false, runtimes: [{ pid: 90, state: 'restart-needed' }] });
+    expect(report.reasons[0]).toMatch(/^docker: not restarted: .*"live-restore": true/);
+    expect(restarts()).toBe(0);
+  });
+
+  it('dockerd is restarted where its containers stay', async () => {
+    startDocker();
+    const info = { LiveRestoreEnabled: true };
+    await answerJson(host.root, '/var/run/docker.sock', { '/version': { Version: '20.10.24' }, '/info': info });
+    expect(await pass([north], { refresh: 'restart' })).toMatchObject({ converged: true, runtimes: [{ pid: 91 }] });
+    expect(restarts()).toBe(1);
+  });
+
+  it('with nothing served, and a registry that cannot be, keep pods waiting', async () => {
+    startDocker();
+    put('/etc/docker/certs.d/a.example/node-ca-trust.crt', 'of somebody else');
+    const [runtime] = (await pass([north])).runtimes;
+    expect(runtime?.state).toBe('incomplete');
+    expect(runtime).not.toHaveProperty('aside');
   });
 
   it('need names: without any they need a restart, and say which option helps', async () => {

@@ -2,12 +2,13 @@
  * A container runtime on a made-up host: the files by which its process shows in /proc, and a socket that says a version.
  */
 import * as fs from 'node:fs';
+import { createServer as createHttp } from 'node:http';
 import { type ServerHttp2Stream, createServer } from 'node:http2';
 import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { type FakeProcess, putProcess } from './proc-tree.ts';
 
-function put(root: string, path: string, text: string): void {
+export function put(root: string, path: string, text: string): void {
   fs.mkdirSync(dirname(join(root, path)), { recursive: true });
   fs.writeFileSync(join(root, path), text);
 }
@@ -36,6 +37,20 @@ export async function answerVersion(root: string, socket: string, version: strin
     const message = Buffer.from([0x0a, version.length, ...Buffer.from(version)]);
     stream.end(Buffer.concat([Buffer.from([0, 0, 0, 0, message.length]), message]));
   });
+  fs.mkdirSync(dirname(join(root, socket)), { recursive: true });
+  await new Promise<void>((resolve) => server.listen(join(root, socket), resolve));
+  onTestFinished(() => {
+    server.close();
+  });
+}
+
+/** Answers HTTP on a socket with what is here for a path, as JSON. It ends with the test. */
+export async function answerJson(
+  root: string,
+  socket: string,
+  answers: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const server = createHttp(({ url = '' }, response) => response.end(JSON.stringify(answers[url])));
   fs.mkdirSync(dirname(join(root, socket)), { recursive: true });
   await new Promise<void>((resolve) => server.listen(join(root, socket), resolve));
   onTestFinished(() => {
