@@ -88,7 +88,8 @@ function isOurs(file: OwnFile, input: PlanInput): boolean {
 /** Everything of ours that is not wanted: files, links left without one, and removals that were not proven. */
 function unwanted(input: PlanInput, wanted: readonly Anchor[]): readonly Removal[] {
   const keep = new Set(wanted.map((anchor) => input.nameOf(anchor.fingerprint)));
-  const recorded = new Map(input.ledger.ledger.files.map((file) => [file.name, file.fingerprint]));
+  // Of a link that was left without its file the ledger says none.
+  const recorded = new Map(input.ledger.ledger.files.map((file) => [file.name, file.fingerprint || undefined]));
   const found = new Map<string, string | undefined>(recorded);
   for (const file of input.state.own) {
     if (isOurs(file, input)) found.set(file.name, file.fingerprint ?? recorded.get(file.name));

@@ -49,7 +49,8 @@ export function prove(store: TrustStore, plan: Plan, state: StoreState): Proof {
   const revived = held.filter(([, file]) => file === store.bundle);
   const stillTrusted = held.filter(([, file]) => file !== store.bundle);
   const removed = new Set(plan.remove.map(({ name }) => name));
-  const left = state.own.filter(({ name }) => removed.has(name));
+  // A directory of such a name is another's: what we had there is gone.
+  const left = state.own.filter(({ name, content }) => removed.has(name) && content !== 'directory');
   return {
     hostReasons: [
       ...plan.conflicts,

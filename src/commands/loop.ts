@@ -21,14 +21,22 @@ export interface Pacing {
 /** What the loop needs to know of a pass to say when the next one is due. */
 export interface PassEnd {
   readonly converged: boolean;
+  /** It has written to the host, or may have. */
   readonly changed: boolean;
   /** In so many milliseconds another pass has something to do. */
   readonly dueMs?: number | undefined;
 }
 
+/**
+ * Why a pass is asked for. part: something changed, and more may be about to. whole: what came has nothing to be folded
+ * with, so at once. drift: something changed on the host, which a pass that fails half-way does itself: after one that
+ * does, only the retry is made.
+ */
+export type Cause = 'part' | 'whole' | 'drift';
+
 export interface Loop {
-  /** Something changed: make a pass soon. What comes whole has nothing to be folded with: at once. */
-  trigger(isWhole?: boolean): void;
+  /** Something changed: make a pass soon. */
+  trigger(cause: Cause): void;
   /** Lets the pass under way end, makes no further one, and resolves when `run` has. */
   stop(): Promise<void>;
   /** Makes passes until stopped, the first at once. `pass` must not throw. */
@@ -46,12 +54,15 @@ export function pause(pacing: Pacing, end: PassEnd, failures: number, random: ()
   return Math.min(dueMs * spread, longestTimerMs);
 }
 
-/** Why a pass was asked for that waits for nothing more. */
-const whole = Symbol('whole');
+/** What ends the wait after a pass. */
+function wakers({ converged, changed }: PassEnd, asked: AbortSignal, drifted: AbortSignal): AbortSignal {
+  return converged || !changed ? AbortSignal.any([asked, drifted]) : asked;
+}
 
 /** Opens a loop. */
 export function openLoop(pacing: Pacing, clock: Alarm, random: () => number): Loop {
   let asked = new AbortController();
+  let drifted = new AbortController();
   let askedAt: number | undefined;
   let stopping = false;
   let failures = 0;
@@ -60,7 +71,7 @@ export function openLoop(pacing: Pacing, clock: Alarm, random: () => number): Lo
   let running = Promise.resolve();
 
   const next = async (pass: Pass): Promise<void> => {
-    asked = new AbortController();
+    [asked, drifted] = [new AbortController(), new AbortController()];
     const since = askedAt;
     askedAt = undefined;
     const end = await pass(since);
@@ -69,20 +80,19 @@ export function openLoop(pacing: Pacing, clock: Alarm, random: () => number): Lo
     const ms = pause(pacing, end, failures, random);
     if (end.converged && end.changed) recheckAt = now + ms;
     else if (recheckAt <= now) recheckAt = Number.POSITIVE_INFINITY;
-    await clock.sleep(Math.min(ms, recheckAt - now, end.dueMs ?? ms), asked.signal).catch(() => undefined);
-    const isPart = asked.signal.aborted && asked.signal.reason !== whole;
-    if (isPart && !stopping) await clock.sleep(pacing.foldMs);
-  };
-  const passes = async (pass: Pass): Promise<void> => {
-    while (!stopping) await next(pass);
+    const woken = wakers(end, asked.signal, drifted.signal);
+    await clock.sleep(Math.min(ms, recheckAt - now, end.dueMs ?? ms), woken).catch(() => undefined);
+    if (woken.aborted && asked.signal.reason !== 'whole' && !stopping) await clock.sleep(pacing.foldMs);
   };
   return {
-    trigger(isWhole = false) {
+    trigger(cause) {
       askedAt ??= clock.steady();
-      asked.abort(isWhole ? whole : undefined);
+      (cause === 'drift' ? drifted : asked).abort(cause);
     },
     run(pass) {
-      running = passes(pass);
+      running = (async () => {
+        while (!stopping) await next(pass);
+      })();
       return running;
     },
     async stop() {

@@ -18,7 +18,7 @@ import { type ReadLabels, readEnabled, readLabels } from '../sources/node-label.
 import { type Alarm, systemClock } from './clock.ts';
 import { type Cluster, openCluster } from './cluster.ts';
 import { type RunConfig, type Streams, exitCodes } from './config.ts';
-import { type Loop, type Pacing, type Pass, openLoop } from './loop.ts';
+import { type Cause, type Loop, type Pacing, type Pass, openLoop } from './loop.ts';
 import { removalOf, settingsOf } from './settings.ts';
 import { openTidying } from './tidying.ts';
 
@@ -77,6 +77,27 @@ interface Agent {
   close(): Promise<void>;
 }
 
+/** A watch that asks for a pass. */
+function watchFor(
+  cause: Cause,
+  loop: Loop,
+  log: Logger,
+): { follow(to: readonly WatchTarget[]): Promise<void>; close(): Promise<void> } {
+  const ask = (): void => {
+    loop.trigger(cause);
+  };
+  const watch = openWatch(ask, (reason) => {
+    log.warn(reason);
+  });
+  return {
+    // What changed before it stood is found by a pass after it does.
+    follow: async (targets) => {
+      if (await watch.follow(targets)) ask();
+    },
+    close: () => watch.close(),
+  };
+}
+
 /** The pass as the loop calls it: made, told to everyone, and the watches moved to where they are needed now. */
 function openAgent({ config, log, clock, random }: Daemon, loop: Loop, { sources, node }: Cluster): Agent {
   const settings = { ...settingsOf(config), dryRun: false, lockWaitMs, jitterMs: random() * longestJitterMs };
@@ -86,14 +107,7 @@ function openAgent({ config, log, clock, random }: Daemon, loop: Loop, { sources
   const lag = openLag();
   const logPass = openPassLog(log);
   const tidy = openTidying();
-  const watch = openWatch(
-    () => {
-      loop.trigger();
-    },
-    (reason) => {
-      log.warn(reason);
-    },
-  );
+  const [bundleWatch, hostWatch] = [watchFor('part', loop, log), watchFor('drift', loop, log)];
   return {
     answers: {
       '/healthz': () => health.live(clock.steady()),
@@ -108,14 +122,16 @@ function openAgent({ config, log, clock, random }: Daemon, loop: Loop, { sources
       scrape.record(result, lag(result, askedAt, clock.steady()));
       for (const told of [health.end, logPass]) told(result);
       if (bundle.provisional?.soon !== true) node?.tell(result);
-      // What changed before the watches stood is found by a pass after they do.
-      const targets = [...bundleTargets(sources.paths()), ...reconciler.watched()];
-      if (await watch.follow(targets)) loop.trigger();
-      const changed = hasChanged(report);
+      await bundleWatch.follow(bundleTargets(sources.paths()));
+      await hostWatch.follow(reconciler.watched());
+      // One that was ended by a failure tells of no store.
+      const changed = hasChanged(report) || report.store === undefined;
       tidy(changed);
       return { converged: report.converged, changed, dueMs };
     },
-    close: () => watch.close(),
+    close: async () => {
+      await Promise.all([bundleWatch.close(), hostWatch.close()]);
+    },
   };
 }
 
@@ -164,7 +180,7 @@ export async function run(
   const daemon: Daemon = { ...from, config, log };
   const loop = openLoop({ ...from.pacing, resyncMs: config.resyncMs }, from.clock, from.random);
   const cluster = await openCluster(daemon, () => {
-    loop.trigger(true);
+    loop.trigger('whole');
   });
   const agent = openAgent(daemon, loop, cluster);
   const server = await openServer(config.listen.host, config.listen.port, agent.answers);

@@ -5,7 +5,7 @@
  */
 import type { Host } from '../host/host.ts';
 import { Problem, caught } from '../host/problem.ts';
-import { debian, selectedPaths } from './debian-layout.ts';
+import { allLines, debian, selectedPaths } from './debian-layout.ts';
 import { storesOf } from './debian.ts';
 import { changeDirect, deadAfterMs, lostLinks } from './direct-refresh.ts';
 import type { Family } from './store.ts';
@@ -36,7 +36,7 @@ export const alpineFamily: Family = {
     anchors: debian.local,
     extension: '.crt',
     linkPrefix: 'ca-cert-',
-    sources: (host) => [...selectedPaths(host), ...localPaths(host)],
+    sources: (host) => [...selectedPaths(host, allLines), ...localPaths(host)],
     // mkstemp(3).
     isUnfinished: (name) => /^bundle[A-Za-z0-9]{6}$/.test(name),
     abandonedAfterMs: deadAfterMs,

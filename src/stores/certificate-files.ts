@@ -3,6 +3,7 @@
  * looks at some 300 files, nearly all of them the same as last time.
  */
 import { X509Certificate, hash } from 'node:crypto';
+import type { Anchor } from '../bundle/types.ts';
 import { type PemBlock, certificateLabels, pemBlocks, toPem } from '../bundle/pem.ts';
 import { readLimit } from '../host/files.ts';
 import type { Entry, Host } from '../host/host.ts';
@@ -20,8 +21,8 @@ export interface CertificateFile {
 export interface CertificateFiles {
   /** What a file holds; undefined when no file is there. */
   read(path: string): CertificateFile | undefined;
-  /** These fingerprints are those of certificates that OpenSSL has read already. */
-  know(fingerprints: Iterable<string>): void;
+  /** OpenSSL has read these already: what holds one of them, or nothing else, is known by its hash. */
+  know(anchors: readonly Anchor[]): void;
 }
 
 /** Far more than any host has; beyond it everything is read anew. */
@@ -134,8 +135,11 @@ export function openCertificateFiles(host: Host, { der = false } = {}): Certific
       });
       return file instanceof Problem ? denied(file) : file;
     },
-    know(fingerprints) {
-      for (const fingerprint of fingerprints) remember(certificates, fingerprint, fingerprint);
+    know(anchors) {
+      for (const { fingerprint, pem } of anchors.filter((anchor) => !certificates.has(anchor.fingerprint))) {
+        remember(certificates, fingerprint, fingerprint);
+        remember(byContent, hash('sha256', pem), { fingerprints: [fingerprint], problems: [] });
+      }
     },
   };
 }

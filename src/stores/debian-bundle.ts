@@ -6,14 +6,8 @@ import { readLimit } from '../host/files.ts';
 import { Problem } from '../host/problem.ts';
 import type { StoreContext } from './anchor-files.ts';
 import { goodBlocks, isBare } from './certificate-files.ts';
-import { privateBundle } from './debian-layout.ts';
-import type { StoreChange } from './store.ts';
-
-/** Whether a certificate goes with the change. */
-export function isTakenBy({ remove }: StoreChange): (fingerprint: string) => boolean {
-  const taken = new Set(remove.map((name) => /([0-9a-f]{16})\.\w+$/.exec(name)?.[1]));
-  return (fingerprint) => taken.has(fingerprint.slice(0, 16));
-}
+import { debian, privateBundle } from './debian-layout.ts';
+import { type StoreChange, isTakenBy } from './store.ts';
 
 /** A file of so many characters is taken as it is; a longer one may be blank for the most part. */
 const longestAsItIs = 64 * 1024;
@@ -78,16 +72,38 @@ function flawOf(context: StoreContext, paths: readonly string[], { required }: S
 }
 
 /**
- * Checks the private bundle, and leaves out of it what another's broken file brought in.
- * @param paths the files that it is made of
- * @throws Problem when a certificate that must be there is not: what is required of us, and all that the host's own carry
+ * Refuses a bundle that would lack most of what the host trusts beside ours: a selection that was lost, or files in other
+ * places than this program knows. Who wants it so runs the host's own tool.
  */
-export function check(context: StoreContext, paths: readonly string[], change: StoreChange): void {
+function refuseLoss(context: StoreContext, change: StoreChange): void {
+  const { files, bundle } = context;
+  const isTaken = isTakenBy(change);
+  const othersIn = (path: string): ReadonlySet<string> => {
+    const held = files.read(path)?.fingerprints ?? [];
+    return new Set(held.filter((fingerprint) => !change.required.has(fingerprint) && !isTaken(fingerprint)));
+  };
+  const held = othersIn(privateBundle(context));
+  const lost = [...othersIn(bundle)].filter((fingerprint) => !held.has(fingerprint)).length;
+  if (lost <= held.size) return;
+  throw new Problem(
+    `${bundle} on the host holds ${lost} certificates of others that no file selected there carries; it is left as it was, since they would be lost: look for what has become of their files and of ${debian.configuration}, or, if they are to go, run update-ca-certificates on the host`,
+  );
+}
+
+/**
+ * Checks the private bundle, and leaves out of it what another's broken file brought in.
+ * @param sources gives the files that it is made of
+ * @throws Problem when a certificate that must be there is not: what is required of us, all that the host's own carry, and
+ *   most of what the effective bundle holds
+ */
+export function check(context: StoreContext, sources: () => readonly string[], change: StoreChange): void {
   const { host, files } = context;
   const bundle = privateBundle(context);
   const isClean = files.read(bundle)?.problems.length === 0 && isBare(host.read(bundle)?.toString('latin1') ?? '');
-  if (!isClean) host.write(bundle, concatenation(context, paths, change));
-  const flaw = host.atOnce(() => flawOf(context, paths, change));
-  if (flaw === undefined) return;
-  throw new Problem(`the bundle that was built on the host ${flaw}; it is not published, the host's is as it was`);
+  if (!isClean) host.write(bundle, concatenation(context, sources(), change));
+  const flaw = host.atOnce(() => flawOf(context, sources(), change));
+  if (flaw !== undefined) {
+    throw new Problem(`the bundle that was built on the host ${flaw}; it is not published, the host's is as it was`);
+  }
+  refuseLoss(context, change);
 }

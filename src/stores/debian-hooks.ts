@@ -7,7 +7,7 @@ import { type DebianContext, debian, fileNameOf, linkNameOf } from './debian-lay
 import type { StoreChange } from './store.ts';
 
 /** Names of the links in the certificate directory that carry certificates, with where each points. */
-export function certificateLinks({ host }: StoreContext): ReadonlyMap<string, string> {
+function certificateLinks({ host }: StoreContext): ReadonlyMap<string, string> {
   return host.atOnce(() => {
     const links = (host.list(debian.certs) ?? []).flatMap((name): readonly (readonly [string, string])[] => {
       const target = name.endsWith('.pem') ? host.link(`${debian.certs}/${name}`) : undefined;
@@ -56,22 +56,24 @@ function hooksOf({ host }: DebianContext): readonly string[] {
 }
 
 /**
- * Runs the host's hooks as the tool does, after the publication, so that they see what they are told of.
- * @param before the links that there were before the change
+ * Looks, before a change, at what its hooks will be told of.
+ * @returns what runs the host's hooks as the tool does, after the publication, so that they see what they are told of
  */
-export async function runHooks(
-  context: DebianContext,
-  before: ReadonlyMap<string, string>,
-  change: StoreChange,
-): Promise<readonly string[]> {
-  const lines = hookLines(context, before, change);
-  if (!change.refresh && lines.length === 0) return [];
-  const failures: string[] = [];
-  for (const hook of hooksOf(context)) {
-    const result = await context.host.run(hook, [], { input: lines.map((line) => `${line}\n`).join('') });
-    if (result.code !== 0) {
-      failures.push(`${hook} on the host ended with exit code ${result.code ?? '?'}: ${lastLine(result.output)}`);
+export function openHooks(context: DebianContext): (change: StoreChange) => Promise<readonly string[]> {
+  const hooks = hooksOf(context);
+  // Most hosts have none, and a thousand links take their time.
+  if (hooks.length === 0) return async () => Promise.resolve([]);
+  const before = certificateLinks(context);
+  return async (change) => {
+    const lines = hookLines(context, before, change);
+    if (!change.refresh && lines.length === 0) return [];
+    const failures: string[] = [];
+    for (const hook of hooks) {
+      const result = await context.host.run(hook, [], { input: lines.map((line) => `${line}\n`).join('') });
+      if (result.code !== 0) {
+        failures.push(`${hook} on the host ended with exit code ${result.code ?? '?'}: ${lastLine(result.output)}`);
+      }
     }
-  }
-  return failures;
+    return failures;
+  };
 }

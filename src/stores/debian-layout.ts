@@ -101,9 +101,23 @@ export function certificatePaths(host: Host, directory: string): readonly string
   return at(directory, 0);
 }
 
-/** The distribution's certificates that /etc/ca-certificates.conf selects. */
-export function selectedPaths(host: Host): readonly string[] {
-  const lines = host.read(debian.configuration)?.toString('utf8').split('\n') ?? [];
+/** The lines of a text, whether the last one has its end or not. */
+export function allLines(text: string): readonly string[] {
+  return text.split('\n');
+}
+
+/** The lines of a text as a shell's `read` gives them: without the blanks around them, the last one only with its end. */
+export function shellLines(text: string): readonly string[] {
+  const lines = text.split('\n').slice(0, -1);
+  return lines.map((line) => line.replace(/^[ \t]+|[ \t]+$/g, ''));
+}
+
+/**
+ * The distribution's certificates that /etc/ca-certificates.conf selects.
+ * @param linesOf how the host's program reads it
+ */
+export function selectedPaths(host: Host, linesOf: typeof allLines): readonly string[] {
+  const lines = linesOf(host.read(debian.configuration)?.toString('utf8') ?? '');
   return lines.filter((line) => line !== '' && !/^[#!]/.test(line)).map((line) => `${debian.distribution}/${line}`);
 }
 

@@ -19,7 +19,7 @@ import {
   writeAnchors,
 } from './anchor-files.ts';
 import { check } from './debian-bundle.ts';
-import { certificateLinks, runHooks } from './debian-hooks.ts';
+import { openHooks } from './debian-hooks.ts';
 import {
   type DebianContext,
   debian,
@@ -68,22 +68,29 @@ const namelessLink = '.pem';
  */
 function staleLinks(context: DebianContext, removed: readonly string[]): readonly string[] {
   const { host } = context;
-  const gone = new Set([namelessLink, ...removed.map((name) => linkNameOf(context, name))]);
+  const gone = new Set(removed.map((name) => linkNameOf(context, name)));
   const isStale = (name: string): boolean => {
     const path = `${debian.certs}/${name}`;
-    const target = gone.has(name) || isHashLink(name) ? host.link(path) : undefined;
+    const target = gone.has(name) || isHashLink(name) || name === namelessLink ? host.link(path) : undefined;
     if (target === undefined) return false;
     if (name === namelessLink || target === namelessLink) return true;
     // Another's file of the same name may have taken over the link.
     return (gone.has(name) || gone.has(target)) && host.target(path) === undefined;
   };
-  return host.atOnce(() => (host.list(debian.certs) ?? []).filter(isStale));
+  return host.atOnce(() => {
+    const names = host.list(debian.certs) ?? [];
+    // To ask where a thousand links lead takes its time.
+    return gone.size > 0 || names.includes(namelessLink) ? names.filter(isStale) : [];
+  });
 }
 
-/** Gives the tool a link of ours to remove, that leads nowhere: then it makes the links by hash anew. */
+/**
+ * Gives the tool a link of ours to remove, that leads nowhere: then it makes the links by hash anew. The nameless one goes
+ * last: who finds it again knows that links by hash may lead to it.
+ */
 function forceLinks({ host, instance }: DebianContext): void {
-  host.remove(`${debian.certs}/${namelessLink}`);
   host.makeLink(`${debian.certs}/${noAnchor(instance)}.pem`, `${debian.local}/${noAnchor(instance)}.crt`);
+  host.remove(`${debian.certs}/${namelessLink}`);
 }
 
 function noBundle(result: CommandResult): Problem {
@@ -155,7 +162,7 @@ export async function publish(context: DebianContext): Promise<void> {
 /** The tool, the check, the publication: (4) to (7) of a change. */
 async function refresh(context: DebianContext, change: StoreChange, lock: Lock): Promise<void> {
   await build(context, change, lock); // (4)
-  check(context, context.layout.sources(context.host), change); // (5)
+  check(context, () => context.layout.sources(context.host), change); // (5)
   await publish(context); // (6) (7)
 }
 
@@ -182,7 +189,7 @@ export async function changeDebian(
   host.makeDirectory(debian.local);
   host.makeDirectory(workDirectory(instance));
   host.makeDirectory(privateDirectory(context), 0o700);
-  const before = certificateLinks(context);
+  const runHooks = openHooks(context);
   writeAnchors(context, change); // (2)
   removeAnchors(context, change); // (3)
   const links = new Set(host.list(debian.certs));
@@ -190,7 +197,7 @@ export async function changeDebian(
     if (links.has(name)) host.remove(`${debian.certs}/${name}`);
   }
   if (change.refresh) await refresh(context, change, lock); // (4) to (7)
-  const notes = await runHooks(context, before, change); // (8)
+  const notes = await runHooks(change); // (8)
   for (const directory of [workDirectory(instance), privateDirectory(context)]) discard(host, directory); // (9)
   return notes;
 }

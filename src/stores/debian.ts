@@ -25,6 +25,7 @@ import {
   fileNameOf,
   privateDirectory,
   selectedPaths,
+  shellLines,
   unfinishedBundles,
 } from './debian-layout.ts';
 import { changeDebian } from './debian-refresh.ts';
@@ -66,7 +67,7 @@ function leftovers(context: DebianContext): readonly string[] {
 
 function observe(context: DebianContext, wanted: readonly Anchor[]): StoreState {
   const { host, files, layout } = context;
-  files.know(wanted.map(({ fingerprint }) => fingerprint));
+  files.know(wanted);
   const sources = observeSources(context, layout.sources(host));
   const effective = files.read(debian.bundle);
   return {
@@ -133,7 +134,7 @@ export const debianFamily: Family = {
     anchors: debian.local,
     extension: '.crt',
     linkPrefix: '',
-    sources: (host) => [...selectedPaths(host), ...certificatePaths(host, debian.local)],
+    sources: (host) => [...selectedPaths(host, shellLines), ...certificatePaths(host, debian.local)],
     // The name is fixed: every plain run appends to it.
     isUnfinished: (name) => name === 'ca-certificates.crt.new',
     abandonedAfterMs,

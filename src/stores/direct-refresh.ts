@@ -5,10 +5,9 @@
  * any moment: a run of theirs before or after finds nothing to change.
  */
 import { posix } from 'node:path';
-import { Problem } from '../host/problem.ts';
 import { discard, removeAnchors, writeAnchors } from './anchor-files.ts';
-import { check, concatenation, isTakenBy } from './debian-bundle.ts';
-import { certificateLinks, runHooks } from './debian-hooks.ts';
+import { check, concatenation } from './debian-bundle.ts';
+import { openHooks } from './debian-hooks.ts';
 import {
   type DebianContext,
   debian,
@@ -19,7 +18,7 @@ import {
 } from './debian-layout.ts';
 import { publish } from './debian-refresh.ts';
 import { readChains, writeChain } from './hash-links.ts';
-import { type StoreChange, stemOf } from './store.ts';
+import { type StoreChange, isTakenBy, stemOf } from './store.ts';
 
 /**
  * The programs have written their bundle within a blink, and do no harm when they find it gone: so what is this old, in
@@ -35,22 +34,6 @@ export function lostLinks(context: DebianContext): readonly string[] {
     const file = fileNameOf(context, posix.basename(target ?? ''));
     return file !== undefined && host.target(`${layout.anchors}/${file}`) === undefined ? [file] : [];
   });
-}
-
-/**
- * Refuses a bundle that would lack most of what the host trusts: what this program takes for the host's own files is
- * then not what its bundle comes from.
- */
-function refuseLoss({ host, files }: DebianContext, path: string, change: StoreChange): void {
-  const held = new Set(files.read(path)?.fingerprints);
-  const before = files.read(debian.bundle)?.fingerprints ?? [];
-  const isTaken = isTakenBy(change);
-  const lost = before.filter((fingerprint) => !held.has(fingerprint) && !isTaken(fingerprint));
-  if (lost.length <= held.size) return;
-  host.remove(path);
-  throw new Problem(
-    `${debian.bundle} on the host holds ${lost.length} certificates that none of its files carries; it is left as it was, since they would be lost: run update-ca-certificates on the host`,
-  );
 }
 
 /** New files among those that Go programs read come by way of the private directory: there they may be unfinished. */
@@ -71,8 +54,7 @@ async function refresh(context: DebianContext, change: StoreChange): Promise<voi
   const going = new Set(change.remove.map((name) => `${layout.anchors}/${name}`));
   const paths = layout.sources(host).filter((path) => !going.has(path));
   host.write(privateBundle(context), concatenation(context, paths, change)); // (3)
-  check(context, paths, change); // (4)
-  refuseLoss(context, privateBundle(context), change);
+  check(context, () => paths, change); // (4)
   await publish(context); // (5)
 }
 
@@ -83,11 +65,28 @@ function linkFile(context: DebianContext, name: string): void {
   if (link !== target && host.link(link) !== target) host.makeLink(link, target);
 }
 
+/** Files of others, one certificate in each, by which what goes with ours is found from then on. */
+function heirs(
+  context: DebianContext,
+  change: StoreChange,
+): readonly { readonly name: string; readonly print: string }[] {
+  const { host, files } = context;
+  const going = new Set(change.remove.map((name) => linkNameOf(context, name)));
+  const isTaken = isTakenBy(change);
+  const others = (host.list(debian.certs) ?? []).filter((name) => name.endsWith('.pem') && !going.has(name));
+  return others.flatMap((name) => {
+    const [print = '', ...more] = files.read(`${debian.certs}/${name}`)?.fingerprints ?? [];
+    return more.length === 0 && isTaken(print) ? [{ name, print }] : [];
+  });
+}
+
 /** Each anchor is found by its hash, and no look-up leads to a file that goes: (6) of a change. */
-function linkByHash(context: DebianContext, { linked, remove }: StoreChange): void {
+function linkByHash(context: DebianContext, change: StoreChange): void {
   const { host, instance, layout } = context;
+  const { linked, remove } = change;
   const going = new Set(remove.map((name) => linkNameOf(context, name)));
   const chains = readChains(host, debian.certs);
+  const inheriting = remove.length > 0 ? heirs(context, change) : [];
   const wanted = Map.groupBy(linked, ({ subjectHash }) => subjectHash);
   const names = (hash: string): string[] =>
     (wanted.get(hash) ?? []).map(({ fingerprint }) => {
@@ -97,14 +96,17 @@ function linkByHash(context: DebianContext, { linked, remove }: StoreChange): vo
     });
   for (const hash of new Set([...chains.keys(), ...wanted.keys()])) {
     const before = chains.get(hash) ?? new Map<number, string | undefined>();
-    const isGoing = (target: string | undefined): boolean => going.has(posix.basename(target ?? ''));
+    const isGoing = (target = ''): boolean => going.has(posix.basename(target));
     if (!wanted.has(hash) && ![...before.values()].some(isGoing)) continue;
     const stem = `${debian.certs}/${hash}`;
     const links = [...before].sort(([a], [b]) => a - b).filter(([, target]) => !isGoing(target));
     // A look-up ends at a link that leads nowhere, whosever it is.
     const leading = links.filter(([suffix]) => host.target(`${stem}.${suffix}`) !== undefined);
     const staying = leading.flatMap(([, target]) => target ?? []);
-    writeChain(host, stem, before, [...new Set([...staying, ...names(hash)])]);
+    const gone = [...before.values()].flatMap((target) => (target !== undefined && isGoing(target) ? [target] : []));
+    const isHeir = isTakenBy({ remove: gone });
+    const inherited = inheriting.filter(({ print }) => isHeir(print)).map(({ name }) => name);
+    writeChain(host, stem, before, [...new Set([...staying, ...inherited, ...names(hash)])]);
   }
 }
 
@@ -131,14 +133,14 @@ export async function changeDirect(context: DebianContext, change: StoreChange):
   for (const path of change.clean) discard(host, path); // (1)
   host.makeDirectory(layout.anchors);
   host.makeDirectory(privateDirectory(context), 0o700);
-  const before = certificateLinks(context);
+  const runHooks = openHooks(context);
   addFiles(context, change); // (2)
   if (change.refresh) {
     await refresh(context, change); // (3) to (5)
     linkByHash(context, change); // (6)
     removeFiles(context, change); // (7)
   }
-  const notes = await runHooks(context, before, change); // (8)
+  const notes = await runHooks(change); // (8)
   discard(host, privateDirectory(context)); // (9)
   return notes;
 }

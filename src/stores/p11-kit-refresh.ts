@@ -9,7 +9,7 @@ import type { Lock } from '../host/lock.ts';
 import { Problem } from '../host/problem.ts';
 import { abandonedAfterMs, discard, endOf, lastLine, relabel, removeAnchors, writeAnchors } from './anchor-files.ts';
 import { type P11KitContext, extractsUnderWay, privateDirectory } from './p11-kit-layout.ts';
-import type { StoreChange } from './store.ts';
+import { type StoreChange, isTakenBy } from './store.ts';
 
 /** How often another's unfinished file is looked at while we wait for it. */
 const settleStepMs = 50;
@@ -60,10 +60,10 @@ async function tryOut(context: P11KitContext, change: StoreChange, lock: Lock): 
 }
 
 /** Whether the effective bundle is older than the one made in private: it lacks something, or holds what was taken off. */
-function isStale({ files, bundle }: P11KitContext, made: ReadonlySet<string>, { remove }: StoreChange): boolean {
+function isStale({ files, bundle }: P11KitContext, made: ReadonlySet<string>, change: StoreChange): boolean {
   const held = files.read(bundle)?.fingerprints ?? [];
-  const removed = new Set(remove.map((name) => /([0-9a-f]{16})\.crt$/.exec(name)?.[1]));
-  const isRevived = held.some((print) => removed.has(print.slice(0, 16)) && !made.has(print));
+  const isTaken = isTakenBy(change);
+  const isRevived = held.some((print) => isTaken(print) && !made.has(print));
   const all = new Set(held);
   return isRevived || [...made].some((print) => !all.has(print));
 }

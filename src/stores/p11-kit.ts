@@ -74,7 +74,7 @@ function countOthers({ own, carriers, trusted }: Pick<StoreState, 'own' | 'carri
 
 function observe(context: P11KitContext, wanted: readonly Anchor[]): StoreState {
   const { host, files, layout, bundle } = context;
-  files.know(wanted.map(({ fingerprint }) => fingerprint));
+  files.know(wanted);
   const sources = observeSources(context, sourcePaths(context));
   const effective = files.read(bundle);
   const trusted = new Set(effective?.fingerprints);

@@ -42,9 +42,11 @@ async function handshake({ host, port }: Address, ca: string): Promise<void> {
 
 /** Asks each of the servers, all at once. @param bundle the path of the host's effective bundle */
 export async function probeAll(host: Host, bundle: string, addresses: readonly Address[]): Promise<readonly Probe[]> {
-  const ca = host.read(bundle)?.toString('latin1') ?? '';
+  const ca = host.read(bundle)?.toString('latin1');
   const asked = addresses.map(async (address): Promise<Probe> => {
     const about = { address: addressText(address) };
+    // Nothing to verify by would mean Node's own authorities.
+    if (!ca) return { ...about, verified: false, message: `${bundle} is missing or empty on the host` };
     try {
       await handshake(address, ca);
       return { ...about, verified: true, message: '' };

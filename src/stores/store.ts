@@ -119,6 +119,12 @@ export function stemOf(instance: string, fingerprint: string): string {
   return `node-ca-trust-${instance}-${fingerprint.slice(0, 16)}`;
 }
 
+/** Whether a certificate goes with the files of ours that are taken off. */
+export function isTakenBy({ remove }: Pick<StoreChange, 'remove'>): (fingerprint: string) => boolean {
+  const taken = new Set(remove.map((name) => /([0-9a-f]{16})\.\w+$/.exec(name)?.[1]));
+  return (fingerprint) => taken.has(fingerprint.slice(0, 16));
+}
+
 /**
  * The first 16 hex digits of the fingerprint that a file name says.
  * @returns undefined when it is not a name of this instance with this extension

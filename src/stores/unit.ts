@@ -7,6 +7,7 @@ import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
 import { stateDirectory } from '../host/ledger.ts';
 import { Problem } from '../host/problem.ts';
+import { removeAnchors } from './anchor-files.ts';
 import type { StoreChange, TrustStore } from './store.ts';
 
 /** command: the agent runs the host's refresh command. unit: the host's path unit does. */
@@ -79,7 +80,7 @@ async function changeByUnit(unit: Unit, change: StoreChange): Promise<readonly s
   for (const path of change.clean) host.remove(path);
   for (const { fingerprint, pem } of change.add)
     host.write(`${store.anchorDirectory}/${store.nameOf(fingerprint)}`, pem);
-  for (const name of change.remove) host.remove(`${store.anchorDirectory}/${name}`);
+  removeAnchors({ host, anchors: store.anchorDirectory }, change);
   if (change.refresh) {
     // One that nobody has answered keeps its age.
     if (unheardMs(unit) === undefined) host.write(requestPath, '');

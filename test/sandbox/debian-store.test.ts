@@ -1,5 +1,6 @@
 // What goes wrong with Debian's trust store, one test for each way (the tool checks nothing, has no lock and exits 0).
 import {
+  appendFile,
   chmod,
   lstat,
   mkdir,
@@ -404,6 +405,58 @@ describe('removal', () => {
     expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { removed: [one.fingerprint] } });
     expect(await trust(world, one)).toEqual(nowhere);
     expect(await danglingLinks(world)).toEqual([]);
+  });
+});
+
+describe("the host's own selection", () => {
+  const selection = '/etc/ca-certificates.conf';
+  const corporate = '/usr/share/ca-certificates/corp/root.crt';
+
+  /** The host selects a CA of its own by this line, and its own tool has run since. */
+  async function selecting(line: string): Promise<World> {
+    const world = await smallWorld();
+    await mkdir(world.path('/usr/share/ca-certificates/corp'));
+    await writeFile(world.path(corporate), three.pem);
+    await appendFile(world.path(selection), line);
+    await plainRun(world);
+    return world;
+  }
+
+  test('without an end of its last line: the tool leaves that out, and others come and go', async () => {
+    await using world = await selecting('corp/root.crt');
+    const before = await inBundle(world);
+    expect(before.has(three.fingerprint)).toBe(false);
+    await using secret = await mountSecret({ 'ca.crt': one.pem });
+    expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0 });
+    expect(await trust(world, one)).toEqual(everywhere);
+    expect(await agent(world).remove()).toMatchObject({ code: 0 });
+    expect(await inBundle(world)).toEqual(before);
+  });
+
+  test('with blanks around a name: the tool takes it, and it stays when it was ours as well', async () => {
+    await using world = await selecting('\t corp/root.crt \t\n');
+    expect(await trust(world, three)).toEqual(everywhere);
+    await using secret = await mountSecret({ 'ca.crt': three.pem });
+    expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0 });
+    const { code, report } = await agent(world).remove();
+    expect([code, report.stillTrusted]).toEqual([0, [{ fingerprint: three.fingerprint, file: corporate }]]);
+    expect(await trust(world, three)).toEqual(everywhere);
+  });
+
+  test('that was lost takes no trust away, until the own tool was run without it', async () => {
+    await using world = await smallWorld();
+    const before = await inBundle(world);
+    await writeFile(world.path(selection), '');
+    await using secret = await mountSecret({ 'ca.crt': one.pem });
+    const { code, report } = await agent(world).apply(secret.directory);
+    expect([code, report.reasons]).toEqual([
+      1,
+      [expect.stringMatching(new RegExp(`holds ${before.size} certificates of others .*${selection}`)) as string],
+    ]);
+    expect(await inBundle(world)).toEqual(before);
+    await plainRun(world);
+    expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0 });
+    expect(await inBundle(world)).toEqual(new Set([one.fingerprint]));
   });
 });
 

@@ -268,6 +268,24 @@ describe('it touches only what it wrote', () => {
     expect((await apply(secret.directory)).code).toBe(0);
   });
 
+  test('a directory in the place of a file of ours that goes does not keep its removal from being proven', async () => {
+    const { world, secret } = await scene({ 'a.crt': one.pem, 'b.crt': two.pem });
+    const { apply } = agent(world);
+    expect((await apply(secret.directory)).code).toBe(0);
+    await rm(world.path(fileOf(one)));
+    await mkdir(world.path(fileOf(one)));
+    await secret.swap({ 'b.crt': two.pem });
+    const gone = await apply(secret.directory);
+    expect([gone.code, gone.report.removed]).toEqual([0, [one.fingerprint]]);
+    expect(await trust(world, one)).toEqual(nowhere);
+    const { code, report } = await apply(secret.directory);
+    expect([code, report.removed, report.notes]).toEqual([
+      0,
+      [],
+      [`${nameOf(one)} on the host bears our name but is not ours; it is left alone`],
+    ]);
+  });
+
   test('a stranger under our name that nobody asks for is left alone, and named', async () => {
     await using world = await smallWorld();
     await squat(world);

@@ -78,7 +78,7 @@ export async function startAgent(
   const loop = openLoop({ ...outside.pacing, resyncMs }, systemClock, random);
   const daemon = { ...outside, config, log, random, openApi: () => Promise.resolve(openApi(root)) };
   const cluster = await openCluster(daemon, () => {
-    loop.trigger(true);
+    loop.trigger('whole');
   });
   const proven = new Map<string, number>();
   let passes = 0;

@@ -87,11 +87,11 @@ describe('the loop', () => {
   it('waits for nothing more when what changed came whole, unless something else came first', async () => {
     const { loop, passes } = start(() => idle);
     await advance(1_000);
-    loop.trigger(true);
+    loop.trigger('whole');
     await advance(0);
     expect(passes).toEqual([0, 1_000]);
-    loop.trigger();
-    loop.trigger(true);
+    loop.trigger('part');
+    loop.trigger('whole');
     await advance(149);
     expect(passes).toHaveLength(2);
     await advance(1);
@@ -108,12 +108,12 @@ describe('the loop', () => {
       return told.length === 2 ? held.pass() : Promise.resolve(idle);
     });
     await advance(1_000);
-    loop.trigger();
+    loop.trigger('part');
     await advance(100);
-    loop.trigger();
+    loop.trigger('part');
     await advance(100);
     // While the second pass is under way: it has read already.
-    loop.trigger();
+    loop.trigger('part');
     await advance(1_000);
     held.end(idle);
     await advance(1_000_000);
@@ -126,7 +126,7 @@ describe('the loop', () => {
     const { loop, passes } = start(() => idle);
     await advance(1_000);
     for (let count = 0; count < 50; count += 1) {
-      loop.trigger();
+      loop.trigger('part');
       await advance(2);
     }
     await advance(1_000);
@@ -136,7 +136,7 @@ describe('the loop', () => {
   it('answers a trigger soon', async () => {
     const { loop, passes } = start(() => idle);
     await advance(300_000);
-    loop.trigger();
+    loop.trigger('part');
     await advance(150);
     expect(passes).toEqual([0, 300_150]);
   });
@@ -150,8 +150,8 @@ describe('the loop', () => {
       return held.pass();
     });
     await advance(1_000);
-    loop.trigger();
-    loop.trigger();
+    loop.trigger('part');
+    loop.trigger('part');
     await advance(10_000);
     expect(passes).toHaveLength(1);
     held.end(idle);
@@ -170,7 +170,7 @@ describe('the loop', () => {
       return changed;
     });
     for (let count = 0; count < 200; count += 1) {
-      loop.trigger();
+      loop.trigger('part');
       await advance(37);
     }
     expect(most).toBe(1);
@@ -188,7 +188,7 @@ describe('the loop', () => {
     const { loop, passes } = start((count) => ends[count - 1] ?? idle);
     await advance(8_000);
     expect(passes).toEqual([0, 1_000, 3_000, 7_000]);
-    loop.trigger();
+    loop.trigger('part');
     await advance(5_000);
     expect(passes.slice(4)).toEqual([8_150, 9_150, 11_150]);
   });
@@ -196,9 +196,36 @@ describe('the loop', () => {
   it('answers a trigger while it waits after a failure', async () => {
     const { loop, passes } = start((count) => (count < 8 ? failed : idle));
     await advance(64_000);
-    loop.trigger();
+    loop.trigger('part');
     await advance(150);
     expect(passes.at(-1)).toBe(64_150);
+  });
+
+  it('answers drift at once while the host is as it is', async () => {
+    const { loop, passes } = start((count) => (count < 8 ? failed : idle));
+    await advance(64_000);
+    loop.trigger('drift');
+    await advance(150);
+    expect(passes.at(-1)).toBe(64_150);
+  });
+
+  it('keeps its patience when a pass that fails has changed the host, as its own writes look like drift', async () => {
+    let retrigger = (): void => undefined;
+    const { loop, passes } = start(() => {
+      retrigger();
+      return { converged: false, changed: true };
+    });
+    retrigger = () => {
+      loop.trigger('drift');
+    };
+    for (let count = 0; count < 300; count += 1) {
+      loop.trigger('drift');
+      await advance(100);
+    }
+    expect(passes).toEqual([0, 1_000, 3_000, 7_000, 15_000]);
+    loop.trigger('part');
+    await advance(150);
+    expect(passes.at(-1)).toBe(30_150);
   });
 
   it('looks again a little after a change', async () => {
@@ -209,9 +236,9 @@ describe('the loop', () => {
 
   it('looks again a little after a change, whatever its own writes bring before', async () => {
     const { loop, passes } = start((count) => (count === 1 ? changed : idle));
-    loop.trigger();
+    loop.trigger('part');
     await advance(1_000);
-    loop.trigger();
+    loop.trigger('part');
     await advance(100_000);
     expect(passes).toEqual([0, 150, 1_150, 5_000]);
   });
@@ -219,14 +246,14 @@ describe('the loop', () => {
   it('looks again a little after the last of several changes', async () => {
     const { loop, passes } = start((count) => (count < 3 ? changed : idle));
     await advance(2_000);
-    loop.trigger();
+    loop.trigger('part');
     await advance(100_000);
     expect(passes).toEqual([0, 2_150, 7_150]);
   });
 
   it('looks again a little after a change, though passes fail meanwhile', async () => {
     const { loop, passes } = start((count) => (count === 1 ? changed : failed));
-    loop.trigger();
+    loop.trigger('part');
     await advance(9_000);
     expect(passes).toEqual([0, 150, 1_150, 3_150, 5_000]);
   });
@@ -249,7 +276,7 @@ describe('the loop', () => {
     const stopping = loop.stop().then(() => {
       stopped = true;
     });
-    loop.trigger();
+    loop.trigger('part');
     await advance(100_000);
     expect(stopped).toBe(false);
     held.end(changed);
@@ -268,7 +295,7 @@ describe('the loop', () => {
 
   it('answers a trigger that came before it ran with its first pass', async () => {
     const loop = openLoop(pacing, clock, () => 0.5);
-    loop.trigger();
+    loop.trigger('part');
     const pass = vi.fn(() => Promise.resolve(idle));
     void loop.run(pass);
     await advance(10_000);

@@ -12,6 +12,15 @@ import { emptyHost } from '../support/directories.ts';
 const bundle = '/etc/bundle.crt';
 
 describe('probeAll', () => {
+  it('verifies by no other authorities where the bundle is missing or empty', async () => {
+    const host = openHost(emptyHost().root);
+    const ask = (): ReturnType<typeof probeAll> => probeAll(host, bundle, [{ host: 'localhost', port: 1 }]);
+    const message = '/etc/bundle.crt is missing or empty on the host';
+    expect(await ask()).toEqual([{ address: 'localhost:1', verified: false, message }]);
+    fs.writeFileSync(join(host.root, bundle), '');
+    expect(await ask()).toEqual([{ address: 'localhost:1', verified: false, message }]);
+  });
+
   it('says of each server whether the bundle of the host verifies it, and why not', async () => {
     const ca = await makeCert();
     const { pem, key } = await makeServerCert(ca, ['localhost']);
