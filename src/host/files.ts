@@ -21,8 +21,8 @@ export interface WriteOptions {
   readonly temporaryName?: string;
 }
 
-/** Larger than any bundle of certificates, in bytes; what is larger is not read. */
-export const readLimit = 16 * 1024 * 1024;
+/** Larger than any bundle of certificates, in bytes; what is larger is not read: the pod's memory is counted. */
+export const readLimit = 8 * 1024 * 1024;
 
 function tooLarge(path: string): Problem {
   return new Problem(`${path} is larger than ${readLimit} bytes; remove it`);

@@ -23,6 +23,11 @@ export interface CertificateFiles {
   read(path: string): CertificateFile | undefined;
   /** OpenSSL has read these already: what holds one of them, or nothing else, is known by its hash. */
   know(anchors: readonly Anchor[]): void;
+  /**
+   * The good certificates of a text that has other things too, in the words of their own blocks.
+   * @param isWanted of which of them, by fingerprint
+   */
+  goodBlocks(text: string, isWanted?: (fingerprint: string) => boolean): string;
 }
 
 /** Far more than any host has; beyond it everything is read anew. */
@@ -77,7 +82,7 @@ function examineDer(bytes: Buffer, judge: Judge): CertificateFile | undefined {
   return fingerprint === undefined ? undefined : { fingerprints: [fingerprint], problems: [] };
 }
 
-function examine(text: string, judge: Judge): CertificateFile {
+function examinePem(text: string, judge: Judge): CertificateFile {
   const fingerprints: string[] = [];
   const problems: string[] = [];
   for (const block of pemBlocks(withoutMarks(text))) {
@@ -91,12 +96,24 @@ function examine(text: string, judge: Judge): CertificateFile {
   return { fingerprints, problems };
 }
 
+function examine(bytes: Buffer, judge: Judge, der: boolean): CertificateFile {
+  return (der ? examineDer(bytes, judge) : undefined) ?? examinePem(bytes.toString('latin1'), judge);
+}
+
 function denied({ message }: Problem): CertificateFile {
   return { fingerprints: [], problems: [message], unread: 'denied' };
 }
 
 function huge(size: number): CertificateFile {
   return { fingerprints: [], problems: [`it has ${size} bytes, too many for certificates`], unread: 'huge' };
+}
+
+function goodBlocksOf(text: string, judge: Judge, isWanted: (fingerprint: string) => boolean): string {
+  const good = pemBlocks(withoutMarks(text)).flatMap(({ der, label }) => {
+    const fingerprint = der && certificateLabels.has(label) ? judge(der) : undefined;
+    return der && fingerprint !== undefined && isWanted(fingerprint) ? [toPem(der, label)] : [];
+  });
+  return good.join('');
 }
 
 /** Opens a memory of what the host's files hold. @param der whether the store's tool reads DER as well as PEM */
@@ -108,12 +125,7 @@ export function openCertificateFiles(host: Host, { der = false } = {}): Certific
   // The same content is met again: in the bundle before and after it is published.
   const byContent = new Map<string, CertificateFile>();
   const examineOnce = (content: string, bytes: Buffer): CertificateFile =>
-    byContent.get(content) ??
-    remember(
-      byContent,
-      content,
-      (der ? examineDer(bytes, judge) : undefined) ?? examine(bytes.toString('latin1'), judge),
-    );
+    byContent.get(content) ?? remember(byContent, content, examine(bytes, judge, der));
   const readAnew = (path: string, { at, version }: Entry): CertificateFile | undefined => {
     const before = byPlace.get(at);
     if (before?.version === version) return before.file;
@@ -141,6 +153,7 @@ export function openCertificateFiles(host: Host, { der = false } = {}): Certific
         remember(byContent, hash('sha256', pem), { fingerprints: [fingerprint], problems: [] });
       }
     },
+    goodBlocks: (text, isWanted = () => true) => goodBlocksOf(text, judge, isWanted),
   };
 }
 
@@ -152,16 +165,4 @@ const certificateBlock = /-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----[A-Za-
  */
 export function isBare(text: string): boolean {
   return text.replace(certificateBlock, '').trim() === '';
-}
-
-/**
- * The good certificates of a file that has other things too, in the words of their own blocks.
- * @param isWanted of which of them, by fingerprint
- */
-export function goodBlocks(text: string, isWanted: (fingerprint: string) => boolean = () => true): string {
-  const good = pemBlocks(withoutMarks(text)).flatMap(({ der, label }) => {
-    const fingerprint = der && certificateLabels.has(label) ? fingerprintOf(der) : undefined;
-    return der && fingerprint !== undefined && isWanted(fingerprint) ? [toPem(der, label)] : [];
-  });
-  return good.join('');
 }

@@ -5,7 +5,7 @@
 import { readLimit } from '../host/files.ts';
 import { Problem } from '../host/problem.ts';
 import type { StoreContext } from './anchor-files.ts';
-import { goodBlocks, isBare } from './certificate-files.ts';
+import { isBare } from './certificate-files.ts';
 import { debian, privateBundle } from './debian-layout.ts';
 import { type StoreChange, isTakenBy } from './store.ts';
 
@@ -21,7 +21,7 @@ function contribution({ host, files }: StoreContext, path: string): string {
   if (file === undefined || file.fingerprints.length === 0) return '';
   const text = host.read(path)?.toString('latin1') ?? '';
   const isAsItIs = file.problems.length === 0 && text.length <= longestAsItIs && isBare(text);
-  return isAsItIs ? text : goodBlocks(text);
+  return isAsItIs ? text : files.goodBlocks(text);
 }
 
 /**
@@ -34,27 +34,28 @@ function unaccounted({ host, files, bundle }: StoreContext, paths: readonly stri
   const carried = new Set(read.flatMap((file) => file?.fingerprints ?? []));
   const isTaken = isTakenBy(change);
   const text = host.read(bundle)?.toString('latin1') ?? '';
-  return goodBlocks(text, (fingerprint) => !carried.has(fingerprint) && !isTaken(fingerprint));
+  return files.goodBlocks(text, (fingerprint) => !carried.has(fingerprint) && !isTaken(fingerprint));
 }
 
-/** @throws Problem when they are more than is read back of a bundle */
-function requireRoom(texts: readonly string[], paths: readonly string[]): void {
-  const length = texts.reduce((sum, text) => sum + text.length, 0);
-  if (length <= readLimit) return;
-  const longest = Math.max(...texts.map((text) => text.length));
-  const largest = paths[texts.findIndex((text) => text.length === longest)] ?? '';
-  throw new Problem(
-    `the certificates on the host are ${length} bytes together, more than ${readLimit}; remove some: ${largest} has the most`,
-  );
+/** @throws Problem at once when they are more than is read back of a bundle: all in memory would be too much */
+function contributions(context: StoreContext, paths: readonly string[]): readonly string[] {
+  let length = 0;
+  let largest = { path: '', length: 0 };
+  return paths.map((path) => {
+    const text = contribution(context, path);
+    length += text.length;
+    if (text.length > largest.length) largest = { path, length: text.length };
+    if (length <= readLimit) return text;
+    throw new Problem(
+      `the certificates on the host are more than ${readLimit} bytes together; remove some: ${largest.path} has ${largest.length}`,
+    );
+  });
 }
 
 /** The bundle as the tool makes it, all files one after the other. */
 export function concatenation(context: StoreContext, paths: readonly string[], change: StoreChange): Buffer {
-  const texts = paths.map((path) => contribution(context, path));
-  requireRoom(texts, paths);
-  const ended = [...texts, unaccounted(context, paths, change)].map((text) =>
-    text === '' || text.endsWith('\n') ? text : `${text}\n`,
-  );
+  const texts = [...contributions(context, paths), unaccounted(context, paths, change)];
+  const ended = texts.map((text) => (text === '' || text.endsWith('\n') ? text : `${text}\n`));
   return Buffer.from(ended.join(''), 'latin1');
 }
 

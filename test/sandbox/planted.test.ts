@@ -101,7 +101,7 @@ describe('among the anchors', () => {
 
   test('a certificate in as many bytes as a bundle may have: all others come and go', async (context) => {
     await using world = await staffWorld(context);
-    const blank = Buffer.alloc(16 * 1024 * 1024 - other.pem.length - 1, '\n');
+    const blank = Buffer.alloc(8 * 1024 * 1024 - other.pem.length - 1, '\n');
     await writeFile(world.path(`${anchors}/x.crt`), Buffer.concat([Buffer.from(other.pem), blank]));
     await using mounted = await mountSecret({ 'a.crt': one.pem });
     expect(await agent(world).apply(mounted.directory)).toMatchObject({ code: 0, report: { reasons: [] } });

@@ -56,6 +56,15 @@ describe('the bundle put together without the tool', () => {
     expect(text).toBe(world.pem);
   });
 
+  it('refuses more than is read back of a bundle, and names what has the most', () => {
+    const { context, put } = contextOf([]);
+    const paths = Array.from({ length: 11 }, (_, index) => `/anchors/${index}.crt`);
+    for (const path of paths) put(path, east.pem.repeat(2 ** 20 / east.pem.length));
+    expect(() => concatenation(context, paths, { ...change, required: new Set() })).toThrow(
+      /^the certificates on the host are more than 8388608 bytes together; remove some: \/anchors\/0\.crt has \d+$/,
+    );
+  });
+
   it('takes of a file that is blank for the most part only its certificates', () => {
     const { context, put } = contextOf([]);
     put('/anchors/padded.crt', `${east.pem}${'\n'.repeat(2 ** 20)}`);
