@@ -99,13 +99,22 @@ async function change(
     required: new Set(plan.required),
     announced: ledger.announced,
     present: plan.present,
+    unheard: ledger.unheard ?? [],
   };
-  const notes = await store.change(request, lock);
+  const { notes, unheard } = await store.change(request, lock);
   const state = store.observe(plan.wanted);
   const proof = prove(store, plan, state);
   const proven = proof.hostReasons.length === 0;
   const { others } = state;
-  const record = dated({ ...recorded(intent, plan, proven), ...(others !== undefined && { others }) }, host, seen);
+  const record = dated(
+    {
+      ...recorded(intent, plan, proven),
+      unheard: unheard.length > 0 ? [...unheard] : undefined,
+      ...(others !== undefined && { others }),
+    },
+    host,
+    seen,
+  );
   // Only what an anchor directory can need was ever made, whatever the ledger says.
   const above = record.made.filter((directory) => `${store.anchorDirectory}/`.startsWith(`${directory}/`));
   if (plan.forget && proven) removeLedger(host, instance, { ...record, made: above });

@@ -151,7 +151,8 @@ export function decide(input: PlanInput): Plan {
   const remove = mayRemove(input) ? candidates : [];
   const refresh = refreshReasons(input, settled, add, remove);
   const present = presentFiles(input, add, remove);
-  const announce = [...ledger.ledger.announced].sort().join() !== present.join();
+  const { announced, unheard = [] } = ledger.ledger;
+  const announce = [...announced].sort().join() !== present.join() || unheard.length > 0;
   const changes = refresh.length > 0 || state.leftovers.length > 0 || announce;
   const unlinked = feasible.filter(({ fingerprint }) => state.unlinked.has(fingerprint));
   return {

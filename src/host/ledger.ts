@@ -20,6 +20,8 @@ const shape = z.object({
   files: z.array(z.object({ name: ownName, fingerprint: z.string() })),
   /** Names of those files that the store's hooks have heard of. */
   announced: z.array(ownName),
+  /** What hooks that failed were told, and are told again: `+` or `-` and a path. */
+  unheard: z.optional(z.array(z.string().check(z.regex(/^[+-]\/[^\n]+$/)))),
   /** Directories of the trust store that did not exist before us. */
   made: z.array(z.string()),
   /** How many certificates of others the effective bundle held after the last change, where the store tells. */

@@ -4,7 +4,7 @@
  */
 import { lastLine, type StoreContext } from './anchor-files.ts';
 import { type DebianContext, debian, fileNameOf, linkNameOf } from './debian-layout.ts';
-import type { StoreChange } from './store.ts';
+import { type Changed, type StoreChange, nothingToTell } from './store.ts';
 
 /** Names of the links in the certificate directory that carry certificates, with where each points. */
 function certificateLinks({ host }: StoreContext): ReadonlyMap<string, string> {
@@ -55,25 +55,31 @@ function hooksOf({ host }: DebianContext): readonly string[] {
   });
 }
 
+/** What is told now and what was not heard before, the later word on each path, additions first. */
+function told(lines: readonly string[], { unheard }: StoreChange): readonly string[] {
+  const latest = new Map([...unheard, ...lines].map((line) => [line.slice(1), line]));
+  const [added, gone] = ['+', '-'].map((sign) => [...latest.values()].filter((line) => line.startsWith(sign)));
+  return [...(added ?? []), ...(gone ?? [])];
+}
+
 /**
  * Looks, before a change, at what its hooks will be told of.
  * @returns what runs the host's hooks as the tool does, after the publication, so that they see what they are told of
  */
-export function openHooks(context: DebianContext): (change: StoreChange) => Promise<readonly string[]> {
+export function openHooks(context: DebianContext): (change: StoreChange) => Promise<Changed> {
   const hooks = hooksOf(context);
   // Most hosts have none, and a thousand links take their time.
-  if (hooks.length === 0) return async () => Promise.resolve([]);
+  if (hooks.length === 0) return async () => Promise.resolve(nothingToTell);
   const before = certificateLinks(context);
   return async (change) => {
-    const lines = hookLines(context, before, change);
-    if (!change.refresh && lines.length === 0) return [];
-    const failures: string[] = [];
+    const lines = told(hookLines(context, before, change), change);
+    if (!change.refresh && lines.length === 0) return nothingToTell;
+    const notes: string[] = [];
     for (const hook of hooks) {
       const result = await context.host.run(hook, [], { input: lines.map((line) => `${line}\n`).join('') });
-      if (result.code !== 0) {
-        failures.push(`${hook} on the host ended with exit code ${result.code ?? '?'}: ${lastLine(result.output)}`);
-      }
+      if (result.code === 0) continue;
+      notes.push(`${hook} on the host ended with exit code ${result.code ?? '?'}: ${lastLine(result.output)}`);
     }
-    return failures;
+    return { notes, unheard: notes.length > 0 ? lines : [] };
   };
 }

@@ -7,7 +7,7 @@ import type { Entry, Host } from '../host/host.ts';
 import type { Lock } from '../host/lock.ts';
 import { Problem, caught } from '../host/problem.ts';
 import type { StoreContext } from './anchor-files.ts';
-import { type Extension, type StoreChange, prefixIn } from './store.ts';
+import { type Changed, type Extension, type StoreChange, prefixIn } from './store.ts';
 
 export const debian = {
   local: '/usr/local/share/ca-certificates',
@@ -36,7 +36,7 @@ export interface Layout {
   readonly lostLinks?: (context: DebianContext) => readonly string[];
   /** What is written to /etc is gone when the machine is started anew. */
   readonly volatile?: true;
-  readonly change: (context: DebianContext, change: StoreChange, lock: Lock) => Promise<readonly string[]>;
+  readonly change: (context: DebianContext, change: StoreChange, lock: Lock) => Promise<Changed>;
 }
 
 export interface DebianContext extends StoreContext {

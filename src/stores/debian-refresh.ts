@@ -29,7 +29,7 @@ import {
   unfinishedBundles,
 } from './debian-layout.ts';
 import { isHashLink } from './hash-links.ts';
-import { type StoreChange, stemOf } from './store.ts';
+import { type Changed, type StoreChange, stemOf } from './store.ts';
 
 /** How often the other writer's temporary file is looked at while we wait for it. */
 const settleStepMs = 50;
@@ -179,11 +179,7 @@ async function refresh(context: DebianContext, change: StoreChange, lock: Lock):
  * 8. the hooks hear of every addition and removal
  * 9. nothing of the work is left
  */
-export async function changeDebian(
-  context: DebianContext,
-  change: StoreChange,
-  lock: Lock,
-): Promise<readonly string[]> {
+export async function changeDebian(context: DebianContext, change: StoreChange, lock: Lock): Promise<Changed> {
   const { host, instance } = context;
   for (const path of change.clean) discard(host, path); // (1)
   host.makeDirectory(debian.local);
@@ -197,7 +193,7 @@ export async function changeDebian(
     if (links.has(name)) host.remove(`${debian.certs}/${name}`);
   }
   if (change.refresh) await refresh(context, change, lock); // (4) to (7)
-  const notes = await runHooks(change); // (8)
+  const changed = await runHooks(change); // (8)
   for (const directory of [workDirectory(instance), privateDirectory(context)]) discard(host, directory); // (9)
-  return notes;
+  return changed;
 }

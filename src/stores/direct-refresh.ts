@@ -18,7 +18,7 @@ import {
 } from './debian-layout.ts';
 import { publish } from './debian-refresh.ts';
 import { readChains, writeChain } from './hash-links.ts';
-import { type StoreChange, isTakenBy, stemOf } from './store.ts';
+import { type Changed, type StoreChange, isTakenBy, stemOf } from './store.ts';
 
 /**
  * The programs have written their bundle within a blink, and do no harm when they find it gone: so what is this old, in
@@ -128,7 +128,7 @@ function removeFiles(context: DebianContext, change: StoreChange): void {
  * 8. the hooks hear of every addition and removal
  * 9. nothing of the work is left
  */
-export async function changeDirect(context: DebianContext, change: StoreChange): Promise<readonly string[]> {
+export async function changeDirect(context: DebianContext, change: StoreChange): Promise<Changed> {
   const { host, layout } = context;
   for (const path of change.clean) discard(host, path); // (1)
   host.makeDirectory(layout.anchors);
@@ -140,7 +140,7 @@ export async function changeDirect(context: DebianContext, change: StoreChange):
     linkByHash(context, change); // (6)
     removeFiles(context, change); // (7)
   }
-  const notes = await runHooks(change); // (8)
+  const changed = await runHooks(change); // (8)
   discard(host, privateDirectory(context)); // (9)
-  return notes;
+  return changed;
 }

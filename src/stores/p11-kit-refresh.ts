@@ -9,7 +9,7 @@ import type { Lock } from '../host/lock.ts';
 import { Problem } from '../host/problem.ts';
 import { abandonedAfterMs, discard, endOf, lastLine, relabel, removeAnchors, writeAnchors } from './anchor-files.ts';
 import { type P11KitContext, extractsUnderWay, privateDirectory } from './p11-kit-layout.ts';
-import { type StoreChange, isTakenBy } from './store.ts';
+import { type Changed, type StoreChange, isTakenBy, nothingToTell } from './store.ts';
 
 /** How often another's unfinished file is looked at while we wait for it. */
 const settleStepMs = 50;
@@ -111,16 +111,12 @@ async function settle(context: P11KitContext): Promise<void> {
  * 5. the private one goes: its room is the tool's
  * 6. the host's tool publishes; a run of another that was under way meanwhile is waited for
  */
-export async function changeP11Kit(
-  context: P11KitContext,
-  change: StoreChange,
-  lock: Lock,
-): Promise<readonly string[]> {
+export async function changeP11Kit(context: P11KitContext, change: StoreChange, lock: Lock): Promise<Changed> {
   const { host, anchors } = context;
   for (const path of change.clean) discard(host, path); // (1)
   host.makeDirectory(anchors);
   await relabel(host, writeAnchors(context, change)); // (2)
-  if (!change.refresh) return [];
+  if (!change.refresh) return nothingToTell;
   const directory = privateDirectory(context);
   host.makeDirectory(directory, 0o700);
   host.makeDirectory(`${directory}/hashed`, 0o700);
@@ -129,7 +125,7 @@ export async function changeP11Kit(
     removeAnchors(context, change);
     if (change.remove.length > 0) bundle = await tryOut(context, change, lock); // (4)
     discard(host, directory); // (5)
-    return await publish(context, bundle, change, lock); // (6)
+    return { notes: await publish(context, bundle, change, lock), unheard: [] }; // (6)
   } finally {
     discard(host, directory);
   }

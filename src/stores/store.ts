@@ -59,7 +59,19 @@ export interface StoreChange {
   /** Names of our files that the host's hooks have heard of, and of those that are there after the change. */
   readonly announced: readonly string[];
   readonly present: readonly string[];
+  /** What they were told before, and have to be told again. */
+  readonly unheard: readonly string[];
 }
+
+/** What came of a change. */
+export interface Changed {
+  /** What is worth saying of it. */
+  readonly notes: readonly string[];
+  /** What hooks that failed were told. */
+  readonly unheard: readonly string[];
+}
+
+export const nothingToTell: Changed = { notes: [], unheard: [] };
 
 export interface TrustStore {
   readonly family: string;
@@ -85,10 +97,9 @@ export interface TrustStore {
   observe(wanted: readonly Anchor[]): StoreState;
   /**
    * Files, then the new bundle in private, its check, its publication by or for the host's own tool, the hooks.
-   * @returns what is worth saying of it
    * @throws Problem when a step fails; the effective bundle is then as it was
    */
-  change(change: StoreChange, lock: Lock): Promise<readonly string[]>;
+  change(change: StoreChange, lock: Lock): Promise<Changed>;
   /**
    * Every fingerprint that some reader of the store trusts, with a file that holds it: proof of a removal. Reads more
    * than `observe`, so it is asked for removals only.

@@ -8,7 +8,7 @@ import type { Host } from '../host/host.ts';
 import { stateDirectory } from '../host/ledger.ts';
 import { Problem } from '../host/problem.ts';
 import { removeAnchors } from './anchor-files.ts';
-import type { StoreChange, TrustStore } from './store.ts';
+import { type Changed, type StoreChange, type TrustStore, nothingToTell } from './store.ts';
 
 /** command: the agent runs the host's refresh command. unit: the host's path unit does. */
 export type StoreRefresh = 'command' | 'unit';
@@ -73,7 +73,7 @@ async function untilRefreshed(unit: Unit, { required }: StoreChange, version: st
 }
 
 /** Files, then the request for a run, then the wait for it. */
-async function changeByUnit(unit: Unit, change: StoreChange): Promise<readonly string[]> {
+async function changeByUnit(unit: Unit, change: StoreChange): Promise<Changed> {
   const { store, host } = unit;
   const version = host.target(store.bundle)?.version;
   host.makeDirectory(store.anchorDirectory);
@@ -86,7 +86,7 @@ async function changeByUnit(unit: Unit, change: StoreChange): Promise<readonly s
     if (unheardMs(unit) === undefined) host.write(requestPath, '');
     await untilRefreshed(unit, change, version);
   }
-  return [];
+  return nothingToTell;
 }
 
 /** The same store, for an agent that leaves its refresh to the host. */

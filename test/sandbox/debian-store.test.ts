@@ -552,6 +552,26 @@ describe('the hooks of the host (Java keeps a key store of its own)', () => {
     ]);
     expect(await trust(world, one)).toEqual(everywhere);
   });
+
+  test('that failed are told again, the later word on each, until all have heard', async () => {
+    await using world = await smallWorld();
+    const hook = await installHook(world, 7);
+    const recorder = world.path('/etc/ca-certificates/update.d/recorder');
+    await using secret = await mountSecret({ 'a.crt': one.pem, 'b.crt': two.pem });
+    const { apply } = agent(world);
+    await apply(secret.directory);
+    await secret.swap({ 'b.crt': two.pem });
+    await apply(secret.directory);
+    await writeFile(recorder, (await readFile(recorder, 'utf8')).replace('exit 7', 'exit 0'));
+    expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { notes: [], refreshed: [] } });
+    await apply(secret.directory);
+    const calls = await hook.calls();
+    expect(calls.map(({ lines }) => [...lines].sort())).toEqual([
+      [line('+', one), line('+', two)].sort(),
+      [line('+', two), line('-', one)].sort(),
+      [line('+', two), line('-', one)].sort(),
+    ]);
+  });
 });
 
 test('a directory of certificates that did not exist is made, and gone after the removal', async (context) => {

@@ -10,7 +10,17 @@ import { bundlePath } from '../support/little-host.ts';
 import { emptyHost } from '../support/directories.ts';
 import { type Fixture, east, north, south, world } from '../support/fixtures.ts';
 
-const change = { add: [], remove: [], clean: [], relink: [], linked: [], refresh: true, announced: [], present: [] };
+const change = {
+  add: [],
+  remove: [],
+  clean: [],
+  relink: [],
+  linked: [],
+  refresh: true,
+  announced: [],
+  present: [],
+  unheard: [],
+};
 
 type Put = (path: string, text: string) => void;
 

@@ -82,6 +82,7 @@ describe.each([alpineFamily, flatcarFamily])('a change without the program of $n
         refresh: true,
         required: new Set(linked.map(({ fingerprint }) => fingerprint)),
         announced: [],
+        unheard: [],
         present: linked.map(({ fingerprint }) => store.nameOf(fingerprint)),
       };
       await store.change(request, lock);
