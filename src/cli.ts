@@ -2,10 +2,10 @@
  * argv and environment -> one command with one validated configuration; nothing else.
  */
 import { Argument, Command, CommanderError, Option } from 'commander';
-import { printable } from './bundle/text.ts';
 import type { ApplyConfig, CheckConfig, RemoveConfig, RenderConfig, RunConfig, Streams } from './commands/config.ts';
 import { exitCodes } from './commands/config.ts';
 import { type Environment, environmentPrefix, strayVariables, takeEnvironment } from './commands/environment.ts';
+import { say } from './commands/say.ts';
 import { type StatusChoice, statusOptions } from './commands/status-options.ts';
 import {
   collect,
@@ -25,9 +25,6 @@ import { type FormatName, formatNames } from './render/names.ts';
 
 /** The release, as the image and the package name it. */
 export const version = '0.1.0';
-
-/** Longer than any message that was meant to be read. */
-const errorLimit = 2_000;
 
 const bundleOption = (): Option =>
   new Option('--bundle <path>', 'directory or file of certificates; repeatable').argParser(collect);
@@ -108,18 +105,9 @@ function requireBundle(bundle: readonly string[] | undefined): readonly string[]
   return bundle;
 }
 
-/** Which paths `check` reads: at least one. */
-function checkTask(paths: readonly string[], options: Omit<CheckConfig, 'paths'>): Task {
-  return async (streams) => (await import('./commands/check.ts')).check({ ...options, paths }, streams, new Date());
-}
-
 function applyTask(options: ApplyConfig): Task {
   const config = { ...options, bundle: requireBundle(options.bundle) };
   return async (streams) => (await import('./commands/apply.ts')).apply(config, streams);
-}
-
-function removeTask(options: RemoveConfig): Task {
-  return async (streams) => (await import('./commands/apply.ts')).remove(options, streams);
 }
 
 /** As much of the daemon's configuration as the options alone give. */
@@ -175,7 +163,8 @@ function defineCheck(program: Command, choose: Choose): void {
   define(program, 'check', 'validates bundles; exit 0 without errors, 1 with', [...rules(), outputOption()])
     .argument('<path...>', 'files or directories; - is standard input')
     .action((paths: readonly string[], chosen: Omit<CheckConfig, 'paths'>) => {
-      choose(checkTask(paths, chosen));
+      const config = { ...chosen, paths };
+      choose(async (streams) => (await import('./commands/check.ts')).check(config, streams, new Date()));
     });
 }
 
@@ -191,7 +180,7 @@ function defineRemove(program: Command, choose: Choose): void {
   const options = [...host(), dryRunOption(), outputOption()];
   define(program, 'remove', "takes this instance's anchors off the host and proves it", options).action(
     (chosen: RemoveConfig) => {
-      choose(removeTask(chosen));
+      choose(async (streams) => (await import('./commands/apply.ts')).remove(chosen, streams));
     },
   );
 }
@@ -228,11 +217,6 @@ function createProgram(environment: Environment, stop: AbortSignal, choose: Choo
   return program;
 }
 
-/** What goes wrong, in one line: nothing that was typed or read can end the line or reach the terminal as a command. */
-function errorLine(message: string): string {
-  return `node-ca-trust: ${printable(message, errorLimit)}\n`;
-}
-
 /** One line of what commander says in several. */
 function usageLine(text: string): string {
   const words = text
@@ -241,7 +225,7 @@ function usageLine(text: string): string {
     .replace('is invalid. ', 'is invalid: expected ')
     .replace('expected Allowed choices are', 'expected one of')
     .replace(/\.$/, '');
-  return errorLine(`${words.split(/\s*\n\s*/).join(' ')}; see --help`);
+  return `${words.split(/\s*\n\s*/).join(' ')}; see --help`;
 }
 
 function nothingAsked(): UsageProblem {
@@ -262,13 +246,13 @@ async function understand(
     command.exitOverride().configureOutput({
       writeOut: (text) => void streams.stdout.write(text),
       writeErr: (text) => void streams.stderr.write(text),
-      outputError: (text, write) => {
-        write(usageLine(text));
+      outputError: (text) => {
+        say(streams, usageLine(text));
       },
     });
   };
   for (const command of [program, ...program.commands]) configure(command);
-  for (const line of strayVariables(program, environment)) streams.stderr.write(errorLine(line));
+  for (const line of strayVariables(program, environment)) say(streams, line);
   await program.parseAsync([...argv], { from: 'user' });
   const [task] = chosen;
   if (task === undefined) throw nothingAsked();
@@ -292,7 +276,7 @@ export async function main(
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
     if (!(error instanceof Problem)) throw error;
-    streams.stderr.write(errorLine(error.message));
+    say(streams, error.message);
     return error instanceof UsageProblem ? exitCodes.usage : exitCodes.refused;
   }
 }

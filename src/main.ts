@@ -23,8 +23,9 @@ function end(code: number): void {
 }
 
 main(process.argv.slice(2), process.env, process, stop.signal).then(end, (error: unknown) => {
-  process.stderr.write(
-    `node-ca-trust: internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-  );
-  process.exitCode = 70;
+  const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`node-ca-trust: internal error: ${what}\n`, () => {
+    // A daemon that makes no passes must not go on answering probes: the kubelet starts it anew.
+    end(70);
+  });
 });

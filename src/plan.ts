@@ -2,7 +2,7 @@
  * The decision of a pass, and nothing else: a pure function of the bundle, the ledger, what is on the host and the
  * policy. Rules 1 and 2 of the design live here.
  */
-import type { Anchor, Bundle } from './bundle/types.ts';
+import { type Anchor, type Bundle, hasErrors } from './bundle/types.ts';
 import type { LedgerFile } from './host/ledger.ts';
 import type { OwnFile, StoreState } from './stores/store.ts';
 
@@ -54,13 +54,9 @@ export interface PlanInput {
   readonly nameOf: (fingerprint: string) => string;
 }
 
-function hasErrors(bundle: Bundle): boolean {
-  return bundle.findings.some((finding) => finding.severity === 'error');
-}
-
 /** The anchors that must be there: all valid ones; none when strict and there is an error, or when all goes. */
 function wantedAnchors({ bundle, policy }: PlanInput): readonly Anchor[] {
-  if (policy.removeAll || (policy.strict && hasErrors(bundle))) return [];
+  if (policy.removeAll || (policy.strict && hasErrors(bundle.findings))) return [];
   return bundle.anchors;
 }
 
@@ -108,7 +104,7 @@ function unwanted(input: PlanInput, wanted: readonly Anchor[]): readonly Removal
 
 /** Rule 1: removing trust needs a valid bundle, and one that cannot be older than what is installed. */
 function mayRemove({ bundle, policy }: PlanInput): boolean {
-  return policy.removeAll || (!hasErrors(bundle) && bundle.provisional === undefined);
+  return policy.removeAll || (!hasErrors(bundle.findings) && bundle.provisional === undefined);
 }
 
 /** Why the refresh command has to run. Its cost is seconds of two cores, so never without a reason. */

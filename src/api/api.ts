@@ -11,7 +11,7 @@ import { setTimeout as sleepFor } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { problemOf } from '../host/problem.ts';
 import { type Sleep, withPatience } from './patience.ts';
-import { Refusal } from './refusal.ts';
+import { Refusal, jsonOf, messageOf } from './refusal.ts';
 
 export interface ApiRequest {
   readonly method?: 'GET' | 'PATCH' | 'POST';
@@ -160,16 +160,6 @@ async function readWhole({ response }: Exchange): Promise<string> {
   return pile.take();
 }
 
-/** What a Status object says (https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/). */
-function messageOf(text: string): string {
-  try {
-    const { message } = JSON.parse(text) as { message?: unknown };
-    return typeof message === 'string' ? message : '';
-  } catch {
-    return '';
-  }
-}
-
 async function settled(exchange: Exchange): Promise<string> {
   try {
     const text = await readWhole(exchange);
@@ -184,11 +174,9 @@ async function settled(exchange: Exchange): Promise<string> {
 }
 
 function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new Error('the API server answered something else than JSON', { cause: error });
-  }
+  const value = jsonOf(text);
+  if (value === undefined) throw new Error('the API server answered something else than JSON');
+  return value;
 }
 
 /** The lines that a chunk completes; its rest waits in the pile. */

@@ -14,7 +14,7 @@ import * as z from 'zod/mini';
 import { UsageProblem } from '../host/problem.ts';
 import { type Door, adviceOn, openDoor, why } from './door.ts';
 import { ItemSplitter } from './items.ts';
-import { Refusal } from './refusal.ts';
+import { Refusal, jsonOf, messageOf } from './refusal.ts';
 
 export interface ListRequest<S, T> {
   readonly path: string;
@@ -108,19 +108,10 @@ async function exchange(
   }
 }
 
-const statusShape = z.object({ message: z.string() });
 const pageShape = z.object({
   metadata: z.object({ continue: z.optional(z.string()) }),
   items: z.array(z.null()),
 });
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
 
 /** What a refusal means for the admin. */
 function refusal({ where, user }: Door, code: number, text: string): UsageProblem {
@@ -129,7 +120,7 @@ function refusal({ where, user }: Door, code: number, text: string): UsageProble
     const advice = 'they may have expired; log in again, or renew them';
     return new UsageProblem(`${server} does not accept the credentials of the user ${user}: ${advice}`);
   }
-  const said = z.safeParse(statusShape, parse(text)).data?.message ?? '';
+  const said = messageOf(text);
   const isNobody = code === 403 && said.includes('"system:anonymous"');
   const advice = `the kubeconfig's user ${user} has no credentials that it knows: log in, or mend them`;
   return new Refusal(code, said, server, isNobody ? advice : '');
@@ -153,7 +144,7 @@ async function listOnce<S, T>(door: Door, request: ListRequest<S, T>): Promise<r
   let count = 0;
   let next = '';
   const take = (item: string): void => {
-    const parsed = z.safeParse(request.shape, parse(item));
+    const parsed = z.safeParse(request.shape, jsonOf(item));
     if (!parsed.success) throw stranger(door);
     const picked = request.pick(parsed.data);
     if (picked !== undefined) kept.push(picked);
@@ -162,7 +153,7 @@ async function listOnce<S, T>(door: Door, request: ListRequest<S, T>): Promise<r
   do {
     const { code, rest } = await exchange(door, pathOf(request, next), request.signal, take);
     if (code !== 200) throw refusal(door, code, rest);
-    const page = z.safeParse(pageShape, parse(rest)).data;
+    const page = z.safeParse(pageShape, jsonOf(rest)).data;
     if (page === undefined) throw stranger(door);
     next = page.metadata.continue ?? '';
     request.onPage?.(count);

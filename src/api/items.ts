@@ -1,6 +1,7 @@
 /**
  * The items of a list while it comes in: a page of 500 Nodes is 5 MB of text and several times that as objects, of which
- * no more than one is needed at a time.
+ * no more than one is needed at a time. Parsed page by page, 5,000 Nodes take `status` 270 to 380 MB, not 165 (pages of 100
+ * to 500).
  */
 
 /** Whether the character at `at` is escaped: an odd number of backslashes stands before it. */

@@ -94,14 +94,9 @@ function loadFile(file: string): KubeConfig {
 
 /** Of several entries with one name the first holds, as for kubectl. */
 function firstOf<T extends { readonly name: string }>(lists: readonly (readonly T[])[]): T[] {
-  return [
-    ...new Map(
-      lists
-        .flat()
-        .map((entry) => [entry.name, entry] as const)
-        .reverse(),
-    ).values(),
-  ].reverse();
+  const byName = new Map<string, T>();
+  for (const entry of lists.flat()) if (!byName.has(entry.name)) byName.set(entry.name, entry);
+  return [...byName.values()];
 }
 
 function merge(configs: readonly KubeConfig[]): KubeConfig {

@@ -1,6 +1,7 @@
 /**
  * The API server answered, and the answer is no: to an agent or to an admin.
  */
+import * as z from 'zod/mini';
 import { printable } from '../bundle/text.ts';
 import { UsageProblem } from '../host/problem.ts';
 
@@ -26,4 +27,20 @@ export class Refusal extends UsageProblem {
 /** A token that is being replaced, another's change at the same time, too many requests, a server that is not well. */
 export function isPassing({ code }: Refusal): boolean {
   return [401, 409, 429].includes(code) || code >= 500;
+}
+
+/** What a text means as JSON; undefined when it is none. */
+export function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const statusShape = z.object({ message: z.string() });
+
+/** What a Status object says (https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/). */
+export function messageOf(text: string): string {
+  return z.safeParse(statusShape, jsonOf(text)).data?.message ?? '';
 }

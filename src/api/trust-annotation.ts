@@ -2,6 +2,7 @@
  * What an agent says on its Node, and under which names: one annotation and one condition.
  */
 import * as z from 'zod/mini';
+import { jsonOf } from './refusal.ts';
 
 /** The names on the Node: the annotation's, the condition's type, the startup taint's key. */
 export interface NodeNames {
@@ -54,10 +55,5 @@ export function writeTrust(proof: Proof, proven: string): string {
  * @returns undefined when no agent wrote it like this
  */
 export function readTrust(text: string): Trust | undefined {
-  if (text.length > maxLength) return undefined;
-  try {
-    return z.safeParse(shape, JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
+  return text.length > maxLength ? undefined : z.safeParse(shape, jsonOf(text)).data;
 }

@@ -6,7 +6,7 @@ import { createHash, hash } from 'node:crypto';
 import { judge, type Certificate, type Judgement } from './certificate.ts';
 import { recognise, type Recognised } from './formats.ts';
 import { printable } from './text.ts';
-import { severities } from './types.ts';
+import { hasErrors, severities } from './types.ts';
 import type { Anchor, Bundle, BundleRules, Finding, FindingCode, Reading, SourceFile } from './types.ts';
 
 /** A Kubernetes Secret holds at most 1 MiB; a larger file is not read. */
@@ -139,7 +139,7 @@ export function fitBundle(bundle: Bundle, drops: (anchor: Anchor) => string | un
 
 /** An empty bundle needs no second error when what made it empty has been said. */
 function emptiness(anchors: readonly Anchor[], findings: readonly Finding[], rules: BundleRules): readonly Finding[] {
-  if (anchors.length > 0 || rules.allowEmpty || findings.some(({ severity }) => severity === 'error')) return [];
+  if (anchors.length > 0 || rules.allowEmpty || hasErrors(findings)) return [];
   const message =
     'no source holds a certificate; put one in (in a cluster: into the Secret or ConfigMap, in the namespace of the pod), or allow it with --allow-empty';
   return [finding('empty', 'bundle', message)];

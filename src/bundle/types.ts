@@ -35,6 +35,10 @@ export interface Finding {
   readonly message: string;
 }
 
+export function hasErrors(findings: readonly Finding[]): boolean {
+  return findings.some(({ severity }) => severity === 'error');
+}
+
 /** A certificate that the rules accept as a trust anchor (RFC 5280, section 6.1.1 d). */
 export interface Anchor {
   /** SHA-256 of the DER, 64 lower-case hex digits: the certificate's identity. */

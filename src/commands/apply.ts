@@ -2,8 +2,7 @@
  * `apply` and `remove`: one pass, made now, told on standard output.
  */
 import { existsSync } from 'node:fs';
-import { printable } from '../bundle/text.ts';
-import type { Finding, Reading } from '../bundle/types.ts';
+import { type Reading, hasErrors } from '../bundle/types.ts';
 import { openHost } from '../host/host.ts';
 import { UsageProblem } from '../host/problem.ts';
 import { type PassSettings, openReconciler } from '../reconcile.ts';
@@ -12,6 +11,7 @@ import { readSource } from '../sources/directory.ts';
 import { systemClock } from './clock.ts';
 import { type ApplyConfig, type RemoveConfig, type Streams, exitCodes } from './config.ts';
 import { showProgress } from './progress.ts';
+import { say } from './say.ts';
 import { removalOf, settingsOf } from './settings.ts';
 import { reportTable } from './tables.ts';
 
@@ -20,7 +20,7 @@ const lockWaitMs = 120_000;
 
 /** A dry run did its job when it could say what would change, and nothing would be refused. */
 function exitCodeOf(report: Report): number {
-  const refused = report.findings.some(({ severity }: Finding) => severity === 'error') || report.store === undefined;
+  const refused = hasErrors(report.findings) || report.store === undefined;
   const good = report.dryRun ? !refused : report.converged;
   return good ? exitCodes.ok : exitCodes.refused;
 }
@@ -39,8 +39,7 @@ async function onePass(
     output === 'json' ? `${JSON.stringify(report, undefined, 2)}\n` : reportTable(report, streams.stdout),
   );
   const [reason] = report.reasons;
-  if (output === 'json' && reason !== undefined && !report.dryRun)
-    streams.stderr.write(`node-ca-trust: ${printable(reason, 2_000)}\n`);
+  if (output === 'json' && reason !== undefined && !report.dryRun) say(streams, reason);
   return exitCodeOf(report);
 }
 

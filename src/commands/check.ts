@@ -3,7 +3,7 @@
  */
 import { existsSync } from 'node:fs';
 import { maxFileBytes, readBundle } from '../bundle/bundle.ts';
-import type { Bundle, Reading } from '../bundle/types.ts';
+import { type Bundle, type Reading, hasErrors } from '../bundle/types.ts';
 import { UsageProblem } from '../host/problem.ts';
 import { readSource } from '../sources/directory.ts';
 import { type CheckConfig, type Streams, exitCodes } from './config.ts';
@@ -51,5 +51,5 @@ export async function readPaths(paths: readonly string[], stdin: NodeJS.Readable
 export async function check(config: CheckConfig, streams: Streams, now: Date): Promise<number> {
   const bundle = readBundle(await readPaths(config.paths, streams.stdin), { ...config, now });
   streams.stdout.write(config.output === 'json' ? asJson(bundle) : bundleTable(bundle, streams.stdout, now));
-  return bundle.findings.some(({ severity }) => severity === 'error') ? exitCodes.refused : exitCodes.ok;
+  return hasErrors(bundle.findings) ? exitCodes.refused : exitCodes.ok;
 }

@@ -67,25 +67,11 @@ export function takeEnvironment(command: Command, environment: Environment): voi
 /** What Kubernetes itself sets in a namespace that has a Service whose name begins with ours. */
 const serviceLink = /_(SERVICE_(HOST|PORT(_.+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/;
 
-/** Whether one word becomes the other when so few letters are changed, put in or left out. */
-function isNear(one: string, other: string, changes: number): boolean {
-  if (one === other) return true;
-  const [rest, otherRest] = [one.slice(1), other.slice(1)];
-  if (one !== '' && other.startsWith(one.charAt(0))) return isNear(rest, otherRest, changes);
-  if (changes === 0) return false;
-  return (
-    isNear(rest, otherRest, changes - 1) || isNear(rest, other, changes - 1) || isNear(one, otherRest, changes - 1)
-  );
-}
-
 /** A line for each variable that bears our prefix and is no command's: a typo would take its option away unnoticed. */
 export function strayVariables(program: Command, environment: Environment): readonly string[] {
   const known = program.commands.flatMap(({ options }) => options.map(variableOf));
   const strays = Object.keys(environment).filter(
     (name) => name.startsWith(environmentPrefix) && !known.includes(name) && !serviceLink.test(name),
   );
-  return strays.map((name) => {
-    const meant = known.find((other) => isNear(name, other, 2));
-    return `warning: ${name} is no option's variable; ${meant === undefined ? 'see --help' : `did you mean ${meant}?`}`;
-  });
+  return strays.map((name) => `warning: ${name} is no option's variable; see --help`);
 }

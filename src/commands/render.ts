@@ -3,13 +3,13 @@
  */
 import { gzipSync } from 'node:zlib';
 import { readBundle } from '../bundle/bundle.ts';
-import { printable } from '../bundle/text.ts';
+import { hasErrors } from '../bundle/types.ts';
 import { UsageProblem } from '../host/problem.ts';
 import { type Format, userDataLimit } from '../render/format.ts';
 import { formats } from '../render/formats.ts';
 import { readPaths } from './check.ts';
 import { type RenderConfig, type Streams, exitCodes } from './config.ts';
-import { lineLimit } from './rows.ts';
+import { say } from './say.ts';
 
 /** What is to be known of user data that not every cloud takes. */
 function sizeWarning(text: string, { whenTooLarge }: Format): string | undefined {
@@ -21,23 +21,22 @@ function sizeWarning(text: string, { whenTooLarge }: Format): string | undefined
 
 /** @returns the exit code: 1, with nothing on standard output, when the bundle has an error */
 export async function render(config: RenderConfig, streams: Streams, now: Date): Promise<number> {
-  const say = (line: string): void => void streams.stderr.write(`node-ca-trust: ${printable(line, lineLimit)}\n`);
   const format = formats[config.format];
   const isBare = config.paths.length === 0;
   const rules = { ...config, allowEmpty: config.allowEmpty || isBare, now };
   const { anchors, findings } = readBundle(await readPaths(config.paths, streams.stdin), rules);
   for (const { severity, code, source, index, message } of findings) {
-    say(`${severity}: ${code}: ${source}${index === undefined ? '' : `[${index}]`}: ${message}`);
+    say(streams, `${severity}: ${code}: ${source}${index === undefined ? '' : `[${index}]`}: ${message}`);
   }
-  if (findings.some(({ severity }) => severity === 'error')) return exitCodes.refused;
+  if (hasErrors(findings)) return exitCodes.refused;
   if (anchors.length === 0) {
     if (format.bare !== true)
       throw new UsageProblem(`render ${config.format}: name the files or directories that hold the certificates`);
-    say('no certificate: only what keeps the store in step with its anchor directory');
+    say(streams, 'no certificate: only what keeps the store in step with its anchor directory');
   }
   const text = format.render({ anchors, instance: config.instance });
   const warning = sizeWarning(text, format);
-  if (warning !== undefined) say(warning);
+  if (warning !== undefined) say(streams, warning);
   streams.stdout.write(text);
   return exitCodes.ok;
 }

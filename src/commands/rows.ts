@@ -5,9 +5,7 @@ import { styleText } from 'node:util';
 import Table from 'cli-table3';
 import { printable } from '../bundle/text.ts';
 import type { OutputStream } from './config.ts';
-
-/** Longer than any line that was meant to be read. */
-export const lineLimit = 2_000;
+import { lineLimit } from './say.ts';
 
 export type Style = 'red' | 'yellow' | 'green' | 'dim' | 'bold';
 

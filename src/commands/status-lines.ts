@@ -83,7 +83,7 @@ function leftoverReason({ down }: NodeFacts, pod: PodFacts | undefined): string 
   if (pod?.leaving === true && down === undefined) return 'not labelled any more: its agent is removing the CAs';
   if (pod?.leaving === false) return `not labelled any more, and its agent's pod ${pod.name} has not ended yet`;
   const when = down === undefined ? '' : ' when it is ready';
-  return `not labelled any more, and no agent removed the CAs: label it again${when}, and unlabel it`;
+  return `not labelled any more, and no agent said that it removed the CAs: label it again${when}, and unlabel it`;
 }
 
 function shared({ name, enabled, trust }: NodeFacts, pod: PodFacts | undefined): Omit<StatusLine, 'ready' | 'proven'> {

@@ -14,6 +14,7 @@ import { type Alarm, systemClock } from './clock.ts';
 import { type StatusConfig, type Streams, exitCodes } from './config.ts';
 import type { Environment } from './environment.ts';
 import { showProgress } from './progress.ts';
+import { say } from './say.ts';
 import { type PodFacts, nodePicker, nodeShape, pickPod, podShape } from './status-facts.ts';
 import { type ClusterStatus, statusOf } from './status-lines.ts';
 import { type Screen, openScreen } from './status-screen.ts';
@@ -50,15 +51,11 @@ interface Work extends Outside {
   readonly telling: Telling;
 }
 
-function say({ streams, telling }: Work, line: string): void {
+function note({ streams, telling }: Work, line: string): void {
   const isNew = telling.notice !== line;
   telling.notice = line;
   // On a terminal it stands in the progress, or on the screen.
-  if (isNew && line !== '' && streams.stderr.isTTY !== true) warn(streams, line);
-}
-
-function warn({ stderr }: Streams, line: string): void {
-  stderr.write(`node-ca-trust: ${printable(line, 2_000)}\n`);
+  if (isNew && line !== '' && streams.stderr.isTTY !== true) say(streams, line);
 }
 
 /** Without them the Nodes have to do: they say who trusts what, not why an agent never started. */
@@ -85,7 +82,7 @@ async function look(work: Work): Promise<ClusterStatus> {
   const nodes = cluster.list({ path: '/api/v1/nodes', shape: nodeShape, pick, onPage, signal });
   const [found, pods] = await Promise.all([nodes, listPods(work)]);
   const isWhole = typeof pods !== 'string';
-  say(work, isWhole ? '' : pods);
+  note(work, isWhole ? '' : pods);
   return statusOf(found, isWhole ? pods : undefined, config);
 }
 
@@ -96,7 +93,7 @@ async function lookAgain(work: Work): Promise<void> {
   } catch (error) {
     if (work.stop.aborted) return;
     if (work.telling.status === undefined || !(error instanceof UsageProblem)) throw error;
-    say(work, error.message);
+    note(work, error.message);
   }
 }
 
@@ -131,12 +128,12 @@ function progressOf({ counted, notice, status }: Telling): string {
 function conclude({ config, streams, telling, stop }: Work): number {
   const { status, notice } = telling;
   if (status === undefined) return exitCodes.refused;
-  if (notice !== '' && streams.stderr.isTTY === true) warn(streams, notice);
+  if (notice !== '' && streams.stderr.isTTY === true) say(streams, notice);
   if (status.enabled === 0) {
     const labels = config.nodeLabel.map(({ key, value }) => `${key}=${value}`).join(' or ');
-    warn(streams, `no node bears ${labels}; label one, or name the label by --node-label`);
+    say(streams, `no node bears ${labels}; label one, or name the label by --node-label`);
   } else if (config.wait && !status.converged && !stop.aborted)
-    warn(streams, `not within ${config.timeoutMs / 1000} s: ${summaryOf(status)}`);
+    say(streams, `not within ${config.timeoutMs / 1000} s: ${summaryOf(status)}`);
   return status.converged ? exitCodes.ok : exitCodes.refused;
 }
 

@@ -1,11 +1,10 @@
 /**
  * Tables for people: coloured on a terminal, tab-separated when piped.
  */
-import { printable } from '../bundle/text.ts';
-import type { Anchor, Bundle, Finding } from '../bundle/types.ts';
+import { type Anchor, type Bundle, type Finding, hasErrors } from '../bundle/types.ts';
 import type { Report, RuntimeState } from '../report/report.ts';
 import type { OutputStream } from './config.ts';
-import { type Cell, type Style, count, daysLeft, lineLimit, paint, rows } from './rows.ts';
+import { type Cell, type Style, count, daysLeft, paint, rows } from './rows.ts';
 
 const severityStyle: Readonly<Record<Finding['severity'], Style>> = { error: 'red', warning: 'yellow', info: 'dim' };
 
@@ -50,26 +49,26 @@ export function bundleTable(bundle: Bundle, stream: OutputStream, now: Date): st
   return `${anchors}${findingRows(stream, bundle.findings)}\n${count(bundle.anchors.length, 'anchor')}, ${sum}, digest ${bundle.digest}\n`;
 }
 
-/** One line each, whatever a host's hooks print or its files are called. */
+/** One line each. */
 function lines(title: string, list: readonly string[]): string {
-  return list.map((text) => `${title}\t${printable(text, lineLimit)}\n`).join('');
+  return list.map((text) => `${title}\t${text}\n`).join('');
 }
 
 /** What a dry run comes to: what would be done is listed above it. */
 function dryRunLine(report: Report): string {
-  const refused = report.findings.some(({ severity }) => severity === 'error') || report.store === undefined;
+  const refused = hasErrors(report.findings) || report.store === undefined;
   const reason = refused ? report.reasons.at(-1) : undefined;
-  return `dry run, nothing was changed${reason === undefined ? '' : `; not converged: ${printable(reason, lineLimit)}`}\n`;
+  return `dry run, nothing was changed${reason === undefined ? '' : `; not converged: ${reason}`}\n`;
 }
 
 function verdictLine(report: Report, stream: OutputStream): string {
-  const [reason, ...more] = report.reasons;
+  const [reason = 'unknown', ...more] = report.reasons;
   if (report.converged) {
     const trusted = report.anchors.length === 0 ? 'nothing of this instance' : 'the bundle';
     return `${paint(stream, 'green', 'converged')}: the host is proven to trust ${trusted}\n`;
   }
-  const rest = more.map((text) => `  ${printable(text, lineLimit)}\n`).join('');
-  return `${paint(stream, 'red', 'not converged')}: ${printable(reason ?? 'unknown', lineLimit)}\n${rest}`;
+  const rest = more.map((text) => `  ${text}\n`).join('');
+  return `${paint(stream, 'red', 'not converged')}: ${reason}\n${rest}`;
 }
 
 /** A runtime, and what its admin would run. */
@@ -77,17 +76,15 @@ function runtimeLine({ name, version, state, message, command }: RuntimeState, s
   const style = state === 'trusts' ? 'green' : state === 'revoked-after-restart' ? 'yellow' : 'red';
   const what = [name, version].filter((word) => word !== undefined).join(' ');
   const run = command === undefined ? '' : `; ${command}`;
-  return `pulls\t${printable(what)}: ${paint(stream, style, state)}: ${printable(`${message}${run}`, lineLimit)}\n`;
+  return `pulls\t${what}: ${paint(stream, style, state)}: ${message}${run}\n`;
 }
 
 function probeLine({ address, verified, message }: Report['probes'][number], stream: OutputStream): string {
-  const said = verified
-    ? paint(stream, 'green', 'verified')
-    : paint(stream, 'red', `not verified: ${printable(message)}`);
+  const said = verified ? paint(stream, 'green', 'verified') : paint(stream, 'red', `not verified: ${message}`);
   return `probe\t${address}: ${said}\n`;
 }
 
-/** A pass as `apply` and `remove` show it. */
+/** A pass as `apply` and `remove` show it: the texts of a report are fit for a line (`printed`). */
 export function reportTable(report: Report, stream: OutputStream): string {
   const store = report.store === undefined ? '' : `store\t${report.store.family}, ${report.store.bundle}\n`;
   const changes = [

@@ -37,15 +37,12 @@ export function openPassLog(log: Logger): (result: PassResult) => void {
     if (!hasChanged(result) && !news) return;
     const { converged, digest, added, repaired, removed, heldBack, stillTrusted, refreshed } = result;
     const { runtimes, edits, probes, notes, reasons, milliseconds } = result;
-    const findings = result.findings.slice(0, mostFindings);
-    const changes = { added, repaired, removed, heldBack, stillTrusted, refreshed };
-    const pulls = { runtimes, edits, probes };
     const fields = {
       digest,
       anchors: result.anchors.length,
-      ...changes,
-      ...pulls,
-      findings,
+      ...{ added, repaired, removed, heldBack, stillTrusted, refreshed },
+      ...{ runtimes, edits, probes },
+      findings: result.findings.slice(0, mostFindings),
       notes,
       reasons,
       milliseconds,

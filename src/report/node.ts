@@ -18,16 +18,17 @@ import { explain } from '../host/problem.ts';
 import { type Wanted, eventFor, isLacking, lacking } from './node-change.ts';
 import { type NodeEvents, openNodeEvents } from './node-events.ts';
 import { type NodeObject, type NodeView, openNodeObject } from './node-object.ts';
-import { type Step, failures, rules } from './node-steps.ts';
+import { tellRemoval } from './node-removal.ts';
+import { type Step, lineOf } from './node-steps.ts';
 import type { PassResult, RuntimeState } from './report.ts';
-import { type NodeEvent, bundleOf, conditionOf, eventsOf, mayStart, proofOf, removedEvent } from './standing.ts';
+import { type NodeEvent, bundleOf, conditionOf, eventsOf, mayStart, proofOf } from './standing.ts';
 
 export interface NodeReport {
   /** What a pass has found. Returns at once. */
   readonly tell: (result: PassResult) => void;
   /** Writes what was told until `signal` is aborted. Never throws. */
   follow(signal: AbortSignal): Promise<void>;
-  /** Nothing of this instance is trusted any more: so the Node says nothing of it either. Never throws. */
+  /** Nothing of this instance is trusted any more: so the Node says nothing of it either. Within 20 s; never throws. */
   removed(count: number): Promise<void>;
 }
 
@@ -124,8 +125,7 @@ async function attempt(self: Reporter, step: Step, make: () => Promise<void>, tr
     // Something is not as it was read.
     if (error.code === 422 && triesLeft > 0) return false;
     self.refused.add(step);
-    const rule = error.code === 403 ? `; grant the service account in a ClusterRole: ${rules[step]}` : '';
-    sayOnce(self, `${failures[step]}: ${explain(error)}${rule}`);
+    sayOnce(self, lineOf(step, error));
     return false;
   }
 }
@@ -257,19 +257,6 @@ function reporterOf(settings: NodeSettings, outside: NodeOutside): Reporter {
   };
 }
 
-/** Nothing of this instance is trusted any more. */
-async function tellRemoval(self: Reporter, count: number): Promise<void> {
-  self.refused.clear();
-  try {
-    await attempt(self, 'write', async () => {
-      await self.node.write({ condition: null, annotation: null });
-    });
-    await attempt(self, 'tell', () => self.events.tell(removedEvent(count), self.view?.uid ?? self.nodeName));
-  } catch (error) {
-    sayOnce(self, `${failures.write}: ${explain(error)}`);
-  }
-}
-
 /** Opens the report; nothing is asked before `follow`. */
 export function openNode(settings: NodeSettings, outside: NodeOutside): NodeReport {
   let ending: AbortSignal | undefined;
@@ -295,6 +282,10 @@ export function openNode(settings: NodeSettings, outside: NodeOutside): NodeRepo
       await followOn(self, signal);
       ending = undefined;
     },
-    removed: (count) => tellRemoval(self, count),
+    removed(count) {
+      const over = new AbortController();
+      ending = over.signal;
+      return tellRemoval({ ...self, uid: self.view?.uid ?? self.nodeName }, count, over);
+    },
   };
 }

@@ -31,7 +31,7 @@ export interface RuntimeState {
   readonly command?: string | undefined;
 }
 
-/** What one pass found and did. Its JSON is the stable output of `apply` and `remove`. */
+/** What one pass found and did, each text fit for one line. Its JSON is the stable output of `apply` and `remove`. */
 export interface Report {
   /** The host is proven to trust exactly the bundle, and the bundle has no error. */
   readonly converged: boolean;

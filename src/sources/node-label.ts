@@ -11,8 +11,10 @@ export interface NodeLabel {
   readonly value: string;
 }
 
-export type Enabled =
-  { readonly enabled: true; readonly why: string } | { readonly enabled: false; readonly why: string };
+export interface Enabled {
+  readonly enabled: boolean;
+  readonly why: string;
+}
 
 /** How long an API server may take to answer a read. */
 const timeoutMs = 10_000;

@@ -41,8 +41,9 @@ function seconds(ms: number): number {
 /** @throws Problem when nobody listens */
 function requireUnit(waited: number | undefined): void {
   if (waited === undefined || waited < startMs) return;
+  // Told on the Node and in the log, where another text is news: so it says nothing of how long that was by now.
   throw new Problem(
-    `the refresh has not run ${seconds(waited)} s after it was asked for by ${requestPath} on the host: is node-ca-trust-refresh.path enabled there? Its units are printed by: node-ca-trust render systemd`,
+    `the refresh has not run within ${seconds(startMs)} s after it was asked for by ${requestPath} on the host: is node-ca-trust-refresh.path enabled there? Its units are printed by: node-ca-trust render systemd`,
   );
 }
 

@@ -129,7 +129,7 @@ test('shows what is left on a node that was down when it was unlabelled, until i
   expect([code, stdout]).toEqual([0, expect.stringMatching(/1 of 1 node has proven [0-9a-f]{12}; 1 leftover\n$/)]);
   const [left] = (await seen()).nodes;
   expect(left).toMatchObject({ node: scene.node.name, enabled: false });
-  expect(left?.reason).toMatch(/^not labelled any more, and no agent removed the CAs: label it again/);
+  expect(left?.reason).toMatch(/^not labelled any more, and no agent said that it removed the CAs: label it again/);
   expect(await trusts(scene.node, port)).toBe(true);
   await scene.label(scene.node);
   await scene.rollout(undefined, 2);

@@ -102,7 +102,7 @@ describe('the cluster as its admin sees it', () => {
     );
     expect(reasonOf('pulling')).toContain(`${pulls.reason}: ${pulls.message}`);
     expect(reasonOf('refusing')).toBe('TrustRefused: private-key: a.crt');
-    expect(reasonOf('leftover')).toContain('no agent removed the CAs');
+    expect(reasonOf('leftover')).toContain('no agent said that it removed the CAs');
     expect(lines['proven-1']).toMatchObject({ ready: true, proven: true, digest: digestOf('one') });
   });
 

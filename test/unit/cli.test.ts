@@ -298,22 +298,16 @@ describe('an option and its variable', () => {
     expect(await cli(['check', both()], environment)).toMatchObject({ code: 0, err: '' });
   });
 
-  it.each([
-    ['BUNDEL', 'did you mean NODE_CA_TRUST_BUNDLE?'],
-    ['HOSTROOT', 'did you mean NODE_CA_TRUST_HOST_ROOT?'],
-    ['LOG_LEVELS', 'did you mean NODE_CA_TRUST_LOG_LEVEL?'],
-    ['bundle', 'see --help'],
-    ['SECRETS', 'did you mean NODE_CA_TRUST_SECRET?'],
-    ['TOKEN', 'see --help'],
-    ['', 'see --help'],
-    ['A\u001b[2J\nB', 'see --help'],
-  ])('that is none is named on standard error, and is no error: %j', async (name, advice) => {
-    const { code, err } = await cli(['check', both()], { [`NODE_CA_TRUST_${name}`]: 'its value' });
-    expect(code).toBe(0);
-    // eslint-disable-next-line no-control-regex
-    const shown = name.replace(/[\u0000-\u001f]/g, (control) => `\\u{${control.charCodeAt(0).toString(16)}}`);
-    expect(err).toBe(`node-ca-trust: warning: NODE_CA_TRUST_${shown} is no option's variable; ${advice}\n`);
-  });
+  it.each(['BUNDEL', 'bundle', 'TOKEN', '', 'A\u001b[2J\nB'])(
+    'that is none is named on standard error, and is no error: %j',
+    async (name) => {
+      const { code, err } = await cli(['check', both()], { [`NODE_CA_TRUST_${name}`]: 'its value' });
+      expect(code).toBe(0);
+      // eslint-disable-next-line no-control-regex
+      const shown = name.replace(/[\u0000-\u001f]/g, (control) => `\\u{${control.charCodeAt(0).toString(16)}}`);
+      expect(err).toBe(`node-ca-trust: warning: NODE_CA_TRUST_${shown} is no option's variable; see --help\n`);
+    },
+  );
 });
 
 describe('check', () => {

@@ -414,12 +414,12 @@ describe.skipIf(process.getuid?.() !== 0)('a pass', () => {
 
   it('says why the refresh failed, leaves the bundle as it was, and succeeds once that is mended', async () => {
     const host = littleHost();
-    put(host, '/broken', 'line one\nthe disk is odd\n');
+    put(host, '/broken', 'line one\nthe disk is odd\u001b[31m\u202e\n');
     const report = await passOn(host.root, bundle(north));
     expect(report).toMatchObject({
       converged: false,
       added: [],
-      reasons: [expect.stringMatching(/update-ca-certificates .*the disk is odd/)],
+      reasons: [expect.stringMatching(/update-ca-certificates .*the disk is odd\\u\{1b\}\[31m\\u\{202e\}/)],
     });
     expect([host.trusts(north), host.trusts(world)]).toEqual([false, true]);
     fs.rmSync(host.path('/broken'));

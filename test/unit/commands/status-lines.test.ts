@@ -253,7 +253,7 @@ describe('a leftover', () => {
   it.each<[string, NodeParts, readonly unknown[], RegExp]>([
     ['whose agent is removing', left, [podObject('n', { leaving: true })], /its agent is removing the CAs$/],
     ['whose agent still runs', left, [podObject('n')], /its agent's pod agent-n has not ended yet$/],
-    ['without an agent', left, [], /no agent removed the CAs: label it again, and unlabel it$/],
+    ['without an agent', left, [], /no agent said that it removed the CAs: label it again, and unlabel it$/],
     [
       'that is down',
       { ...left, kubelet: { status: 'Unknown' } },
@@ -264,9 +264,9 @@ describe('a leftover', () => {
       'that was down when its agent was to remove',
       { ...left, kubelet: { status: 'Unknown' } },
       [podObject('n', { leaving: true })],
-      /no agent removed the CAs: label it again when it is ready, and unlabel it$/,
+      /no agent said that it removed the CAs: label it again when it is ready, and unlabel it$/,
     ],
-    ['whose annotation is broken', { ...left, trust: '{' }, [], /no agent removed the CAs/],
+    ['whose annotation is broken', { ...left, trust: '{' }, [], /no agent said that it removed the CAs/],
   ])('%s is shown, and counted apart', (_, node, pods, reason) => {
     const status = seen({ n: node }, pods);
     expect(status).toMatchObject({ converged: false, enabled: 0, leftovers: 1 });

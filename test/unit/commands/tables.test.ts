@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { bundleTable, reportTable } from '../../../src/commands/tables.ts';
-import type { Report } from '../../../src/report/report.ts';
+import { type Report, printed } from '../../../src/report/report.ts';
 import { anchorOf, bundleOf, findingOf, passOf } from '../support/anchors.ts';
 import { Capture } from '../support/streams.ts';
 
@@ -238,7 +238,7 @@ describe('control characters', () => {
             },
           ],
         });
-        expect(stripOwn(reportTable(report, new Capture(isTTY)))).not.toMatch(controls);
+        expect(stripOwn(reportTable(printed(report), new Capture(isTTY)))).not.toMatch(controls);
       }),
     );
   });

@@ -579,11 +579,92 @@ describe('the end', () => {
     expect(asked[before + 1]?.body).toMatchObject({ reason: 'TrustRemoved' });
   });
 
-  it('with a removal that cannot be told says why', async () => {
-    const { said, report, stop } = opened(nodeOf(), 1, () => away);
-    await stop();
-    await report.removed(2);
-    expect(said).toEqual(['condition and annotation of the Node cannot be written: connect ECONNREFUSED']);
+  const removing = async (fail: (asked: Asked) => Error | undefined) => {
+    const node = opened(nodeOf({ conditions: [known] }), 1, fail);
+    await node.stop();
+    node.asked.length = 0;
+    node.said.length = 0;
+    let isOver = false;
+    const removed = node.report.removed(2).then(() => (isOver = true));
+    return { ...node, removed, isOver: () => isOver };
+  };
+  const sorted = ({ lines }: { readonly lines: () => readonly string[] }): readonly string[] => lines().toSorted();
+
+  it.each([
+    ['503', new Refusal(503, 'not ready')],
+    ['409', new Refusal(409, 'the object has been modified')],
+    ['no answer', away],
+  ])('with a removal tries again after %s, and tells the Event all the same, each once', async (_, error) => {
+    let failures = 2;
+    const node = await removing(({ path }) => (path.endsWith('/status') && failures-- > 0 ? error : undefined));
+    await advance(0);
+    expect(node.lines()).toEqual([status, event]);
+    await advance(3_000);
+    await node.removed;
+    expect(sorted(node)).toEqual([status, status, status, event]);
+    expect(node.said).toEqual([]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('with a removal tries an Event again that nobody took', async () => {
+    let failures = 1;
+    const node = await removing(({ path }) => (path.includes('events') && failures-- > 0 ? away : undefined));
+    await advance(1_000);
+    await node.removed;
+    expect(node.lines()).toEqual([status, event, event]);
+    expect(node.said).toEqual([]);
+  });
+
+  it('with a removal that cannot be told says why when the time for it is over', async () => {
+    const node = await removing(() => away);
+    await advance(19_999);
+    expect(node.isOver()).toBe(false);
+    await advance(1);
+    await node.removed;
+    expect(node.said.toSorted()).toEqual([
+      'Events cannot be told: connect ECONNREFUSED',
+      'condition and annotation of the Node cannot be written: connect ECONNREFUSED',
+    ]);
+    expect(node.asked.length).toBeLessThan(12);
+  });
+
+  it('with a removal lets no request outlast the time for it', async () => {
+    const requests: AbortSignal[] = [];
+    const api: Api = {
+      ask: ({ signal }) =>
+        new Promise((_, reject) => {
+          signal?.addEventListener('abort', () => {
+            reject(new Error('This operation was aborted'));
+          });
+          if (signal) requests.push(signal);
+        }),
+      follow: () => Promise.reject(new Error('nothing is followed')),
+    };
+    const said: string[] = [];
+    const settings = { nodeName: 'node-1', instance: 'default', version: '1.2.3', resyncMs: 600_000 };
+    const removed = openNode(settings, {
+      api,
+      now: () => Date.now(),
+      steady: () => performance.now(),
+      sleep,
+      random: () => 1,
+      failed: (line) => said.push(line),
+    }).removed(2);
+    await advance(20_000);
+    await removed;
+    expect(requests.map(({ aborted }) => aborted)).toEqual([true, true]);
+    expect(said[0]).toBe(
+      'condition and annotation of the Node cannot be written: the API server does not answer in time',
+    );
+  });
+
+  it('with a removal that it may not tell says which rule is missing, at once', async () => {
+    const node = await removing(() => new Refusal(403, 'forbidden'));
+    await advance(0);
+    await node.removed;
+    expect(node.lines()).toEqual([status, event]);
+    expect(node.said[0]).toMatch(/403: forbidden; grant .*resources \[nodes\/status\], verbs \[patch\]$/);
+    expect(node.said).toHaveLength(2);
   });
 });
 
