@@ -3,8 +3,12 @@
  */
 import { main } from './cli.ts';
 
+/** What ends in its own time. Any other command ends at once: what it was at, its next run finishes or undoes. */
+const patient: ReadonlySet<string> = new Set(['run', 'status']);
+
+const [, , command = ''] = process.argv;
 const stop = new AbortController();
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+for (const signal of patient.has(command) ? (['SIGTERM', 'SIGINT'] as const) : []) {
   process.on(signal, () => {
     stop.abort();
   });

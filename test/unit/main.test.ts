@@ -1,4 +1,5 @@
 // The program as a process: what cli.ts cannot do to the process that tests it.
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,8 +10,25 @@ import { north } from './support/fixtures.ts';
 
 const program = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
+/** Says that the standard input is read. */
+const reading = `data:text/javascript,process.stdin.once('newListener', () => process.stderr.write('reading'));`;
+
 /** A defect, in every pass and nowhere before. */
 const defect = `data:text/javascript,performance.now = () => { throw new Error('a defect'); };`;
+
+it.each(['SIGINT', 'SIGTERM'] as const)('a command that waits for what does not come ends on %s', async (signal) => {
+  const words = ['--import', reading, program, 'check', '-'];
+  const running = execa(process.execPath, words, {
+    env: {},
+    extendEnv: false,
+    stdin: 'pipe',
+    reject: false,
+    timeout: 60_000,
+  });
+  await once(running.stderr, 'data');
+  running.kill(signal);
+  expect(await running).toMatchObject({ signal, stderr: 'reading', timedOut: false });
+});
 
 it('ends with its own exit code on a defect, although its server listens, when the log is written', async () => {
   const bundle = temporaryDirectory();
