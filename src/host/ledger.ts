@@ -95,8 +95,8 @@ export function readLedger(
   return { state: 'kept', ledger: store.volatile === true && isOfEarlierStart(ledger, host) ? empty : ledger };
 }
 
-/** Removes what writes of a record that were killed have left beside it. */
-function removeLeftovers(host: Host, path: string): void {
+/** Removes what writes of a file in the state directory that were killed have left beside it. */
+export function removeLeftovers(host: Host, path: string): void {
   const prefix = `.${path.slice(stateDirectory.length + 1)}.`;
   const leftovers = (host.list(stateDirectory) ?? []).filter((name) => name.startsWith(prefix));
   for (const name of leftovers) host.remove(`${stateDirectory}/${name}`);

@@ -5,9 +5,19 @@
  */
 import { getSystemErrorMessage } from 'node:util';
 import type { CommandResult } from '../host/commands.ts';
+import type { Host } from '../host/host.ts';
 import type { Lock } from '../host/lock.ts';
 import { Problem } from '../host/problem.ts';
-import { abandonedAfterMs, discard, endOf, lastLine, relabel, removeAnchors, writeAnchors } from './anchor-files.ts';
+import {
+  abandonedAfterMs,
+  discard,
+  endOf,
+  holdersIn,
+  lastLine,
+  relabel,
+  removeAnchors,
+  writeAnchors,
+} from './anchor-files.ts';
 import { type P11KitContext, extractsUnderWay, privateDirectory } from './p11-kit-layout.ts';
 import { type Changed, type StoreChange, isTakenBy, nothingToTell } from './store.ts';
 
@@ -60,11 +70,16 @@ async function tryOut(context: P11KitContext, change: StoreChange, lock: Lock): 
   return { held, lost };
 }
 
-/** Whether the effective bundle is older than the one made in private: it lacks something, or holds what was taken off. */
-function isStale({ files, bundle }: P11KitContext, made: ReadonlySet<string>, change: StoreChange): boolean {
+/**
+ * Whether the store is older than the bundle made in private: the effective one lacks something; or it holds what was taken
+ * off, or a look-up by hash finds that still.
+ */
+function isStale(context: P11KitContext, made: ReadonlySet<string>, change: StoreChange): boolean {
+  const { host, files, bundle, layout } = context;
   const held = files.read(bundle)?.fingerprints ?? [];
+  const found = change.remove.length > 0 ? holdersIn(context, layout.hashed(host)).keys() : [];
   const isTaken = isTakenBy(change);
-  const isRevived = held.some((print) => isTaken(print) && !made.has(print));
+  const isRevived = [...held, ...found].some((print) => isTaken(print) && !made.has(print));
   const all = new Set(held);
   return isRevived || [...made].some((print) => !all.has(print));
 }
@@ -87,7 +102,9 @@ async function publish(
   if (isStale(context, made, change)) result = await runTool(context, lock);
   const ended = `${layout.tool.join(' ')} on the host ${endOf(result)}`;
   if (isStale(context, made, change)) {
-    throw new Problem(`${ended} and did not make ${bundle} anew; ${said(result.output)}`);
+    throw new Problem(
+      `${ended} and did not make ${bundle}, or the look-ups by hash beside it, anew; ${said(result.output)}`,
+    );
   }
   return result.code === 0 ? [] : [`${ended}; ${said(result.output)}`];
 }
@@ -102,6 +119,12 @@ async function settle(context: P11KitContext): Promise<void> {
   while ([...others].some(isUnderWay) && clock.steady() - started < abandonedAfterMs) await clock.sleep(settleStepMs);
 }
 
+/** Takes away all that is in a directory of ours, or what is no directory in its place. */
+function empty(host: Host, directory: string): void {
+  if (host.entry(directory)?.kind !== 'directory') host.remove(directory);
+  for (const name of host.list(directory) ?? []) discard(host, `${directory}/${name}`);
+}
+
 /**
  * Publishes what is news beside the anchors that are left out. Nothing is removed for these: they may be to take its place.
  * @throws Problem always, once that is done
@@ -113,8 +136,10 @@ async function publishOthers(
   lock: Lock,
 ): Promise<never> {
   const { host, bundle } = context;
-  discard(host, privateDirectory(context));
-  if (isStale(context, held, { ...change, remove: [] })) await publish(context, held, change, lock);
+  const directory = privateDirectory(context);
+  empty(host, directory);
+  const isNews = change.clean.includes(directory) || isStale(context, held, { ...change, remove: [] });
+  if (isNews) await publish(context, held, change, lock);
   throw new Problem(
     `trust extract on the host leaves out ${lost.length} anchors (${lost[0]?.slice(0, 16) ?? ''}...); look for them in its blocklist. Nothing is removed until they are in ${bundle}`,
   );
@@ -123,20 +148,24 @@ async function publishOthers(
 /**
  * A change of the store.
  *
- * 1. leftovers of killed runs go
+ * 1. leftovers of killed runs go, but for the private directory
  * 2. new anchors are written, each file whole
  * 3. the new bundle is made in private, on the same disk, and checked: nothing goes before its successor is known to come
  * 4. removed anchors' files go, and it is made without them
- * 5. the private one goes: its room is the tool's
+ * 5. what was made in private goes: its room is the tool's
  * 6. the host's tool publishes; a run of another that was under way meanwhile is waited for
+ *
+ * The private directory stays until the tool has ended. One that is there before says that it may not have made all that it
+ * makes after the bundle, for Java or for look-ups by hash: then it runs again.
  */
 export async function changeP11Kit(context: P11KitContext, change: StoreChange, lock: Lock): Promise<Changed> {
   const { host, anchors } = context;
-  for (const path of change.clean) discard(host, path); // (1)
+  const directory = privateDirectory(context);
+  for (const path of change.clean) if (path !== directory) discard(host, path); // (1)
   host.makeDirectory(anchors);
   await relabel(host, writeAnchors(context, change)); // (2)
-  if (!change.refresh) return nothingToTell;
-  const directory = privateDirectory(context);
+  if (!change.refresh && !change.clean.includes(directory)) return nothingToTell;
+  empty(host, directory);
   host.makeDirectory(directory, 0o700);
   host.makeDirectory(`${directory}/hashed`, 0o700);
   try {
@@ -144,7 +173,7 @@ export async function changeP11Kit(context: P11KitContext, change: StoreChange, 
     if (tried.lost.length > 0) return await publishOthers(context, tried, change, lock);
     removeAnchors(context, change);
     const { held } = change.remove.length > 0 ? await tryOut(context, change, lock) : tried; // (4)
-    discard(host, directory); // (5)
+    empty(host, directory); // (5)
     return { notes: await publish(context, held, change, lock), unheard: [] }; // (6)
   } finally {
     discard(host, directory);

@@ -5,7 +5,7 @@
  */
 import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
-import { stateDirectory } from '../host/ledger.ts';
+import { removeLeftovers, stateDirectory } from '../host/ledger.ts';
 import { Problem } from '../host/problem.ts';
 import { removeAnchors } from './anchor-files.ts';
 import { type Changed, type StoreChange, type TrustStore, nothingToTell } from './store.ts';
@@ -83,7 +83,10 @@ async function changeByUnit(unit: Unit, change: StoreChange): Promise<Changed> {
   removeAnchors({ host, anchors: store.anchorDirectory }, change);
   if (change.refresh) {
     // One that nobody has answered keeps its age.
-    if (unheardMs(unit) === undefined) host.write(requestPath, '');
+    if (unheardMs(unit) === undefined) {
+      removeLeftovers(host, requestPath);
+      host.write(requestPath, '');
+    }
     await untilRefreshed(unit, change, version);
   }
   return nothingToTell;

@@ -1,5 +1,6 @@
 // What only stores have that p11-kit makes.
-import { lstat, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { lstat, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { agent } from '../sandbox/harness/agent.ts';
 import { makeCert, makeThree } from '../sandbox/harness/certs.ts';
@@ -105,6 +106,36 @@ test('hash links that a killed run of the tool has taken away are made again', a
   await world.exec('find', ['/etc/pki/tls/certs', '-type', 'l', '-delete']);
   expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { refreshed: [expect.any(String)] } });
   expect(await trust(fedora, world, kept)).toEqual(everywhere);
+});
+
+test('what a run of the tool that ended with its pass had not come to is made', async () => {
+  const { world, secret, apply } = await scene(fedora, { 'ca.crt': kept.pem });
+  expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+  const links = async (): Promise<readonly string[]> => readdir(world.path('/etc/pki/tls/certs'));
+  const all = await links();
+  // Its links are the last that it makes: the distribution's are not there yet, nor is Java's store.
+  const theirs = all.filter((name) => !name.startsWith(kept.subjectHash));
+  for (const name of theirs) await rm(world.path(`/etc/pki/tls/certs/${name}`));
+  await rm(world.path('/etc/pki/ca-trust/extracted/java/cacerts'));
+  await mkdir(world.path('/etc/pki/ca-trust/extracted/.node-ca-trust-default'));
+  expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { converged: true } });
+  expect(await links()).toEqual(all);
+  expect(await readdir(world.path('/etc/pki/ca-trust/extracted/java'))).toEqual(['cacerts']);
+  expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { refreshed: [] } });
+});
+
+test("a removed CA that a failed step of SUSE's tool leaves among the look-ups by hash is taken off", async () => {
+  const { world, secret, apply } = await scene(suse, { 'ca.crt': `${kept.pem}${old.pem}` });
+  expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+  await rename(world.path('/usr/bin/trust'), world.path('/usr/bin/trust.own'));
+  const fail = `case "$*" in */var/lib/ca-certificates/pem) [ ! -e /tmp/fails ] || { rm /tmp/fails; exit 1; } ;; esac`;
+  await put(world, '/usr/bin/trust', `#!/bin/sh\n${fail}\nexec /usr/bin/trust.own "$@"\n`, 0o755);
+  await put(world, '/tmp/fails', '');
+  await secret.swap({ 'ca.crt': kept.pem });
+  expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { converged: true, stillTrusted: [] } });
+  expect(existsSync(world.path('/tmp/fails'))).toBe(false);
+  expect(await trust(suse, world, old)).toEqual(nowhere);
+  expect(await trust(suse, world, kept)).toEqual(everywhere);
 });
 
 test("SUSE's tool, which takes a lock of its own and may be started by systemd at any time, is waited for", async () => {

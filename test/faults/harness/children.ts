@@ -2,15 +2,30 @@
 // the first directory of the PATH stands, before each of them, a script that counts its runs; the one run that is meant is
 // made under strace.
 import { execa } from 'execa';
+import { existsSync } from 'node:fs';
 import { chmod, mkdir, readFile, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { cleanEnvironment } from '../../sandbox/harness/environment.ts';
 import type { World } from '../../sandbox/harness/world.ts';
 import { type Call, type Errno, linesIn, names } from './trace.ts';
 
-const programs = [
-  ...['update-ca-certificates', 'flock', 'mktemp', 'sed', 'basename', 'readlink', 'ln', 'rm', 'find'],
-  ...['sort', 'wc', 'openssl', 'chmod', 'mv'],
-];
+/** The refresh command of a host, a shell script, and the programs that a pass starts beside it or by it. */
+export interface Programs {
+  readonly tool: string;
+  readonly others: readonly string[];
+}
+
+export const programsOf: Readonly<Record<'debian' | 'rhel' | 'fedora' | 'suse', Programs>> = {
+  debian: {
+    tool: 'update-ca-certificates',
+    others: [
+      ...['flock', 'mktemp', 'sed', 'basename', 'readlink', 'ln', 'rm', 'find'],
+      ...['sort', 'wc', 'openssl', 'chmod', 'mv'],
+    ],
+  },
+  rhel: { tool: 'update-ca-trust', others: ['flock', 'trust'] },
+  fedora: { tool: 'update-ca-trust', others: ['flock', 'trust', 'find', 'readlink', 'ln'] },
+  suse: { tool: 'update-ca-certificates', others: ['flock', 'trust', 'mkdir', 'mv', 'stat', 'cat', 'rm', 'chmod'] },
+};
 
 const place = '/tmp/faults';
 const inPath = '/usr/sbin';
@@ -61,15 +76,16 @@ export interface ChildFault {
 }
 
 /** Puts the scripts in the PATH of the world; a link decides whether they or the programs themselves are found there. */
-export async function preparePrograms(world: World): Promise<void> {
-  const own = world.path(`${inPath}/update-ca-certificates`);
+export async function preparePrograms(world: World, { tool, others }: Programs): Promise<void> {
   await mkdir(world.path(`${place}/scripts`), { recursive: true });
   await mkdir(world.path(`${place}/real`));
-  await rename(own, `${own}.own`);
   await writeFile(world.path(`${place}/wrapper`), wrapper);
   await chmod(world.path(`${place}/wrapper`), 0o755);
-  for (const name of programs) {
-    const real = name === 'update-ca-certificates' ? `${inPath}/${name}.own` : `/usr/bin/${name}`;
+  for (const name of [tool, ...others]) {
+    const own = `${inPath}/${name}`;
+    const isInTheWay = existsSync(world.path(own));
+    const real = isInTheWay ? `${own}.own` : `/usr/bin/${name}`;
+    if (isInTheWay) await rename(world.path(own), world.path(real));
     await symlink(real, world.path(`${place}/real/${name}`));
     await symlink(`${place}/wrapper`, world.path(`${place}/scripts/${name}`));
     await symlink(`${place}/found/${name}`, world.path(`${inPath}/${name}`));
@@ -90,9 +106,14 @@ async function reset(world: World, meant: string, isWhole: boolean): Promise<voi
   if (isWhole) await writeFile(world.path(`${place}/whole`), '');
 }
 
+/** Whether a run is one of the refresh command. */
+export function isOfTool({ run }: Pick<ChildCall, 'run'>): boolean {
+  return run.startsWith('update-ca-');
+}
+
 /** strace's options for a run of a program. */
 function optionsFor(run: string, inject: readonly string[]): string {
-  const follow = run.startsWith('update-ca-certificates:') ? ['--follow-forks', '--detach-on=execve'] : [];
+  const follow = isOfTool({ run }) ? ['--follow-forks', '--detach-on=execve'] : [];
   return ['-q', '-y', '-s', '0', ...follow, '-e', `trace=${names}`, ...inject].join(' ');
 }
 

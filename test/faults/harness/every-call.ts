@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { type TestContext, expect } from 'vitest';
 import { buildProduction } from '../../bench/production.ts';
 import { chooseSeed, randomFrom } from '../../sandbox/harness/chaos.ts';
-import type { System } from '../../families/system.ts';
 import { anyOf, choose } from './choice.ts';
-import { type Kind, debian, openStage, scenarios } from './stage.ts';
+import { type Kind, debian } from './kinds.ts';
+import { openStage, scenarios } from './stage.ts';
 import { type Blow, type Target, blow, survey } from './sweep.ts';
 import { openTally } from './tally.ts';
 import type { Errno } from './trace.ts';
@@ -33,7 +33,7 @@ function blowsOn(targets: readonly Target[], random: () => number): readonly Blo
  */
 export async function tryEveryCall(
   context: TestContext,
-  { kind = debian, system, faults }: { kind?: Kind; system?: Pick<System, 'release' | 'build'>; faults: number },
+  { kind = debian, faults }: { kind?: Kind; faults: number },
 ): Promise<void> {
   const seed = chooseSeed();
   console.log(`seed ${seed} (NODE_CA_TRUST_SEED=${seed} repeats it)`);
@@ -42,7 +42,7 @@ export async function tryEveryCall(
   const { program } = await buildProduction(join(directory, 'build'));
   // Threads of V8's own that meet at a lock open files, now and then: on one thread a pass makes the same calls as the last.
   const command = [process.execPath, '--single-threaded', '--max-semi-space-size=4', program];
-  await using stage = await openStage(true, kind, system);
+  await using stage = await openStage(true, kind);
   const tally = openTally(context, kind.name);
   // What is edited for a container runtime is the same on all.
   for (const scenario of scenarios(stage.certs).slice(0, kind === debian ? 5 : 3)) {

@@ -6,11 +6,12 @@ import { chmod, chown, copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/
 import { dirname } from 'node:path';
 import { agent, eventually, type PassOutcome } from '../../sandbox/harness/agent.ts';
 import { makeThree, type Cert } from '../../sandbox/harness/certs.ts';
-import { anchors, bundle, inBundle, smallWorld } from '../../sandbox/harness/host.ts';
+import { inBundle, smallWorld } from '../../sandbox/harness/host.ts';
 import { mountSecret, type SecretFiles, type SecretMount } from '../../sandbox/harness/secret-mount.ts';
 import type { World } from '../../sandbox/harness/world.ts';
-import type { System } from '../../families/system.ts';
 import { answerVersion } from '../../unit/support/runtime.ts';
+import { type Kind, debian } from './kinds.ts';
+import { type Unit, startUnit } from './unit.ts';
 
 export const certsDirectory = '/etc/containerd/certs.d';
 
@@ -24,23 +25,6 @@ export const registries: Readonly<Record<string, string | undefined>> = {
   'empty.test': undefined,
 };
 
-/** Whose store it is. */
-export interface Kind extends Pick<System, 'name' | 'anchors' | 'bundle'> {
-  /** What comes before the name of an anchor's link where Go programs read every file; none where they read the bundle. */
-  readonly linkPrefix?: string;
-  /** Whether the directory of anchors is ours. */
-  readonly isMade: boolean;
-  /** What is looked at. */
-  readonly looked: readonly string[];
-  /** Where the bundle is made. */
-  readonly workshop: string;
-}
-
-export const debian: Kind = {
-  ...{ name: 'debian', anchors, bundle, linkPrefix: '', isMade: true },
-  ...{ looked: ['/etc/containerd'], workshop: '/etc/ssl' },
-};
-
 export interface Stage extends AsyncDisposable {
   readonly world: World;
   readonly kind: Kind;
@@ -49,6 +33,7 @@ export interface Stage extends AsyncDisposable {
   readonly certs: { readonly kept: Cert; readonly old: Cert; readonly next: Cert };
   /** The distribution's own CAs. */
   readonly distribution: readonly string[];
+  readonly unit: Unit | undefined;
 }
 
 export interface Pass {
@@ -95,17 +80,24 @@ export function scenarios({ kept, old, next }: Stage['certs']): readonly Scenari
   ];
 }
 
+const optionsOf = ({ kind }: Stage, { options }: Pass): readonly string[] =>
+  kind.isUnit === true ? ['--store-refresh', 'unit', ...options] : options;
+
 /** The words of a pass, for a process of its own. */
-export function wordsOf({ world, secret }: Stage, { removes, options }: Pass): readonly string[] {
-  const common = ['--host-root', world.root, '--output', 'json', ...options];
-  return removes === true ? ['remove', ...common] : ['apply', '--bundle', secret.directory, ...common];
+export function wordsOf(stage: Stage, pass: Pass): readonly string[] {
+  const { world, secret } = stage;
+  const common = ['--host-root', world.root, '--output', 'json', ...optionsOf(stage, pass)];
+  return pass.removes === true ? ['remove', ...common] : ['apply', '--bundle', secret.directory, ...common];
 }
 
 /** Makes a pass that nothing disturbs, in this process. */
-export async function makePass({ world, secret }: Stage, { files, removes, options }: Pass): Promise<PassOutcome> {
-  if (removes === true) return agent(world).remove(...options);
-  await secret.swap(files);
-  return agent(world).apply(secret.directory, ...options);
+export async function makePass(stage: Stage, pass: Pass): Promise<PassOutcome> {
+  const { apply, remove } = agent(stage.world);
+  const options = optionsOf(stage, pass);
+  if (pass.removes !== true) await stage.secret.swap(pass.files);
+  const outcome = await (pass.removes === true ? remove(...options) : apply(stage.secret.directory, ...options));
+  await stage.unit?.settle();
+  return outcome;
 }
 
 export async function put(world: World, path: string, text: string, mode = 0o644): Promise<void> {
@@ -155,11 +147,7 @@ async function startContainerd(world: World, isAlone: boolean): Promise<() => Pr
  * Sets the stage. Nobody has ever written to its anchor directory: it is not there.
  * @param isAlone no process shows in its /proc but the containerd: a pass opens as many files as the one before it
  */
-export async function openStage(
-  isAlone: boolean,
-  kind = debian,
-  system?: Pick<System, 'release' | 'build'>,
-): Promise<Stage> {
+export async function openStage(isAlone: boolean, kind = debian): Promise<Stage> {
   await using stack = new AsyncDisposableStack();
   const world = stack.use(await smallWorld({ view: 'overlay' }));
   // A copy: what somebody changes in the machine's own store meanwhile would show through the view of it.
@@ -167,17 +155,15 @@ export async function openStage(
   await rm(world.path('/etc/containerd'), { recursive: true, force: true });
   await put(world, '/etc/ca-certificates/update.d/listener', `#!/bin/sh\nexec cat >> ${heard}\n`, 0o755);
   stack.defer(await startContainerd(world, isAlone));
-  if (system !== undefined) {
-    await put(world, '/etc/os-release', system.release);
-    await system.build(world);
-  }
+  await kind.build?.(world);
   if (kind.isMade) await rm(world.path(kind.anchors), { recursive: true, force: true });
+  const unit = kind.isUnit === true ? stack.use(await startUnit(world)) : undefined;
   const secret = stack.use(await mountSecret({}));
   const distribution = [...(await inBundle(world, kind.bundle))];
   const [kept, old, next] = await makeThree();
   const held = stack.move();
   return {
-    ...{ world, kind, secret, certs: { kept, old, next }, distribution },
+    ...{ world, kind, secret, certs: { kept, old, next }, distribution, unit },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }

@@ -28,6 +28,7 @@ export function targetsIn(calls: readonly Call[]): readonly Target[] {
 export async function prepare(stage: Stage, scenario: Scenario): Promise<void> {
   const { code, report } = await makePass(stage, scenario.before);
   if (code !== 0) throw new Error(`${scenario.name} has no start: ${report.reasons.join('; ')}`);
+  if (scenario.before.removes === true) await stage.kind.begin?.(stage.world);
   await stage.secret.swap(scenario.pass.files);
   await takeHeard(stage.world);
 }
@@ -38,6 +39,7 @@ export async function survey(stage: Stage, scenario: Scenario, command: readonly
   const before = await look(stage);
   const { code, stderr, calls } = await trace(command, wordsOf(stage, scenario.pass), stage.world.root);
   if (code !== 0) throw new Error(`${scenario.name} fails by itself: ${stderr}`);
+  await stage.unit?.settle();
   const ends: Ends = { before, after: await look(stage) };
   return { ends, targets: targetsIn(calls) };
 }
@@ -58,11 +60,11 @@ function problemsOfError({ code, stdout, stderr, hit }: Ended, { kind }: Omit<Fa
 }
 
 async function hookProblems(
-  { world, kind: { linkPrefix } }: Stage,
+  { world, kind: { linkPrefix, isHeard } }: Stage,
   { appears, vanishes }: Scenario,
 ): Promise<string[]> {
   const lines = await takeHeard(world);
-  if (linkPrefix === undefined) return [];
+  if (linkPrefix === undefined || !isHeard) return [];
   const expected = [
     ...appears.map((cert) => `+/etc/ssl/certs/${linkPrefix}${nameOf(cert, '.pem')}`),
     ...vanishes.map((cert) => `-/etc/ssl/certs/${linkPrefix}${nameOf(cert, '.pem')}`),
@@ -94,7 +96,7 @@ export async function problemsAfterwards(
   const next = await makePass(stage, scenario.pass);
   if (next.code !== 0) return [`the next pass does not converge: ${next.report.reasons.join('; ')}`];
   const problems = [
-    ...differences(ends.after, await look(stage)),
+    ...differences(ends.after, await look(stage), stage.kind),
     ...(await hookProblems(stage, scenario)),
     ...(await dateProblems(stage, scenario, begun)),
   ];
@@ -116,7 +118,7 @@ export async function hasCoped(
 ): Promise<boolean> {
   if (code !== 0) return false;
   const { converged } = JSON.parse(stdout) as PassOutcome['report'];
-  return converged && differences(ends.after, await look(stage)).length === 0;
+  return converged && differences(ends.after, await look(stage), stage.kind).length === 0;
 }
 
 /** A signal that comes to another thread shifts the count of some writes. */

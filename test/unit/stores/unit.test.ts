@@ -105,6 +105,15 @@ describe.skipIf(process.getuid?.() !== 0)('a pass that leaves the refresh to a u
     expect(fs.existsSync(host.path('/var/lib/node-ca-trust/default.json'))).toBe(false);
   });
 
+  it('takes away what a request that was killed has left, and leaves nothing when all goes', async () => {
+    const { host, reconciler, want } = scene();
+    want(works, north);
+    await reconciler.pass();
+    fs.writeFileSync(host.path('/var/lib/node-ca-trust/._refresh.0123abcd.tmp'), '');
+    expect((await scene(true, host).reconciler.pass()).report).toMatchObject({ converged: true });
+    expect(fs.existsSync(host.path('/var/lib/node-ca-trust'))).toBe(false);
+  });
+
   it('has nothing to do on a host that is as it should be', async () => {
     const { host, reconciler, want, waits } = scene();
     want(works, north);
