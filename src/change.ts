@@ -21,6 +21,8 @@ export interface StoreScene {
   readonly instance: string;
   readonly policy: Policy;
   readonly bundle: Bundle;
+  /** Tell hooks again what they have not heard, also where nothing else changes. */
+  readonly retell: boolean;
 }
 
 /** What a pass has to tell of the host. */
@@ -43,10 +45,10 @@ export interface Survey {
 }
 
 /** What is on the host and what follows from it. */
-export function survey({ host, store, instance, policy, bundle }: StoreScene): Survey {
+export function survey({ host, store, instance, policy, bundle, retell }: StoreScene): Survey {
   const ledger = readLedger(host, instance, store);
   const state = store.observe(policy.removeAll ? [] : bundle.anchors);
-  const plan = decide({ bundle, ledger, state, policy, nameOf: (print) => store.nameOf(print) });
+  const plan = decide({ bundle, ledger, state, policy, retell, nameOf: (print) => store.nameOf(print) });
   return { state, plan, ledger: ledger.ledger };
 }
 

@@ -1,6 +1,7 @@
 /**
  * The program: the process's own arguments, environment, streams and signals, handed to cli.ts.
  */
+import { constants } from 'node:os';
 import { main } from './cli.ts';
 
 /** What ends in its own time. Any other command ends at once: what it was at, its next run finishes or undoes. */
@@ -8,9 +9,11 @@ const patient: ReadonlySet<string> = new Set(['run', 'status']);
 
 const [, , command = ''] = process.argv;
 const stop = new AbortController();
-for (const signal of patient.has(command) ? (['SIGTERM', 'SIGINT'] as const) : []) {
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.on(signal, () => {
-    stop.abort();
+    if (patient.has(command)) stop.abort();
+    // As a shell says it; the kernel ends no first process of a container that does not end itself.
+    else process.exit(128 + constants.signals[signal]);
   });
 }
 // A reader that went away (`| head`) is no reason for a stack trace, nor for the daemon to end.

@@ -50,6 +50,8 @@ export interface PlanInput {
   readonly ledger: LedgerFile;
   readonly state: StoreState;
   readonly policy: Policy;
+  /** Hooks are told again what they have not heard. */
+  readonly retell?: boolean;
   /** The name of an anchor's file. */
   readonly nameOf: (fingerprint: string) => string;
 }
@@ -138,6 +140,12 @@ function presentFiles(input: PlanInput, add: readonly Anchor[], remove: readonly
   return [...new Set([...staying.map(({ name }) => name), ...added])].sort();
 }
 
+/** Whether the host's hooks have to be told, at a time when those that failed are told again. */
+function mustAnnounce({ ledger, retell }: PlanInput, present: readonly string[]): boolean {
+  const { announced, unheard = [] } = ledger.ledger;
+  return [...announced].sort().join() !== present.join() || (retell === true && unheard.length > 0);
+}
+
 /** Decides what a pass does. Pure: the same input gives the same plan. */
 export function decide(input: PlanInput): Plan {
   const { state, ledger, policy, nameOf } = input;
@@ -151,8 +159,7 @@ export function decide(input: PlanInput): Plan {
   const remove = mayRemove(input) ? candidates : [];
   const refresh = refreshReasons(input, settled, add, remove);
   const present = presentFiles(input, add, remove);
-  const { announced, unheard = [] } = ledger.ledger;
-  const announce = [...announced].sort().join() !== present.join() || unheard.length > 0;
+  const announce = mustAnnounce(input, present);
   const changes = refresh.length > 0 || state.leftovers.length > 0 || announce;
   const unlinked = feasible.filter(({ fingerprint }) => state.unlinked.has(fingerprint));
   return {

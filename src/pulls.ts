@@ -115,8 +115,8 @@ export interface Pulls {
   readonly notes: readonly string[];
   /** The directories in which a change can mean drift, and where a runtime that is started anew shows. */
   readonly watched: readonly WatchTarget[];
-  /** The restart that is due now, and in how many milliseconds one may be. */
-  readonly restart?: DueRestart | undefined;
+  /** The restarts that are due now, of which one is made, and in how many milliseconds another may be. */
+  readonly restarts: readonly DueRestart[];
   readonly dueMs?: number | undefined;
 }
 
@@ -140,14 +140,14 @@ export interface PullsPass {
 
 const isGuess = ({ way }: Runtime): boolean => way.kind === 'restart' && way.isGuess === true;
 
-/** The restarts that the admin has permitted and a runtime needs: one that is due, and when the next one is. */
+/** The restarts that the admin has permitted and a runtime needs: those that are due, and when the next one is. */
 function restartsOf(
   { after, changes, refresh, pace }: PullsPass,
   states: readonly RuntimeState[],
   down: readonly string[],
   now: Moment | undefined,
-): Pick<Pulls, 'restart' | 'dueMs'> {
-  if (now === undefined || refresh !== 'restart') return {};
+): Pick<Pulls, 'restarts' | 'dueMs'> {
+  if (now === undefined || refresh !== 'restart') return { restarts: [] };
   const { restarted } = after.ledger;
   const decided = after.found.flatMap(({ runtime }, index) => {
     const { unit, started } = runtime.process;
@@ -158,7 +158,7 @@ function restartsOf(
   });
   const waits = decided.flatMap(({ decision }) => (typeof decision === 'object' ? [decision.wait] : []));
   return {
-    restart: decided.find(({ decision }) => decision === 'now'),
+    restarts: decided.filter(({ decision }) => decision === 'now'),
     dueMs: waits.length === 0 ? undefined : Math.min(...waits),
   };
 }

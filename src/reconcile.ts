@@ -44,6 +44,8 @@ export interface PassSettings {
 export interface PassMade {
   readonly report: Report;
   readonly bundle: Bundle;
+  /** The store is as decided, whatever is wrong with the bundle or the runtimes. */
+  readonly isProven: boolean;
   /** In so many milliseconds another pass has something to do: a restart that has to wait. */
   readonly dueMs?: number | undefined;
 }
@@ -69,13 +71,19 @@ function pullsOf(
   return tellPulls(host, { ...told, refresh: settings.refresh, pace });
 }
 
-/** Makes the restart that is due, if one is, and looks again. */
+/** Makes one of the restarts that are due, the first that does no harm, and looks again. */
 async function restartDue(scene: Scene, pulls: Pulls, tellAgain: () => Promise<Pulls>): Promise<Pulls> {
-  if (pulls.restart === undefined) return pulls;
-  // What goes wrong with it must not hide what was done to the store.
-  const failure = await scene.runtimes.restart(pulls.restart).catch(explain);
+  if (pulls.restarts.length === 0) return pulls;
+  const failures: string[] = [];
+  for (const due of pulls.restarts) {
+    // What goes wrong with it must not hide what was done to the store.
+    const made = scene.runtimes.restart(due).catch((error: unknown) => ({ isAsked: true, failure: explain(error) }));
+    const { isAsked, failure } = await made;
+    if (failure !== undefined) failures.push(failure);
+    if (isAsked) break;
+  }
   const after = await tellAgain();
-  return failure === undefined ? after : { ...after, reasons: [failure, ...after.reasons] };
+  return { ...after, reasons: [...failures, ...after.reasons] };
 }
 
 /** The store and then the runtimes' directories; where something goes that they lead to, the other way round. */
@@ -100,7 +108,7 @@ async function converge(scene: Scene): Promise<readonly [Outcome, Pulls]> {
   const needed = plan.present.length > 0;
   const found = await runtimes.observe(needed);
   const pulls = pullsOf(scene, { before: found, after: found, needed, changes: ledger, failures: noFailures });
-  if ((isIdle(plan) && found.todo === 'nothing' && pulls.restart === undefined) || settings.dryRun) {
+  if ((isIdle(plan) && found.todo === 'nothing' && pulls.restarts.length === 0) || settings.dryRun) {
     const proof = prove(store, { ...plan, remove: [] }, state);
     const notes = [...plan.strangers, ...state.notes];
     return [{ plan, proof, ledger, ...account(seen, store), refreshed: plan.refresh, notes }, pulls];
@@ -164,6 +172,20 @@ interface Memory {
   watched: readonly WatchTarget[];
   probes?: readonly Probe[];
   dueMs?: number | undefined;
+  isProven: boolean;
+  /** When hooks that had failed were last told again, by the steady clock. */
+  retoldAt?: number;
+}
+
+/** Hooks that failed are told again at the first pass, and no sooner than so after: what they write can bring a pass. */
+const retellMs = 600_000;
+
+/** Whether it is time to tell hooks again what they have not heard. */
+function mayRetell(memory: Memory, clock: Clock): boolean {
+  const now = clock.steady();
+  if (memory.retoldAt !== undefined && now - memory.retoldAt < retellMs) return false;
+  memory.retoldAt = now;
+  return true;
 }
 
 /** A daemon keeps its distance from its own start, and from the daemons of other nodes. */
@@ -188,10 +210,12 @@ async function passOn(settings: PassSettings, whole: Bundle, memory: Memory, clo
   memory.started ??= readMoment(host)?.seconds;
   const locate = (target: WatchTarget): WatchTarget => ({ ...target, path: host.locate(target.path) });
   memory.watched = store.watched.map(locate);
-  const scene: Scene = { host, store, runtimes, settings, instance, policy, bundle, pace: paceOf(settings, memory) };
+  const [pace, retell] = [paceOf(settings, memory), mayRetell(memory, clock)];
+  const scene: Scene = { host, store, runtimes, settings, instance, policy, bundle, pace, retell };
   const [outcome, pulls] = await converge(scene);
   memory.watched = [...store.watched, ...pulls.watched].map(locate);
   memory.dueMs = pulls.dueMs;
+  memory.isProven = outcome.proof.hostReasons.length === 0;
   const told = tell(scene, outcome, pulls);
   if (settings.probes.length > 0 && (memory.probes === undefined || hasChanged(told))) {
     memory.probes = await probeAll(host, store.bundle, settings.probes);
@@ -204,7 +228,7 @@ async function passOn(settings: PassSettings, whole: Bundle, memory: Memory, clo
  * @param read the sources, read anew in each pass
  */
 export function openReconciler(settings: PassSettings, read: () => readonly Reading[], clock: Clock): Reconciler {
-  const memory: Memory = { watched: [] };
+  const memory: Memory = { watched: [], isProven: false };
   const readBundle = openReader();
   return {
     watched: () => memory.watched,
@@ -212,6 +236,7 @@ export function openReconciler(settings: PassSettings, read: () => readonly Read
       const started = clock.steady();
       // One that fails knows of nothing that is due.
       memory.dueMs = undefined;
+      memory.isProven = false;
       const bundle = readBundle(read(), { ...settings.rules, now: new Date(clock.now()) });
       const anchors = bundle.anchors.map(({ fingerprint }) => fingerprint);
       const { digest, findings } = bundle;
@@ -220,7 +245,7 @@ export function openReconciler(settings: PassSettings, read: () => readonly Read
         printed({ ...nothingDone, converged: false, reasons: [explain(error)] }),
       );
       const report = { ...basis, ...told, milliseconds: Math.round(clock.steady() - started) };
-      return { report, bundle, dueMs: memory.dueMs };
+      return { report, bundle, isProven: memory.isProven, dueMs: memory.dueMs };
     },
   };
 }

@@ -21,8 +21,9 @@ export interface Pacing {
 /** What the loop needs to know of a pass to say when the next one is due. */
 export interface PassEnd {
   readonly converged: boolean;
-  /** It has written to the host, or may have. */
   readonly changed: boolean;
+  /** It has written to a host that is not as decided afterwards. */
+  readonly failedHalfWay: boolean;
   /** In so many milliseconds another pass has something to do. */
   readonly dueMs?: number | undefined;
 }
@@ -43,7 +44,7 @@ export interface Loop {
   run(pass: Pass): Promise<void>;
 }
 
-/** @param askedAt when something changed that no pass before has seen, by the steady clock; undefined when nothing is known to have */
+/** @param askedAt when the bundle changed as no pass before has seen it, by the steady clock; undefined when it is not known to have */
 export type Pass = (askedAt: number | undefined) => Promise<PassEnd>;
 
 /** How long until the next pass when nothing triggers one; +-10 %, so that nodes do not march in step. */
@@ -55,8 +56,8 @@ export function pause(pacing: Pacing, end: PassEnd, failures: number, random: ()
 }
 
 /** What ends the wait after a pass. */
-function wakers({ converged, changed }: PassEnd, asked: AbortSignal, drifted: AbortSignal): AbortSignal {
-  return converged || !changed ? AbortSignal.any([asked, drifted]) : asked;
+function wakers({ failedHalfWay }: PassEnd, asked: AbortSignal, drifted: AbortSignal): AbortSignal {
+  return failedHalfWay ? asked : AbortSignal.any([asked, drifted]);
 }
 
 /** Opens a loop. */
@@ -86,7 +87,7 @@ export function openLoop(pacing: Pacing, clock: Alarm, random: () => number): Lo
   };
   return {
     trigger(cause) {
-      askedAt ??= clock.steady();
+      if (cause !== 'drift') askedAt ??= clock.steady();
       (cause === 'drift' ? drifted : asked).abort(cause);
     },
     run(pass) {

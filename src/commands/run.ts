@@ -117,17 +117,18 @@ function openAgent({ config, log, clock, random }: Daemon, loop: Loop, { sources
     },
     pass: async (askedAt) => {
       health.begin(clock.steady());
-      const { report, bundle, dueMs } = await reconciler.pass();
+      const { report, bundle, isProven, dueMs } = await reconciler.pass();
       const result = { ...report, anchors: bundle.anchors };
       scrape.record(result, lag(result, askedAt, clock.steady()));
       for (const told of [health.end, logPass]) told(result);
       if (bundle.provisional?.soon !== true) node?.tell(result);
       await bundleWatch.follow(bundleTargets(sources.paths()));
       await hostWatch.follow(reconciler.watched());
-      // One that was ended by a failure tells of no store.
-      const changed = hasChanged(report) || report.store === undefined;
+      const changed = hasChanged(report);
       tidy(changed);
-      return { converged: report.converged, changed, dueMs };
+      // One that was ended by a failure tells of no store.
+      const failedHalfWay = !isProven && (changed || report.store === undefined);
+      return { converged: report.converged, changed, failedHalfWay, dueMs };
     },
     close: async () => {
       await Promise.all([bundleWatch.close(), hostWatch.close()]);
@@ -140,9 +141,12 @@ async function removeAll({ config, log, clock, pacing }: Daemon, { node }: Clust
   const reconciler = openReconciler({ ...removalOf(config), dryRun: false, lockWaitMs }, () => [], clock);
   const end = clock.steady() + leaveMs;
   for (;;) {
-    const { removed, converged, reasons, stillTrusted, milliseconds } = (await reconciler.pass()).report;
+    const { removed, converged, reasons, notes, stillTrusted, milliseconds } = (await reconciler.pass()).report;
     if (converged) {
-      log.info({ removed, stillTrusted, milliseconds }, 'removed; the host trusts nothing of this instance any more');
+      log.info(
+        { removed, stillTrusted, notes, milliseconds },
+        'removed; the host trusts nothing of this instance any more',
+      );
       await node?.removed(removed.length);
       return exitCodes.ok;
     }

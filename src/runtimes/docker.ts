@@ -9,7 +9,7 @@ import { optionOf } from './arguments.ts';
 import type { Runtime, RuntimeKind, RuntimeProcess } from './runtime.ts';
 
 const answer = z.object({ Version: z.string() });
-const info = z.object({ LiveRestoreEnabled: z.literal(true) });
+const info = z.object({ LiveRestoreEnabled: z.boolean() });
 
 /** The first socket that it listens on; `fd://` is systemd's, which lies at the default place. */
 function socketOf(argv: readonly string[]): string {
@@ -32,7 +32,9 @@ async function look(host: Host, process: RuntimeProcess): Promise<Runtime> {
 
 /** It stops every container when it is stopped, unless told otherwise. */
 async function harm(host: Host, { socket }: Runtime): Promise<string | undefined> {
-  if (info.safeParse(await askHttp(host, socket, '/info')).success) return undefined;
+  const said = info.safeParse(await askHttp(host, socket, '/info'));
+  if (!said.success) return 'it did not say whether that would stop its containers; the next pass asks again';
+  if (said.data.LiveRestoreEnabled) return undefined;
   return 'that would stop every container, since its live-restore is not on; set "live-restore": true in its daemon.json and reload it, or restart it at a time that suits';
 }
 

@@ -200,6 +200,12 @@ export interface DueRestart {
   readonly down: readonly string[];
 }
 
+export interface RestartMade {
+  /** False where it is known to do harm. */
+  readonly isAsked: boolean;
+  readonly failure?: string;
+}
+
 /** Whether a runtime of this kind answers, to the kubelet too where that asks it. */
 async function answers(host: Host, kind: RuntimeKind): Promise<boolean> {
   for (const process of findProcesses(host, new Set([kind.comm]))) {
@@ -213,16 +219,16 @@ async function answers(host: Host, kind: RuntimeKind): Promise<boolean> {
 
 /**
  * Restarts a runtime by its unit, unless that is known to do harm, and puts on record that it did.
- * @returns why it was not restarted, or is not back
+ * @returns whether one was asked for, and why it was not made, or the runtime is not back
  */
 export async function restartRuntime(
   host: Host,
   kind: RuntimeKind,
   { runtime, unit, now, down }: DueRestart,
   { instance, clock }: { readonly instance: string; readonly clock: Clock },
-): Promise<string | undefined> {
+): Promise<RestartMade> {
   const harm = await kind.harm?.(host, runtime);
-  if (harm !== undefined) return `${runtime.name}: not restarted: ${harm}`;
+  if (harm !== undefined) return { isAsked: false, failure: `${runtime.name}: not restarted: ${harm}` };
   // Before it is made: one that is killed in the middle counts, too.
   const { ledger: before } = readRuntimeLedger(host);
   const instances = [...new Set([...before.instances, instance])].sort();
@@ -230,8 +236,8 @@ export async function restartRuntime(
   writeRuntimeLedger(host, ledger);
   const proof = { process: runtime.process, answers: () => answers(host, kind).catch(() => false), clock };
   const result = await restartUnit(host, unit, proof);
-  if (result === 'restarted') return undefined;
-  if ('refused' in result) return result.refused;
+  if (result === 'restarted') return { isAsked: true };
+  if ('refused' in result) return { isAsked: true, failure: result.refused };
   writeRuntimeLedger(host, { ...ledger, failed: [...down, unit].sort() });
-  return result.failed;
+  return { isAsked: true, failure: result.failed };
 }

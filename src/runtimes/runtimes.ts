@@ -23,7 +23,7 @@ import { docker } from './docker.ts';
 import { findProcesses } from './processes.ts';
 import { type SurveyOptions, surveyRegistries } from './registries.ts';
 import { type Survey, cleanBeside, makeEdit, nothing, openMemory, undoLines, undoLink } from './registry-files.ts';
-import { type DueRestart, restartRuntime } from './restart.ts';
+import { type DueRestart, type RestartMade, restartRuntime } from './restart.ts';
 import type { Runtime, RuntimeKind, RuntimeProcess } from './runtime.ts';
 
 /** auto: by directories where that works. certs.d: the same, and a runtime where it does not work is a failure. */
@@ -70,8 +70,8 @@ export interface Runtimes {
   keep(state: RuntimesState): Failures;
   /** Takes this instance off the record, and every edit off the host when it was the last. @returns what could not be */
   release(state: RuntimesState): Failures;
-  /** Restarts a runtime by its unit, and puts on record that it did. @returns why it was not restarted, or is not back */
-  restart(due: DueRestart): Promise<string | undefined>;
+  /** Restarts a runtime by its unit, unless that does harm, and puts on record that it did. */
+  restart(due: DueRestart): Promise<RestartMade>;
 }
 
 /** Of a host that cannot be read. */
@@ -267,7 +267,7 @@ export function openRuntimes(host: Host, bundle: string, settings: RuntimeSettin
       }),
     async restart(due) {
       const kind = kinds.find(({ name }) => name === due.runtime.name);
-      return kind && restartRuntime(host, kind, due, settings);
+      return kind === undefined ? { isAsked: false } : restartRuntime(host, kind, due, settings);
     },
   };
 }

@@ -6,7 +6,7 @@ import { readLimit } from '../host/files.ts';
 import { Problem } from '../host/problem.ts';
 import type { StoreContext } from './anchor-files.ts';
 import { isBare } from './certificate-files.ts';
-import { debian, privateBundle } from './debian-layout.ts';
+import { privateBundle } from './debian-layout.ts';
 import { type StoreChange, isTakenBy } from './store.ts';
 
 /** A file of so many characters is taken as it is; a longer one may be blank for the most part. */
@@ -87,7 +87,7 @@ function refuseLoss(context: StoreContext, change: StoreChange): void {
   const lost = [...othersIn(bundle)].filter((fingerprint) => !held.has(fingerprint)).length;
   if (lost <= held.size) return;
   throw new Problem(
-    `${bundle} on the host holds ${lost} certificates of others that no file selected there carries; it is left as it was, since they would be lost: look for what has become of their files and of ${debian.configuration}, or, if they are to go, run update-ca-certificates on the host`,
+    `${bundle} on the host holds ${lost} certificates of others that no file which counts there carries; it is left as it was, since they would be lost: look for what has become of their files and of what selects them, or, if they are to go, run update-ca-certificates on the host`,
   );
 }
 

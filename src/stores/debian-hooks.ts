@@ -55,9 +55,11 @@ function hooksOf({ host }: DebianContext): readonly string[] {
   });
 }
 
-/** What is told now and what was not heard before, the later word on each path, additions first. */
-function told(lines: readonly string[], { unheard }: StoreChange): readonly string[] {
-  const latest = new Map([...unheard, ...lines].map((line) => [line.slice(1), line]));
+/** What is told now, and what was not heard before and is still so: the later word on each path, additions first. */
+function told({ host }: StoreContext, lines: readonly string[], { unheard }: StoreChange): readonly string[] {
+  const isThere = (path: string): boolean => host.target(path) !== undefined;
+  const still = unheard.filter((line) => isThere(line.slice(1)) === line.startsWith('+'));
+  const latest = new Map([...still, ...lines].map((line) => [line.slice(1), line]));
   const [added, gone] = ['+', '-'].map((sign) => [...latest.values()].filter((line) => line.startsWith(sign)));
   return [...(added ?? []), ...(gone ?? [])];
 }
@@ -72,7 +74,7 @@ export function openHooks(context: DebianContext): (change: StoreChange) => Prom
   if (hooks.length === 0) return async () => Promise.resolve(nothingToTell);
   const before = certificateLinks(context);
   return async (change) => {
-    const lines = told(hookLines(context, before, change), change);
+    const lines = told(context, hookLines(context, before, change), change);
     if (!change.refresh && lines.length === 0) return nothingToTell;
     const notes: string[] = [];
     for (const hook of hooks) {

@@ -112,7 +112,8 @@ function linkByHash(context: DebianContext, change: StoreChange): void {
 
 function removeFiles(context: DebianContext, change: StoreChange): void {
   removeAnchors(context, change);
-  for (const name of change.remove) context.host.remove(`${debian.certs}/${linkNameOf(context, name)}`);
+  const links = change.remove.map((name) => `${debian.certs}/${linkNameOf(context, name)}`);
+  for (const link of links) if (context.host.entry(link)?.kind === 'link') context.host.remove(link);
 }
 
 /**

@@ -3,21 +3,14 @@
  * exit code proves nothing (SUSE's is always 0): so the bundle is made once in private before, and checked; and what the
  * tool published is held against it.
  */
+import { posix } from 'node:path';
 import { getSystemErrorMessage } from 'node:util';
 import type { CommandResult } from '../host/commands.ts';
 import type { Host } from '../host/host.ts';
 import type { Lock } from '../host/lock.ts';
 import { Problem } from '../host/problem.ts';
-import {
-  abandonedAfterMs,
-  discard,
-  endOf,
-  holdersIn,
-  lastLine,
-  relabel,
-  removeAnchors,
-  writeAnchors,
-} from './anchor-files.ts';
+import { abandonedAfterMs, discard, endOf, lastLine, relabel, removeAnchors, writeAnchors } from './anchor-files.ts';
+import { isHashLink } from './hash-links.ts';
 import { type P11KitContext, extractsUnderWay, privateDirectory } from './p11-kit-layout.ts';
 import { type Changed, type StoreChange, isTakenBy, nothingToTell } from './store.ts';
 
@@ -70,6 +63,14 @@ async function tryOut(context: P11KitContext, change: StoreChange, lock: Lock): 
   return { held, lost };
 }
 
+/** What look-ups in a hashed directory find of what p11-kit has made: an admin's own file and link may lie there too. */
+function foundByHash({ host, files, bundle }: P11KitContext, directory: string): readonly string[] {
+  const made = host.locate(posix.dirname(bundle));
+  const links = (host.list(directory) ?? []).filter(isHashLink).map((name) => `${directory}/${name}`);
+  const ofStore = links.filter((path) => host.target(path)?.at.startsWith(`${made}/`) === true);
+  return ofStore.flatMap((path) => files.read(path)?.fingerprints ?? []);
+}
+
 /**
  * Whether the store is older than the bundle made in private: the effective one lacks something; or it holds what was taken
  * off, or a look-up by hash finds that still.
@@ -77,7 +78,7 @@ async function tryOut(context: P11KitContext, change: StoreChange, lock: Lock): 
 function isStale(context: P11KitContext, made: ReadonlySet<string>, change: StoreChange): boolean {
   const { host, files, bundle, layout } = context;
   const held = files.read(bundle)?.fingerprints ?? [];
-  const found = change.remove.length > 0 ? holdersIn(context, layout.hashed(host)).keys() : [];
+  const found = change.remove.length > 0 ? layout.hashed(host).flatMap((path) => foundByHash(context, path)) : [];
   const isTaken = isTakenBy(change);
   const isRevived = [...held, ...found].some((print) => isTaken(print) && !made.has(print));
   const all = new Set(held);

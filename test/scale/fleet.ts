@@ -90,7 +90,7 @@ export async function startAgent(
     last = digest;
     if (!proven.has(digest)) proven.set(digest, Date.now());
     if (provisional?.soon !== true) cluster.node?.tell(passOf({ digest, anchors, findings }));
-    return Promise.resolve({ converged: true, changed });
+    return Promise.resolve({ converged: true, changed, failedHalfWay: false });
   };
   const end = new AbortController();
   const following = cluster.follow(end.signal);
