@@ -143,7 +143,8 @@ async function run(world: World, command: readonly string[]): Promise<Ran> {
 
 /** Each call of each program that a pass starts, when nothing goes wrong. */
 export async function surveyPrograms(world: World, command: readonly string[]): Promise<readonly ChildCall[]> {
-  await reset(world, `all ${optionsFor('', [])}`, false);
+  // What a script becomes at its end is another program's run.
+  await reset(world, `all --detach-on=execve ${optionsFor('', [])}`, false);
   const { code, stderr } = await run(world, command);
   if (code !== 0) throw new Error(`it fails by itself: ${stderr}`);
   const logs = (await readdir(world.path(place))).filter((name) => name.startsWith('log.'));
