@@ -44,7 +44,7 @@ export interface Loop {
   run(pass: Pass): Promise<void>;
 }
 
-/** @param askedAt when the bundle changed as no pass before has seen it, by the steady clock; undefined when it is not known to have */
+/** @param askedAt when something changed that no pass before has seen, by the steady clock; undefined when nothing is known to have */
 export type Pass = (askedAt: number | undefined) => Promise<PassEnd>;
 
 /** How long until the next pass when nothing triggers one; +-10 %, so that nodes do not march in step. */
@@ -55,16 +55,28 @@ export function pause(pacing: Pacing, end: PassEnd, failures: number, random: ()
   return Math.min(dueMs * spread, longestTimerMs);
 }
 
+/** What is asked for between two passes: since when, by the steady clock, and what that ends the wait by. */
+interface Asked {
+  at: number | undefined;
+  readonly bell: AbortController;
+}
+
+const nothingAsked = (): Asked => ({ at: undefined, bell: new AbortController() });
+
 /** What ends the wait after a pass. */
-function wakers({ failedHalfWay }: PassEnd, asked: AbortSignal, drifted: AbortSignal): AbortSignal {
-  return failedHalfWay ? asked : AbortSignal.any([asked, drifted]);
+function wakers({ failedHalfWay }: PassEnd, asked: Asked, drifted: Asked): AbortSignal {
+  return failedHalfWay ? asked.bell.signal : AbortSignal.any([asked.bell.signal, drifted.bell.signal]);
+}
+
+/** Since when a pass is asked for. One that drift brings may be the first to see a change of the bundle. */
+function sinceOf(asked: Asked, drifted: Asked, last: PassEnd | undefined): number | undefined {
+  return asked.at ?? (last?.failedHalfWay === true ? undefined : drifted.at);
 }
 
 /** Opens a loop. */
 export function openLoop(pacing: Pacing, clock: Alarm, random: () => number): Loop {
-  let asked = new AbortController();
-  let drifted = new AbortController();
-  let askedAt: number | undefined;
+  let [asked, drifted] = [nothingAsked(), nothingAsked()];
+  let end: PassEnd | undefined;
   let stopping = false;
   let failures = 0;
   /** When to look again after a change: the agent's own writes bring a pass before, which must not put it off. */
@@ -72,23 +84,23 @@ export function openLoop(pacing: Pacing, clock: Alarm, random: () => number): Lo
   let running = Promise.resolve();
 
   const next = async (pass: Pass): Promise<void> => {
-    [asked, drifted] = [new AbortController(), new AbortController()];
-    const since = askedAt;
-    askedAt = undefined;
-    const end = await pass(since);
+    const since = sinceOf(asked, drifted, end);
+    [asked, drifted] = [nothingAsked(), nothingAsked()];
+    end = await pass(since);
     const now = clock.steady();
     failures = end.converged ? 0 : failures + 1;
     const ms = pause(pacing, end, failures, random);
     if (end.converged && end.changed) recheckAt = now + ms;
     else if (recheckAt <= now) recheckAt = Number.POSITIVE_INFINITY;
-    const woken = wakers(end, asked.signal, drifted.signal);
+    const woken = wakers(end, asked, drifted);
     await clock.sleep(Math.min(ms, recheckAt - now, end.dueMs ?? ms), woken).catch(() => undefined);
-    if (woken.aborted && asked.signal.reason !== 'whole' && !stopping) await clock.sleep(pacing.foldMs);
+    if (woken.aborted && asked.bell.signal.reason !== 'whole' && !stopping) await clock.sleep(pacing.foldMs);
   };
   return {
     trigger(cause) {
-      if (cause !== 'drift') askedAt ??= clock.steady();
-      (cause === 'drift' ? drifted : asked).abort(cause);
+      const it = cause === 'drift' ? drifted : asked;
+      it.at ??= clock.steady();
+      it.bell.abort(cause);
     },
     run(pass) {
       running = (async () => {
@@ -98,7 +110,7 @@ export function openLoop(pacing: Pacing, clock: Alarm, random: () => number): Lo
     },
     async stop() {
       stopping = true;
-      asked.abort();
+      asked.bell.abort();
       await running;
     },
   };
