@@ -12,6 +12,9 @@ import { everywhere, holdLock, inBundle, nowhere, plainTemporary, scene, trust }
 /** Valid since yesterday, for a year: after the one leap expired, after the other not yet valid. */
 const [kept, old, next] = await makeThree();
 
+// Its semaphore is named by its process, and one that was killed has left it behind: the next try is another process.
+const { stdout: library } = await eventually(() => execa('faketime', ['-f', '+0', 'printenv', 'LD_PRELOAD']));
+
 const leaps = ['+1y', '-1y', '+3y', '-3y'];
 
 interface Clock {
@@ -24,7 +27,6 @@ async function wrongClock(by: string): Promise<Clock> {
   const directory = await mkdtemp(join(tmpdir(), 'clock-'));
   onTestFinished(() => rm(directory, { recursive: true }));
   const file = join(directory, 'time');
-  const { stdout: library } = await execa('faketime', ['-f', '+0', 'printenv', 'LD_PRELOAD']);
   const leap = (to: string): Promise<void> => writeFile(file, `${to}\n`);
   await leap(by);
   return {
