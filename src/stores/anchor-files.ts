@@ -31,13 +31,13 @@ export function isAbandoned(clock: Pick<Clock, 'now'>, modified: number, afterMs
 }
 
 /** A file directly in the anchor directory that bears this instance's name; undefined for any other. */
-function ownFileAt(context: StoreContext, path: string, file: CertificateFile | undefined): OwnFile | undefined {
+function ownFileAt(context: StoreContext, path: string, file: CertificateFile): OwnFile | undefined {
   const { anchors, instance, extension } = context;
   const name = path.slice(anchors.length + 1);
   const prefix = path.startsWith(`${anchors}/`) ? prefixIn(instance, name, extension) : undefined;
   if (prefix === undefined) return undefined;
-  const [fingerprint, ...more] = file?.fingerprints ?? [];
-  const single = file?.problems.length === 0 && more.length === 0;
+  const [fingerprint, ...more] = file.fingerprints;
+  const single = file.problems.length === 0 && more.length === 0;
   return single && fingerprint?.startsWith(prefix) === true
     ? { name, content: 'intact', fingerprint }
     : { name, content: 'altered' };
@@ -70,9 +70,11 @@ export function observeSources(
   const notes: string[] = [];
   for (const path of paths) {
     const file = context.files.read(path);
+    // What is no file under a name of ours is among the squatters.
+    if (file === undefined) continue;
     const ours = ownFileAt(context, path, file);
     if (ours !== undefined) own.push(ours);
-    if (ours?.content === 'intact' || file === undefined) continue;
+    if (ours?.content === 'intact') continue;
     for (const fingerprint of file.fingerprints) carriers.set(fingerprint, path);
     const problem = problemOf(path, file);
     if (problem !== undefined) notes.push(`${path} on the host, not ours, is broken: ${problem}`);

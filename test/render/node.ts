@@ -53,14 +53,14 @@ export async function makeLayer(): Promise<string> {
 /** Hands out a root, as an image that is being built: what is written to it goes into the layer, and nothing runs there. */
 export async function inRoot(layer: string, work: (root: string) => Promise<unknown>): Promise<void> {
   const base = await mkdtemp(join(sandbox, 'root-'));
-  const script = `mkdir "$1/root" "$1/work"; mount -t tmpfs tmpfs "$1/work"; mkdir "$1/work/work" "$1/work/upper"
-    mount -t overlay -o "lowerdir=$2,upperdir=$1/work/upper,workdir=$1/work/work" overlay "$1/root"`;
+  const script = `mkdir "$1/image" "$1/disk"; mount -t tmpfs tmpfs "$1/disk"; mkdir "$1/disk/busy" "$1/disk/upper"
+    mount -t overlay -o "lowerdir=$2,upperdir=$1/disk/upper,workdir=$1/disk/busy" overlay "$1/image"`;
   await shell(script, base, inject('debian'));
   try {
-    await work(join(base, 'root'));
-    await shell('cp -a "$1/work/upper/." "$2"', base, layer);
+    await work(join(base, 'image'));
+    await shell('cp -a "$1/disk/upper/." "$2"', base, layer);
   } finally {
-    await shell('umount "$1/root" "$1/work"', base);
+    await shell('umount "$1/image" "$1/disk"', base);
     await rm(base, { recursive: true });
   }
 }

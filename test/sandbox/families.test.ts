@@ -1,5 +1,5 @@
 // The families whose anchors or whose program differ from Debian's, one after the other, each on its own layout.
-import { lstat, readFile, readdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readFile, readdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { describe, expect, onTestFinished, test, type TestContext } from 'vitest';
 import { agent, eventually } from './harness/agent.ts';
 import { makeCert, makeServerCert, makeThree, type Cert } from './harness/certs.ts';
@@ -262,6 +262,19 @@ describe.each([alpine, flatcar, cos])('$name', (system) => {
     await symlink(nameOf(one, '.pem'), world.path(unnamed));
     expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0 });
     expect(await isThere(world, unnamed)).toBe(false);
+  });
+
+  test('a directory in the place of a file that goes is left alone, and the removal is proven', async (context) => {
+    const { world, secret } = await open(context, system, { 'a.crt': one.pem, 'b.crt': two.pem });
+    const { apply } = agent(world);
+    expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+    await rm(world.path(fileOf(one)));
+    await mkdir(world.path(fileOf(one)));
+    await secret.swap({ 'b.crt': two.pem });
+    const again = await apply(secret.directory);
+    expect([again.code, again.report.removed, again.report.reasons]).toEqual([0, [one.fingerprint], []]);
+    expect(await trust(world, one)).toEqual(nowhere);
+    expect((await lstat(world.path(fileOf(one)))).isDirectory()).toBe(true);
   });
 
   test('is found by hash through the file of another that carries it, once ours is gone', async (context) => {
