@@ -29,8 +29,8 @@ export interface Plan {
   /** What would be removed, were the bundle valid and known to be the last word. */
   readonly heldBack: readonly Removal[];
   readonly clean: readonly string[];
-  /** Files of ours whose links have to be made again. */
-  readonly relink: readonly string[];
+  /** Those that are there, and are not found by their hash. */
+  readonly relink: readonly Anchor[];
   /** Why the host's refresh command has to run; empty when it has not. */
   readonly refresh: readonly string[];
   /** Names of the files of ours that are there afterwards. */
@@ -113,11 +113,9 @@ function mayRemove({ bundle, policy }: PlanInput): boolean {
 function refreshReasons(
   { state, ledger }: PlanInput,
   settled: readonly Anchor[],
-  add: readonly Anchor[],
-  remove: readonly Removal[],
+  { add, relink, remove }: Pick<Plan, 'add' | 'relink' | 'remove'>,
 ): readonly string[] {
   const untrusted = settled.filter((anchor) => !state.trusted.has(anchor.fingerprint)).length;
-  const unlinked = settled.filter((anchor) => state.unlinked.has(anchor.fingerprint)).length;
   const lost = (ledger.ledger.others ?? 0) - (state.others ?? Number.POSITIVE_INFINITY);
   return [
     ...state.problems,
@@ -125,7 +123,7 @@ function refreshReasons(
     ...(add.length > 0 ? [`${add.length} to install`] : []),
     ...(remove.length > 0 ? [`${remove.length} to remove`] : []),
     ...(untrusted > 0 ? [`${untrusted} installed, but not in the effective bundle`] : []),
-    ...(unlinked > 0 ? [`${unlinked} without a working hash link`] : []),
+    ...(relink.length > 0 ? [`${relink.length} without a working hash link`] : []),
     ...(ledger.state !== 'kept' && state.own.some(({ content }) => content === 'intact')
       ? ['the ledger was lost']
       : []),
@@ -157,11 +155,11 @@ export function decide(input: PlanInput): Plan {
   const strange = state.own.filter((file) => !isOurs(file, input) && !barredNames.has(file.name));
   const candidates = unwanted(input, wanted);
   const remove = mayRemove(input) ? candidates : [];
-  const refresh = refreshReasons(input, settled, add, remove);
+  const relink = settled.filter(({ fingerprint }) => state.unlinked.has(fingerprint));
+  const refresh = refreshReasons(input, settled, { add, relink, remove });
   const present = presentFiles(input, add, remove);
   const announce = mustAnnounce(input, present);
   const changes = refresh.length > 0 || state.leftovers.length > 0 || announce;
-  const unlinked = feasible.filter(({ fingerprint }) => state.unlinked.has(fingerprint));
   return {
     wanted,
     required: feasible.map(({ fingerprint }) => fingerprint),
@@ -169,7 +167,7 @@ export function decide(input: PlanInput): Plan {
     remove,
     heldBack: mayRemove(input) ? [] : candidates,
     clean: state.leftovers,
-    relink: unlinked.map(({ fingerprint }) => nameOf(fingerprint)),
+    relink,
     refresh,
     present,
     announce,

@@ -4,7 +4,7 @@
 import * as fs from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
-import { Problem } from './problem.ts';
+import { Problem, errnoOf } from './problem.ts';
 
 export interface Rights {
   readonly mode: number;
@@ -137,8 +137,14 @@ function temporaryBeside(path: string, name = posix.basename(path)): string {
   return `${posix.dirname(path)}/.${name}.${serial.toString(16).padStart(8, '0')}.tmp`;
 }
 
-/** The link under another name first: a reader finds the old one or the new one, never none. */
+/** Where there is one already, under another name first: a reader finds the old one or the new one, never none. */
 export function linkWhole(path: string, target: string): void {
+  try {
+    fs.symlinkSync(target, path);
+    return;
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+  }
   const temporary = temporaryBeside(path);
   fs.symlinkSync(target, temporary);
   try {

@@ -7,7 +7,8 @@ import type { Host } from '../host/host.ts';
 import { Problem, caught } from '../host/problem.ts';
 import { allLines, debian, selectedPaths } from './debian-layout.ts';
 import { storesOf } from './debian.ts';
-import { changeDirect, deadAfterMs, lostLinks } from './direct-refresh.ts';
+import { lostLinks } from './debian-links.ts';
+import { changeDirect, deadAfterMs } from './direct-refresh.ts';
 import type { Family } from './store.ts';
 
 /** What the program takes from the directory: all that does not begin with a dot. */

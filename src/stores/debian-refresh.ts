@@ -8,16 +8,7 @@ import type { Lock } from '../host/lock.ts';
 import { workDirectory } from '../host/ledger.ts';
 import type { CommandResult } from '../host/commands.ts';
 import { Problem } from '../host/problem.ts';
-import {
-  type StoreContext,
-  discard,
-  endOf,
-  isAbandoned,
-  lastLine,
-  relabel,
-  removeAnchors,
-  writeAnchors,
-} from './anchor-files.ts';
+import { type StoreContext, discard, endOf, isAbandoned, lastLine, relabel, writeAnchors } from './anchor-files.ts';
 import { check } from './debian-bundle.ts';
 import { openHooks } from './debian-hooks.ts';
 import {
@@ -28,25 +19,25 @@ import {
   privateDirectory,
   unfinishedBundles,
 } from './debian-layout.ts';
-import { isHashLink } from './hash-links.ts';
+import { linkAnchors, removeLinked } from './debian-links.ts';
 import { type Changed, type StoreChange, stemOf } from './store.ts';
 
 /** How often the other writer's temporary file is looked at while we wait for it. */
 const settleStepMs = 50;
 
-/** A name of ours that no certificate has. */
-function noAnchor(instance: string): string {
-  return stemOf(instance, '0'.repeat(64));
+/** The file's name of ours that no certificate has. */
+function noAnchor({ instance, layout }: DebianContext): string {
+  return `${stemOf(instance, '0'.repeat(64))}${layout.extension}`;
 }
 
-/** The host's own selection, and one line `!x/FILE` per removal: that makes the tool report it and make links anew. */
-function writeConfiguration({ host, instance }: StoreContext, removed: readonly string[]): string {
+/** The host's own selection, and one removal of what is not there. */
+function writeConfiguration(context: DebianContext): string {
+  const { host, instance } = context;
   const own = host.read(debian.configuration)?.toString('utf8') ?? '';
   const path = `${workDirectory(instance)}/ca-certificates.conf`;
   // Never empty: an empty selection makes the tool start afresh, with all hash links gone for most of the run.
-  const names = [...removed, `${noAnchor(instance)}.crt`];
-  const lines = ['# made by node-ca-trust for one run', ...names.map((name) => `!node-ca-trust/${name}`), own];
-  host.write(path, lines.join('\n'));
+  const removal = `!node-ca-trust/${noAnchor(context)}`;
+  host.write(path, ['# made by node-ca-trust for one run', removal, own].join('\n'));
   return path;
 }
 
@@ -59,38 +50,21 @@ async function runTool(context: StoreContext, configuration: string, lock: Lock)
   return host.run('update-ca-certificates', args, { descriptor: lock.descriptor, temporary: work });
 }
 
-/** What the tool calls the link of a certificate when the program that it asks for the name was killed. */
-const namelessLink = '.pem';
+/**
+ * What the tool calls the link of a certificate when the program that it asks for the name was killed. It goes on, with exit
+ * code 0, and links by hash may lead there from then on.
+ */
+const nameless = `${debian.certs}/.pem`;
 
 /**
- * Links of removed anchors, by hash too, and nameless ones. The tool leaves them, with exit code 0, when something that it
- * has started was killed; and it makes links by hash anew only after a run that has made or removed another.
+ * Gives the tool a link of ours to remove, that leads nowhere: then it makes the links by hash anew, without the nameless
+ * one. It stays until the tool has done so: a pass that finds it has the tool do it.
  */
-function staleLinks(context: DebianContext, removed: readonly string[]): readonly string[] {
-  const { host } = context;
-  const gone = new Set(removed.map((name) => linkNameOf(context, name)));
-  const isStale = (name: string): boolean => {
-    const path = `${debian.certs}/${name}`;
-    const target = gone.has(name) || isHashLink(name) || name === namelessLink ? host.link(path) : undefined;
-    if (target === undefined) return false;
-    if (name === namelessLink || target === namelessLink) return true;
-    // Another's file of the same name may have taken over the link.
-    return (gone.has(name) || gone.has(target)) && host.target(path) === undefined;
-  };
-  return host.atOnce(() => {
-    const names = host.list(debian.certs) ?? [];
-    // To ask where a thousand links lead takes its time.
-    return gone.size > 0 || names.includes(namelessLink) ? names.filter(isStale) : [];
-  });
-}
-
-/**
- * Gives the tool a link of ours to remove, that leads nowhere: then it makes the links by hash anew. The nameless one goes
- * last: who finds it again knows that links by hash may lead to it.
- */
-function forceLinks({ host, instance }: DebianContext): void {
-  host.makeLink(`${debian.certs}/${noAnchor(instance)}.pem`, `${debian.local}/${noAnchor(instance)}.crt`);
-  host.remove(`${debian.certs}/${namelessLink}`);
+function forceLinks(context: DebianContext): void {
+  const { host, layout } = context;
+  const name = noAnchor(context);
+  host.makeLink(`${debian.certs}/${linkNameOf(context, name)}`, `${layout.anchors}/${name}`);
+  host.remove(nameless);
 }
 
 function noBundle(result: CommandResult): Problem {
@@ -100,32 +74,32 @@ function noBundle(result: CommandResult): Problem {
 }
 
 /**
- * Runs the tool until it has written the private bundle, and no link is left that should be gone. Its `openssl rehash`
- * fails as a whole on another's unreadable file, though it has made all links; the next run has none to make, leaves that
- * out, and writes the bundle.
+ * Runs the tool until it has written the private bundle, and no link without a name is left. Where another certificate came
+ * or went, its `openssl rehash` fails as a whole on an unreadable file, though it has made all links; the next run has none
+ * to make, leaves that out, and writes the bundle.
  * @throws Problem when it wrote no bundle, or left such a link
  */
-async function build(context: DebianContext, { remove }: StoreChange, lock: Lock): Promise<void> {
+async function build(context: DebianContext, lock: Lock): Promise<void> {
   const { host } = context;
-  const configuration = writeConfiguration(context, remove);
+  const configuration = writeConfiguration(context);
   const bundle = privateBundle(context);
   const isWritten = (): boolean => host.entry(bundle)?.kind === 'file';
+  const isNameless = (): boolean => host.entry(nameless)?.kind === 'link';
   const run = (): Promise<CommandResult> => {
     // It would append to what a run that was killed has left.
     for (const path of [bundle, `${bundle}.new`]) host.remove(path);
     return runTool(context, configuration, lock);
   };
   let result = await run();
-  if (isWritten() && staleLinks(context, remove).length > 0) {
+  if (isWritten() && isNameless()) {
     forceLinks(context);
     result = await run();
   }
   if (!isWritten() && !result.timedOut) result = await run();
   if (!isWritten()) throw noBundle(result);
-  const [stale] = staleLinks(context, remove);
-  if (stale === undefined) return;
+  if (!isNameless()) return;
   throw new Problem(
-    `update-ca-certificates on the host left ${debian.certs}/${stale}, which should be gone; its bundle is not published, the host's is as it was`,
+    `update-ca-certificates on the host left ${nameless}, which should be gone; its bundle is not published, the host's is as it was`,
   );
 }
 
@@ -161,7 +135,7 @@ export async function publish(context: DebianContext): Promise<void> {
 
 /** The tool, the check, the publication: (4) to (7) of a change. */
 async function refresh(context: DebianContext, change: StoreChange, lock: Lock): Promise<void> {
-  await build(context, change, lock); // (4)
+  await build(context, lock); // (4)
   check(context, () => context.layout.sources(context.host), change); // (5)
   await publish(context); // (6) (7)
 }
@@ -171,7 +145,7 @@ async function refresh(context: DebianContext, change: StoreChange, lock: Lock):
  *
  * 1. leftovers of killed runs go, ours and another's abandoned one, or the tool would append to them
  * 2. new anchors are written, each file whole
- * 3. removed anchors' files go, and links that must be made anew
+ * 3. they are linked, by hash too; removed anchors' links and files go
  * 4. the tool builds into a private bundle outside the certificate directory
  * 5. that bundle is checked: everything that must be in it is, nothing broken
  * 6. it takes the place of the effective bundle in one step
@@ -187,11 +161,9 @@ export async function changeDebian(context: DebianContext, change: StoreChange, 
   host.makeDirectory(privateDirectory(context), 0o700);
   const runHooks = openHooks(context);
   writeAnchors(context, change); // (2)
-  removeAnchors(context, change); // (3)
-  const links = new Set(host.list(debian.certs));
-  for (const name of change.relink.map((file) => linkNameOf(context, file))) {
-    if (links.has(name)) host.remove(`${debian.certs}/${name}`);
-  }
+  linkAnchors(context, change); // (3)
+  // The tool has to remove that link itself.
+  removeLinked(context, { remove: change.remove.filter((name) => name !== noAnchor(context)) });
   if (change.refresh) await refresh(context, change, lock); // (4) to (7)
   const changed = await runHooks(change); // (8)
   for (const directory of [workDirectory(instance), privateDirectory(context)]) discard(host, directory); // (9)

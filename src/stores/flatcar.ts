@@ -6,8 +6,9 @@
 import type { Host } from '../host/host.ts';
 import { abandonedAfterMs } from './anchor-files.ts';
 import { debian } from './debian-layout.ts';
+import { lostLinks } from './debian-links.ts';
 import { storesOf } from './debian.ts';
-import { changeDirect, deadAfterMs, lostLinks } from './direct-refresh.ts';
+import { changeDirect, deadAfterMs } from './direct-refresh.ts';
 import type { Family } from './store.ts';
 
 /** mktemp(1) in a script: root's alone until it is finished, unlike a copy that somebody made of the bundle. */

@@ -48,10 +48,8 @@ export interface StoreChange {
   readonly remove: readonly string[];
   /** Leftovers to delete, directories with the files in them. */
   readonly clean: readonly string[];
-  /** Names of files of ours whose links have to be made again. */
-  readonly relink: readonly string[];
-  /** All that a look-up by hash has to find of ours. */
-  readonly linked: readonly Anchor[];
+  /** Those of ours that look-ups by hash have to find, and do not yet. */
+  readonly link: readonly Anchor[];
   /** Run the host's refresh command. */
   readonly refresh: boolean;
   /** All that the new bundle must hold to be published: fingerprints of ours. */
