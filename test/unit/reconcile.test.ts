@@ -595,4 +595,36 @@ describe.skipIf(process.getuid?.() !== 0)('a reconciler that goes on', () => {
     readings = bundle(south);
     expect(await pass()).toMatchObject({ converged: true, added: [south.fingerprint], removed: [north.fingerprint] });
   });
+
+  it('tells hooks that failed again every ten minutes, and only what is still so', async () => {
+    const host = littleHost();
+    const [hook, byHand] = [host.path('/etc/ca-certificates/update.d/hook'), `${anchorDirectory}/by-hand.crt`];
+    for (const path of [hook, host.path(byHand)]) fs.mkdirSync(dirname(path), { recursive: true });
+    fs.writeFileSync(hook, '#!/bin/sh\n{ echo told; cat; } >> /heard\nexit 1\n', { mode: 0o755 });
+    fs.writeFileSync(host.path(byHand), east.pem);
+    const heard = (): readonly string[] => {
+      const text = fs.readFileSync(host.path('/heard'), 'utf8');
+      fs.writeFileSync(host.path('/heard'), '');
+      return text.split('\n').filter((line) => line !== '');
+    };
+    let minutes = 0;
+    const clock = { ...tickingClock(), steady: () => minutes * 60_000 };
+    const reconciler = openReconciler(settingsFor(host.root), () => bundle(north), clock);
+    const ours = `+/etc/ssl/certs/${nameOf(north).replace('.crt', '.pem')}`;
+    const distribution = '+/etc/ssl/certs/world.pem';
+
+    await reconciler.pass();
+    expect(heard()).toEqual(['told', '+/etc/ssl/certs/by-hand.pem', distribution, ours]);
+    fs.rmSync(host.path(byHand));
+    fs.rmSync(host.path('/etc/ssl/certs/by-hand.pem'));
+    minutes = 9;
+    await reconciler.pass();
+    expect(heard()).toEqual([]);
+    minutes = 10;
+    await reconciler.pass();
+    expect(heard()).toEqual(['told', distribution, ours]);
+    minutes = 19;
+    await reconciler.pass();
+    expect(heard()).toEqual([]);
+  });
 });

@@ -234,8 +234,8 @@ describe.skipIf(process.getuid?.() !== 0)('a runtime that reads no directory', (
   });
 });
 
-/** A systemd that the bus leads to: told to restart, it starts `next` in the place of the process that runs. */
-function installBus(next: Partial<FakeProcess> | undefined): void {
+/** A systemd that the bus leads to: told to restart, it starts `next` in the place of the processes that run. */
+function installBus(next: Partial<FakeProcess> | undefined, running = '9?'): void {
   if (next !== undefined) showProcess(host.path('/next'), next);
   const start = next === undefined ? '' : `ln -s /next/proc/${next.pid ?? 0} /proc/${next.pid ?? 0}`;
   const state = next === undefined ? 'failed' : 'active';
@@ -243,7 +243,7 @@ function installBus(next: Partial<FakeProcess> | undefined): void {
     '/usr/bin/busctl',
     `#!/bin/sh
 case "$*" in
-  *RestartUnit*) echo "$*" >> /restarts; rm -r /proc/9?; ${start} ;;
+  *RestartUnit*) echo "$*" >> /restarts; rm -r /proc/${running}; ${start} ;;
   *ActiveState*) echo 's "${state}"' ;;
   *Result*) echo 's "exit-code"' ;;
 esac
@@ -789,6 +789,27 @@ describe.skipIf(process.getuid?.() !== 0)('dockerd and CRI-O', () => {
     await answerJson(host.root, '/var/run/docker.sock', { '/version': { Version: '20.10.24' }, '/info': info });
     expect(await pass([north], { refresh: 'restart' })).toMatchObject({ converged: true, runtimes: [{ pid: 91 }] });
     expect(restarts()).toBe(1);
+  });
+
+  it('is restarted though another runtime beside it, which comes first, must not be', async () => {
+    configure('');
+    showProcess(host.root, { argv: ['/usr/bin/containerd', '--config', '/etc/containerd/config.toml'] });
+    const ofDocker = { comm: 'dockerd', argv: ['/usr/bin/dockerd'], groups: '0::/system.slice/docker.service\n' };
+    showProcess(host.root, { ...ofDocker, pid: 95 });
+    const answers = { '/version': { Version: '20.10.24' }, '/info': { LiveRestoreEnabled: true } };
+    await answerJson(host.root, '/var/run/docker.sock', answers);
+    installBus({ ...ofDocker, pid: 91, ticks: 20_000 }, '95');
+    const reconciler = openReconciler(settings({ refresh: 'restart', jitterMs: 0 }), () => readings(north), clock);
+    expect((await reconciler.pass()).report.runtimes).toMatchObject([{ pid: 90 }, { pid: 95 }]);
+    put('/etc/containerd/config.toml', 'version = 2\n[plugins\n');
+    setUptime(host.root, 200);
+    const { report } = await reconciler.pass();
+    expect(report.reasons[0]).toMatch(/^containerd: not restarted: its configuration is broken: /);
+    expect(text('/restarts')).toMatch(/^[^\n]*docker\.service[^\n]*\n$/);
+    expect(report.runtimes).toMatchObject([
+      { name: 'containerd', pid: 90, state: 'restart-needed' },
+      { name: 'docker', pid: 91, state: 'trusts' },
+    ]);
   });
 
   it('with nothing served, and a registry that cannot be, keep pods waiting', async () => {
