@@ -124,6 +124,18 @@ test('what a run of the tool that ended with its pass had not come to is made', 
   expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { refreshed: [] } });
 });
 
+test("an admin's own look-up by hash of a removed CA is named, and no failure of the tool", async () => {
+  const { world, secret, apply } = await scene(fedora, { 'ca.crt': `${kept.pem}${old.pem}` });
+  expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+  const name = `${old.subjectHash}.7`;
+  await put(world, `/etc/pki/tls/certs/${name}`, old.pem);
+  await secret.swap({ 'ca.crt': kept.pem });
+  expect((await apply(secret.directory)).report).toMatchObject({
+    converged: true,
+    stillTrusted: [{ fingerprint: old.fingerprint, file: `/etc/ssl/certs/${name}` }],
+  });
+});
+
 test("a removed CA that a failed step of SUSE's tool leaves among the look-ups by hash is taken off", async () => {
   const { world, secret, apply } = await scene(suse, { 'ca.crt': `${kept.pem}${old.pem}` });
   expect(await apply(secret.directory)).toMatchObject({ code: 0 });
