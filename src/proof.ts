@@ -51,12 +51,14 @@ export function prove(store: TrustStore, plan: Plan, state: StoreState): Proof {
   const removed = new Set(plan.remove.map(({ name }) => name));
   // A directory of such a name is another's: what we had there is gone.
   const left = state.own.filter(({ name, content }) => removed.has(name) && content !== 'directory');
+  const linked = state.dangling.filter((name) => removed.has(name));
   return {
     hostReasons: [
       ...plan.conflicts,
       ...presenceReasons(plan, state, store),
       ...revived.map(([print, file]) => `${short(print)} was removed but is still in ${file} on the host`),
       ...left.map(({ name }) => `${store.anchorDirectory}/${name} on the host is still there`),
+      ...linked.map((name) => `links to ${store.anchorDirectory}/${name} on the host, which is gone, are still there`),
       ...state.problems,
     ],
     stillTrusted: stillTrusted.map(([fingerprint, file]) => ({ fingerprint, file })),

@@ -7,7 +7,6 @@ import type { Host } from '../host/host.ts';
 import { Problem, caught } from '../host/problem.ts';
 import { allLines, debian, selectedPaths } from './debian-layout.ts';
 import { storesOf } from './debian.ts';
-import { lostLinks } from './debian-links.ts';
 import { changeDirect, deadAfterMs } from './direct-refresh.ts';
 import type { Family } from './store.ts';
 
@@ -41,7 +40,6 @@ export const alpineFamily: Family = {
     // mkstemp(3).
     isUnfinished: (name) => /^bundle[A-Za-z0-9]{6}$/.test(name),
     abandonedAfterMs: deadAfterMs,
-    lostLinks,
     change: changeDirect,
   }),
 };

@@ -32,8 +32,6 @@ export interface Layout {
   readonly isUnfinished: (name: string, mode: number) => boolean;
   /** One that has not changed for so long was left behind by a run that was killed, and can be taken off, in milliseconds. */
   readonly abandonedAfterMs: number;
-  /** Names of files of ours that are gone while a link by hash leads to them, where the host's program does not see to it. */
-  readonly lostLinks?: (context: DebianContext) => readonly string[];
   /** What is written to /etc is gone when the machine is started anew. */
   readonly volatile?: true;
   readonly change: (context: DebianContext, change: StoreChange, lock: Lock) => Promise<Changed>;

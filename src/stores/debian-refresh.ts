@@ -11,24 +11,12 @@ import { Problem } from '../host/problem.ts';
 import { type StoreContext, discard, endOf, isAbandoned, lastLine, relabel, writeAnchors } from './anchor-files.ts';
 import { check } from './debian-bundle.ts';
 import { openHooks } from './debian-hooks.ts';
-import {
-  type DebianContext,
-  debian,
-  linkNameOf,
-  privateBundle,
-  privateDirectory,
-  unfinishedBundles,
-} from './debian-layout.ts';
-import { linkAnchors, removeLinked } from './debian-links.ts';
-import { type Changed, type StoreChange, stemOf } from './store.ts';
+import { type DebianContext, debian, privateBundle, privateDirectory, unfinishedBundles } from './debian-layout.ts';
+import { linkAnchors, markLinks, markerOf, removeLinked } from './debian-links.ts';
+import type { Changed, StoreChange } from './store.ts';
 
 /** How often the other writer's temporary file is looked at while we wait for it. */
 const settleStepMs = 50;
-
-/** The file's name of ours that no certificate has. */
-function noAnchor({ instance, layout }: DebianContext): string {
-  return `${stemOf(instance, '0'.repeat(64))}${layout.extension}`;
-}
 
 /** The host's own selection, and one removal of what is not there. */
 function writeConfiguration(context: DebianContext): string {
@@ -36,7 +24,7 @@ function writeConfiguration(context: DebianContext): string {
   const own = host.read(debian.configuration)?.toString('utf8') ?? '';
   const path = `${workDirectory(instance)}/ca-certificates.conf`;
   // Never empty: an empty selection makes the tool start afresh, with all hash links gone for most of the run.
-  const removal = `!node-ca-trust/${noAnchor(context)}`;
+  const removal = `!node-ca-trust/${markerOf(context)}`;
   host.write(path, ['# made by node-ca-trust for one run', removal, own].join('\n'));
   return path;
 }
@@ -55,17 +43,6 @@ async function runTool(context: StoreContext, configuration: string, lock: Lock)
  * code 0, and links by hash may lead there from then on.
  */
 const nameless = `${debian.certs}/.pem`;
-
-/**
- * Gives the tool a link of ours to remove, that leads nowhere: then it makes the links by hash anew, without the nameless
- * one. It stays until the tool has done so: a pass that finds it has the tool do it.
- */
-function forceLinks(context: DebianContext): void {
-  const { host, layout } = context;
-  const name = noAnchor(context);
-  host.makeLink(`${debian.certs}/${linkNameOf(context, name)}`, `${layout.anchors}/${name}`);
-  host.remove(nameless);
-}
 
 function noBundle(result: CommandResult): Problem {
   return new Problem(
@@ -92,7 +69,8 @@ async function build(context: DebianContext, lock: Lock): Promise<void> {
   };
   let result = await run();
   if (isWritten() && isNameless()) {
-    forceLinks(context);
+    markLinks(context);
+    host.remove(nameless);
     result = await run();
   }
   if (!isWritten() && !result.timedOut) result = await run();
@@ -140,6 +118,11 @@ async function refresh(context: DebianContext, change: StoreChange, lock: Lock):
   await publish(context); // (6) (7)
 }
 
+/** What has taken links of ours away, or ended a pass, may have done so while the tool made those of others. */
+function mayLackLinks(context: DebianContext, { add, link, clean, refresh }: StoreChange): boolean {
+  return refresh && (link.length > add.length || clean.includes(privateDirectory(context)));
+}
+
 /**
  * A change of the store.
  *
@@ -162,8 +145,8 @@ export async function changeDebian(context: DebianContext, change: StoreChange, 
   const runHooks = openHooks(context);
   writeAnchors(context, change); // (2)
   linkAnchors(context, change); // (3)
-  // The tool has to remove that link itself.
-  removeLinked(context, { remove: change.remove.filter((name) => name !== noAnchor(context)) });
+  removeLinked(context, change);
+  if (mayLackLinks(context, change)) markLinks(context);
   if (change.refresh) await refresh(context, change, lock); // (4) to (7)
   const changed = await runHooks(change); // (8)
   for (const directory of [workDirectory(instance), privateDirectory(context)]) discard(host, directory); // (9)

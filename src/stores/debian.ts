@@ -28,20 +28,11 @@ import {
   shellLines,
   unfinishedBundles,
 } from './debian-layout.ts';
+import { danglingLinks, isMarked, unlinkedIn } from './debian-links.ts';
 import { changeDebian } from './debian-refresh.ts';
 import { changeDirect } from './direct-refresh.ts';
-import { isHashLink, unlinkedAnchors } from './hash-links.ts';
+import { isHashLink } from './hash-links.ts';
 import { type Family, type StoreState, prefixIn, stemOf } from './store.ts';
-
-/** Files of ours to which links in the certificate directory still point, though they are gone. */
-function danglingLinks(context: DebianContext): readonly string[] {
-  const { host, layout } = context;
-  const dangling = (host.list(debian.certs) ?? []).flatMap((name) => {
-    const file = fileNameOf(context, name);
-    return file !== undefined && host.target(`${debian.certs}/${name}`) === undefined ? [file] : [];
-  });
-  return [...new Set([...dangling, ...(layout.lostLinks?.(context) ?? [])])];
-}
 
 /** Links in the certificate directory that had not yet their name when a pass of ours was killed. */
 function unfinishedLinks(context: DebianContext): readonly string[] {
@@ -73,8 +64,11 @@ function observe(context: DebianContext, wanted: readonly Anchor[]): StoreState 
   return {
     ...sources,
     trusted: new Set(effective?.fingerprints),
-    problems: bundleProblems(context, effective, sources.carriers.keys()),
-    unlinked: unlinkedAnchors(host, files, debian.certs, wanted),
+    problems: [
+      ...bundleProblems(context, effective, sources.carriers.keys()),
+      ...(isMarked(context) ? [`the links by hash in ${debian.certs} on the host have to be made anew`] : []),
+    ],
+    unlinked: unlinkedIn(context, wanted),
     dangling: danglingLinks(context),
     leftovers: leftovers(context),
   };

@@ -6,7 +6,6 @@
 import type { Host } from '../host/host.ts';
 import { abandonedAfterMs } from './anchor-files.ts';
 import { debian } from './debian-layout.ts';
-import { lostLinks } from './debian-links.ts';
 import { storesOf } from './debian.ts';
 import { changeDirect, deadAfterMs } from './direct-refresh.ts';
 import type { Family } from './store.ts';
@@ -30,7 +29,6 @@ const layout = {
   extension: '.pem',
   linkPrefix: '',
   sources: certificateFiles,
-  lostLinks,
   change: changeDirect,
 } as const;
 

@@ -21,8 +21,10 @@ function isLinked(
   for (let suffix = 0; ; suffix += 1) {
     const name = `${subjectHash}.${suffix}`;
     const file = names.has(name) ? files.read(`${directory}/${name}`) : undefined;
-    if (file === undefined) return false;
-    if (file.fingerprints[0] === fingerprint) return true;
+    const [first] = file?.fingerprints ?? [];
+    // OpenSSL looks no further than to a file that it cannot read.
+    if (first === undefined) return false;
+    if (first === fingerprint) return true;
   }
 }
 

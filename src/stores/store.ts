@@ -48,7 +48,7 @@ export interface StoreChange {
   readonly remove: readonly string[];
   /** Leftovers to delete, directories with the files in them. */
   readonly clean: readonly string[];
-  /** Those of ours that look-ups by hash have to find, and do not yet. */
+  /** Those whose links have to be made: new ones, and those that a look-up by hash does not find. */
   readonly link: readonly Anchor[];
   /** Run the host's refresh command. */
   readonly refresh: boolean;

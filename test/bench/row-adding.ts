@@ -31,7 +31,7 @@ interface Both {
   readonly theirs: Figures;
 }
 
-/** Every file gets a name that was never there, so that the command makes its links anew as it does for ours. */
+/** Every file gets a name that was never there, so that the command makes its links anew. */
 let named = 0;
 
 async function measureOurs(

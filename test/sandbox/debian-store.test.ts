@@ -315,6 +315,10 @@ describe('what somebody undid is found and mended', () => {
       await rm(world.path(`${certs}/${ca.subjectHash}.0`));
       await rm(world.path(`${certs}/${nameOf(ca, '.pem')}`));
     },
+    "all links by hash, the distribution's too": async (world) => {
+      const names = (await readdir(world.path(certs))).filter((name) => /^[0-9a-f]{8}\.\d+$/.test(name));
+      for (const name of names) await rm(world.path(`${certs}/${name}`));
+    },
     'our file': (world, ca) => rm(world.path(fileOf(ca))),
     'our file, and the tool has run since': async (world, ca) => {
       await rm(world.path(fileOf(ca)));
@@ -355,6 +359,45 @@ describe('what somebody undid is found and mended', () => {
     expect(await trust(world, one)).toEqual(everywhere);
     expect(await trust(world, two)).toEqual(nowhere);
     expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { refreshed: [] } });
+  });
+
+  test('the link to our file, while another’s copy is found by the hash', async () => {
+    const { world, secret } = await scene({ 'ca.crt': one.pem });
+    await writeFile(world.path(`${anchors}/copy.crt`), one.pem);
+    await plainRun(world);
+    const { apply } = agent(world);
+    await apply(secret.directory);
+    const link = world.path(`${certs}/${nameOf(one, '.pem')}`);
+    await rm(link);
+    expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { repaired: [one.fingerprint] } });
+    expect(await readlink(link)).toBe(fileOf(one));
+  });
+
+  test('a look-up that ends before ours, at another’s broken file', async () => {
+    const { world, secret } = await scene({ 'ca.crt': one.pem });
+    const { apply } = agent(world);
+    await apply(secret.directory);
+    await writeFile(world.path(`${certs}/theirs.pem`), truncated(one));
+    const chain = [0, 1].map((suffix) => world.path(`${certs}/${one.subjectHash}.${suffix}`)) as [string, string];
+    await rename(...chain);
+    await symlink('theirs.pem', chain[0]);
+    expect(await trust(world, one)).toEqual({ bundle: true, hashed: false });
+    expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { repaired: [one.fingerprint] } });
+    expect(await trust(world, one)).toEqual(everywhere);
+  });
+
+  test('the link without a name that the tool makes when a program of its own is killed', async () => {
+    const { world, secret } = await scene({ 'ca.crt': one.pem });
+    const theirs = `${anchors}/theirs.crt`;
+    await writeFile(world.path(theirs), three.pem);
+    await plainRun(world);
+    await rename(world.path(`${certs}/theirs.pem`), world.path(`${certs}/.pem`));
+    await rm(world.path(`${certs}/${three.subjectHash}.0`));
+    await symlink('.pem', world.path(`${certs}/${three.subjectHash}.0`));
+    expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0 });
+    expect(await readdir(world.path(certs))).not.toContain('.pem');
+    expect(await danglingLinks(world)).toEqual([]);
+    for (const ca of [one, three]) expect(await trust(world, ca)).toEqual(everywhere);
   });
 
   test('the first of two hash links of one subject', async () => {
@@ -406,6 +449,29 @@ describe('removal', () => {
     expect(await trust(world, one)).toEqual(nowhere);
     expect(await danglingLinks(world)).toEqual([]);
   });
+
+  test('leaves no link by hash behind that a run of another made meanwhile', async () => {
+    const { world, secret } = await scene({ 'one.crt': one.pem, 'two.crt': two.pem });
+    const { apply } = agent(world);
+    await apply(secret.directory);
+    await secret.swap({ 'two.crt': two.pem });
+    await apply(secret.directory);
+    await symlink(nameOf(one, '.pem'), world.path(`${certs}/${one.subjectHash}.0`));
+    expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+    expect(await danglingLinks(world)).toEqual([]);
+  });
+});
+
+test('a directory in the place of a link of ours keeps that CA out, and no other in or out', async () => {
+  const { world, secret } = await scene({ 'three.crt': three.pem });
+  const { apply } = agent(world);
+  await apply(secret.directory);
+  await mkdir(world.path(`${certs}/${nameOf(one, '.pem')}`));
+  await secret.swap({ 'one.crt': one.pem, 'two.crt': two.pem });
+  const { code, report } = await apply(secret.directory);
+  expect([code, report.reasons]).toEqual([1, [expect.stringMatching(/is not found by its hash link$/)]]);
+  expect(await trust(world, two)).toEqual(everywhere);
+  expect(await trust(world, three)).toEqual(nowhere);
 });
 
 describe("the host's own selection", () => {
