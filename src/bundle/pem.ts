@@ -39,21 +39,21 @@ function lineEnd(text: string, at: number): number {
 
 /**
  * Every block of a text, in order, with any text between them. A block that is cut off, ends under another name, holds
- * no base64 or does not begin on a line of its own comes with a problem and no bytes. Never throws.
+ * no base64 or does not begin on a line of its own comes with a problem and no bytes. Never throws. One after the other, so
+ * that the bytes of all of a host's bundle need not be there at once.
  */
-export function pemBlocks(input: string): PemBlock[] {
+export function* pemBlocks(input: string): Generator<PemBlock> {
   // Windows ends lines with two characters, old Macs with the first of them.
   const text = input.includes('\r') ? input.replace(/\r\n?/g, '\n') : input;
-  const blocks: PemBlock[] = [];
+  let index = 0;
   let lastEnd = text.indexOf(end);
   let at = text.indexOf(begin);
   while (at >= 0) {
     if (lastEnd >= 0 && lastEnd < at) lastEnd = text.indexOf(end, at);
     const found = isLineStart(text, at) ? readBlock(text, at) : readMisplaced(text, at, lastEnd);
-    if (found !== undefined) blocks.push({ index: blocks.length + 1, ...found.block });
+    if (found !== undefined) yield { index: (index += 1), ...found.block };
     at = text.indexOf(begin, found?.next ?? at + begin.length);
   }
-  return blocks;
 }
 
 /** A BEGIN in the middle of a line: prose that speaks of PEM, unless an END follows before the next BEGIN. */

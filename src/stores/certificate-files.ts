@@ -21,7 +21,7 @@ export interface CertificateFile {
 export interface CertificateFiles {
   /** What a file holds; undefined when no file is there. */
   read(path: string): CertificateFile | undefined;
-  /** OpenSSL has read these already: what holds one of them, or nothing else, is known by its hash. */
+  /** A look at the store begins. OpenSSL has read these already: what holds one of them, or nothing else, is known by its hash. */
   know(anchors: readonly Anchor[]): void;
   /**
    * The good certificates of a text that has other things too, in the words of their own blocks.
@@ -109,11 +109,34 @@ function huge(size: number): CertificateFile {
 }
 
 function goodBlocksOf(text: string, judge: Judge, isWanted: (fingerprint: string) => boolean): string {
-  const good = pemBlocks(withoutMarks(text)).flatMap(({ der, label }) => {
+  const good = [...pemBlocks(withoutMarks(text))].flatMap(({ der, label }) => {
     const fingerprint = der && certificateLabels.has(label) ? judge(der) : undefined;
     return der && fingerprint !== undefined && isWanted(fingerprint) ? [toPem(der, label)] : [];
   });
   return good.join('');
+}
+
+/** Remembers what was asked for since the last look at the store, or before it: what is there no more is forgotten. */
+class Recent<V> {
+  #now = new Map<string, V>();
+  #before = new Map<string, V>();
+
+  get(key: string): V | undefined {
+    const value = this.#now.get(key) ?? this.#before.get(key);
+    if (value !== undefined) this.#now.set(key, value);
+    return value;
+  }
+
+  set(key: string, value: V): V {
+    this.#now.set(key, value);
+    return value;
+  }
+
+  /** A look begins. */
+  turn(): void {
+    this.#before = this.#now;
+    this.#now = new Map();
+  }
 }
 
 /** Opens a memory of what the host's files hold. @param der whether the store's tool reads DER as well as PEM */
@@ -121,21 +144,17 @@ export function openCertificateFiles(host: Host, { der = false } = {}): Certific
   const certificates = new Map<string, string | undefined>();
   const judge = rememberingJudge(certificates);
   // By where a file is, since two links lead to each of ours.
-  const byPlace = new Map<string, { version: string; content: string; file: CertificateFile }>();
+  const byPlace = new Recent<{ version: string; file: CertificateFile }>();
   // The same content is met again: in the bundle before and after it is published.
-  const byContent = new Map<string, CertificateFile>();
+  const byContent = new Recent<CertificateFile>();
   const examineOnce = (content: string, bytes: Buffer): CertificateFile =>
-    byContent.get(content) ?? remember(byContent, content, examine(bytes, judge, der));
+    byContent.get(content) ?? byContent.set(content, examine(bytes, judge, der));
   const readAnew = (path: string, { at, version }: Entry): CertificateFile | undefined => {
     const before = byPlace.get(at);
     if (before?.version === version) return before.file;
     const bytes = host.read(path);
     if (bytes === undefined) return undefined;
-    const content = sha256(bytes);
-    if (before !== undefined && before.content !== content) byContent.delete(before.content);
-    const file = examineOnce(content, bytes);
-    remember(byPlace, at, { version, content, file });
-    return file;
+    return byPlace.set(at, { version, file: examineOnce(sha256(bytes), bytes) }).file;
   };
   return {
     read(path) {
@@ -148,9 +167,10 @@ export function openCertificateFiles(host: Host, { der = false } = {}): Certific
       return file instanceof Problem ? denied(file) : file;
     },
     know(anchors) {
+      for (const memory of [byPlace, byContent]) memory.turn();
       for (const { fingerprint, pem } of anchors.filter((anchor) => !certificates.has(anchor.fingerprint))) {
         remember(certificates, fingerprint, fingerprint);
-        remember(byContent, hash('sha256', pem), { fingerprints: [fingerprint], problems: [] });
+        byContent.set(hash('sha256', pem), { fingerprints: [fingerprint], problems: [] });
       }
     },
     goodBlocks: (text, isWanted = () => true) => goodBlocksOf(text, judge, isWanted),

@@ -23,7 +23,7 @@ const roots = '/usr/share/ca-certificates/mozilla';
 const rootsOfThisMachine = (): Buffer[] => {
   try {
     return readdirSync(roots).flatMap((file) =>
-      pemBlocks(readFileSync(`${roots}/${file}`, 'latin1')).map(({ der }) => Buffer.from(der ?? [])),
+      [...pemBlocks(readFileSync(`${roots}/${file}`, 'latin1'))].map(({ der }) => Buffer.from(der ?? [])),
     );
   } catch {
     return [];
