@@ -77,7 +77,9 @@ function dated(ledger: Ledger, host: Host, seen: Survey): Ledger {
   if (now === undefined) return ledger;
   // Where the ledger was lost nobody knows since when, nor where a pass was ended after it had published.
   const isNew = seen.plan.present.some((name) => !seen.ledger.announced.includes(name));
-  const adds = isNew || lackingAnchors(seen).length > 0 || ledger.added === undefined;
+  const isAdded =
+    seen.plan.add.length > 0 || seen.plan.wanted.some(({ fingerprint }) => !seen.state.trusted.has(fingerprint));
+  const adds = isNew || isAdded || ledger.added === undefined;
   return { ...ledger, ...(adds ? { added: now } : {}), ...(seen.plan.remove.length > 0 ? { removed: now } : {}) };
 }
 
@@ -125,11 +127,8 @@ async function change(
 
 /** Those of the wanted anchors that the host does not trust as it should. */
 function lackingAnchors({ state, plan }: Survey): readonly string[] {
-  const adding = new Set(plan.add);
-  const lacking = plan.wanted.filter(
-    (anchor) => adding.has(anchor) || !state.trusted.has(anchor.fingerprint) || state.unlinked.has(anchor.fingerprint),
-  );
-  return lacking.map(({ fingerprint }) => fingerprint);
+  const adding = new Set(plan.add.map(({ fingerprint }) => fingerprint));
+  return plan.required.filter((print) => adding.has(print) || !state.trusted.has(print) || state.unlinked.has(print));
 }
 
 /** What the first look at the host says of this pass, for the report. */

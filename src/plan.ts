@@ -109,21 +109,28 @@ function mayRemove({ bundle, policy }: PlanInput): boolean {
   return policy.removeAll || (!hasErrors(bundle.findings) && bundle.provisional === undefined);
 }
 
+/** How many certificates of the host's own the effective bundle has lost since the last change; none if not positive. */
+function lostOthers({ state, ledger }: PlanInput): number {
+  return (ledger.ledger.others ?? 0) - (state.others ?? Number.POSITIVE_INFINITY);
+}
+
 /** Why the refresh command has to run. Its cost is seconds of two cores, so never without a reason. */
 function refreshReasons(
-  { state, ledger }: PlanInput,
+  input: PlanInput,
   settled: readonly Anchor[],
   { add, relink, remove }: Pick<Plan, 'add' | 'relink' | 'remove'>,
 ): readonly string[] {
+  const { state, ledger } = input;
   const untrusted = settled.filter((anchor) => !state.trusted.has(anchor.fingerprint)).length;
-  const lost = (ledger.ledger.others ?? 0) - (state.others ?? Number.POSITIVE_INFINITY);
+  const lost = lostOthers(input);
   return [
     ...state.problems,
+    ...(state.isUnfinished === true ? ['an earlier pass was ended before it was done'] : []),
     ...(lost > 0 ? [`certificates of the host's own that the effective bundle has lost: ${lost}`] : []),
     ...(add.length > 0 ? [`${add.length} to install`] : []),
     ...(remove.length > 0 ? [`${remove.length} to remove`] : []),
     ...(untrusted > 0 ? [`${untrusted} installed, but not in the effective bundle`] : []),
-    ...(relink.length > 0 ? [`${relink.length} without a working hash link`] : []),
+    ...(relink.length > 0 ? [`${relink.length} without a working link`] : []),
     ...(ledger.state !== 'kept' && state.own.some(({ content }) => content === 'intact')
       ? ['the ledger was lost']
       : []),

@@ -192,7 +192,8 @@ refresh_debian() {
   openssl pkcs7 -print_certs -in "$work/p7b" | awk "$blocks" > "$work/anew.crt"
   holds_all "$work/anew.crt" || fail "update-ca-certificates left certificates out; the bundle is left as it was"
   mv -f "$work/anew.crt" "$bundle"
-  # The tool makes no links where it sees no change.
+  # The tool makes no links where it sees no change. A link by hash that leads nowhere is none that it would take away.
+  find -L "$certs" -maxdepth 1 -type l -name '*.[0-9]*' -exec rm -f {} +
   openssl rehash "$certs" > /dev/null 2>&1 || true
   [ ! -x /sbin/restorecon ] || /sbin/restorecon "$bundle" > /dev/null 2>&1 || true
   if [ -s "$heard" ] && [ -d /etc/ca-certificates/update.d ]; then

@@ -88,7 +88,7 @@ function isGoodAuthority(host: Host, path: string, { authorities }: Memory): boo
   if (entry?.kind !== 'file') return false;
   const known = authorities.get(path);
   if (known?.version === entry.version) return known.isGood;
-  const blocks = [...pemBlocks(host.read(path)?.toString('latin1') ?? '')];
+  const blocks = pemBlocks(host.read(path)?.toString('latin1') ?? '');
   const isGood = blocks.some(({ label, der }) => label === 'CERTIFICATE' && isCertificate(der));
   authorities.set(path, { version: entry.version, isGood });
   return isGood;

@@ -134,7 +134,7 @@ export function writeAnchors(context: StoreContext, { add }: StoreChange): reado
 /** Takes off the files of removed anchors. A directory of such a name is somebody else's. */
 export function removeAnchors(
   { host, anchors }: Pick<StoreContext, 'host' | 'anchors'>,
-  { remove }: Pick<StoreChange, 'remove'>,
+  { remove }: StoreChange,
 ): void {
   const paths = remove.map((name) => `${anchors}/${name}`);
   for (const path of paths) if (host.entry(path)?.kind !== 'directory') host.remove(path);

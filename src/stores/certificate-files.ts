@@ -109,11 +109,11 @@ function huge(size: number): CertificateFile {
 }
 
 function goodBlocksOf(text: string, judge: Judge, isWanted: (fingerprint: string) => boolean): string {
-  const good = [...pemBlocks(withoutMarks(text))].flatMap(({ der, label }) => {
+  const good = pemBlocks(withoutMarks(text)).flatMap(({ der, label }) => {
     const fingerprint = der && certificateLabels.has(label) ? judge(der) : undefined;
     return der && fingerprint !== undefined && isWanted(fingerprint) ? [toPem(der, label)] : [];
   });
-  return good.join('');
+  return good.toArray().join('');
 }
 
 /** Remembers what was asked for since the last look at the store, or before it: what is there no more is forgotten. */

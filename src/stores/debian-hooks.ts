@@ -4,6 +4,7 @@
  */
 import { lastLine, type StoreContext } from './anchor-files.ts';
 import { type DebianContext, debian, fileNameOf, linkNameOf } from './debian-layout.ts';
+import { markerOf } from './debian-links.ts';
 import { type Changed, type StoreChange, nothingToTell } from './store.ts';
 
 /** Names of the links in the certificate directory that carry certificates, with where each points. */
@@ -35,7 +36,7 @@ function hookLines(
   const gone = [...before.keys()].filter((name) => !isOurs(name) && !after.has(name));
   const ourAdded = present.filter((name) => !announced.includes(name)).map(linkOf);
   // Without a ledger nothing counts as heard of: what had a link is told again, rather than not at all.
-  const linked = [...before.keys()].filter(isOurs);
+  const linked = [...before.keys()].filter((name) => isOurs(name) && name !== linkOf(markerOf(context)));
   const expected = new Set(present.map(linkOf));
   const ourGone = [...new Set([...announced.map(linkOf), ...linked])].filter((name) => !expected.has(name));
   return [

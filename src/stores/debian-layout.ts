@@ -32,6 +32,8 @@ export interface Layout {
   readonly isUnfinished: (name: string, mode: number) => boolean;
   /** One that has not changed for so long was left behind by a run that was killed, and can be taken off, in milliseconds. */
   readonly abandonedAfterMs: number;
+  /** Whether the host's program can be had to make the links by hash anew. */
+  readonly canRelink?: (context: DebianContext) => boolean;
   /** What is written to /etc is gone when the machine is started anew. */
   readonly volatile?: true;
   readonly change: (context: DebianContext, change: StoreChange, lock: Lock) => Promise<Changed>;

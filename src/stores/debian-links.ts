@@ -6,17 +6,18 @@ import { posix } from 'node:path';
 import type { Anchor } from '../bundle/types.ts';
 import { removeAnchors } from './anchor-files.ts';
 import { type DebianContext, debian, fileNameOf, linkNameOf } from './debian-layout.ts';
-import { type Chain, readChains, unlinkedAnchors, writeChain } from './hash-links.ts';
+import { type Chain, isLookedPast, readChains, unlinkedAnchors, writeChain } from './hash-links.ts';
 import { type StoreChange, isTakenBy, stemOf } from './store.ts';
 
 /** The files of ours that look-ups by hash lead to though they are gone. */
 function lostLinks(context: DebianContext): readonly string[] {
-  const { host, layout } = context;
-  const targets = [...readChains(host, debian.certs).values()].flatMap((chain) => [...chain.values()]);
-  return targets.flatMap((target) => {
-    const file = fileNameOf(context, posix.basename(target ?? ''));
-    return file !== undefined && host.target(`${layout.anchors}/${file}`) === undefined ? [file] : [];
-  });
+  const { host } = context;
+  return [...readChains(host, debian.certs)].flatMap(([hash, chain]) =>
+    [...chain].flatMap(([suffix, target]) => {
+      const file = fileNameOf(context, posix.basename(target ?? ''));
+      return file !== undefined && host.target(`${debian.certs}/${hash}.${suffix}`) === undefined ? [file] : [];
+    }),
+  );
 }
 
 /** Files of ours that are gone, though links in the certificate directory still lead there: their names. */
@@ -50,7 +51,8 @@ export function markerOf({ instance, layout }: DebianContext): string {
 
 /**
  * Has the host's tool make all links by hash anew, which it does when it has removed a certificate's link: it finds one of
- * ours that leads nowhere. Until it has done so that link stays, whatever happens to the pass.
+ * ours that leads nowhere. Until it has begun with that the link stays, whatever happens to the pass; from then on the
+ * private directory tells of it.
  */
 export function markLinks(context: DebianContext): void {
   const { host, layout } = context;
@@ -58,8 +60,11 @@ export function markLinks(context: DebianContext): void {
   host.makeLink(`${debian.certs}/${linkNameOf(context, marker)}`, `${layout.anchors}/${marker}`);
 }
 
+/** Another's file of that name may have taken the link over. */
 export function isMarked(context: DebianContext): boolean {
-  return context.host.entry(`${debian.certs}/${linkNameOf(context, markerOf(context))}`) !== undefined;
+  const { host } = context;
+  const path = `${debian.certs}/${linkNameOf(context, markerOf(context))}`;
+  return host.link(path) !== undefined && host.target(path) === undefined;
 }
 
 /** A link in the certificate directory to a file that lies elsewhere, and where it has to point. */
@@ -80,13 +85,23 @@ function fileLinks(context: DebianContext, anchors: readonly Anchor[]): Readonly
   return new Map(links.filter(([, { path }]) => host.entry(path)?.kind !== 'directory'));
 }
 
+/** What becomes of these anchors' names in the certificate directory: those that lead to another's file stay. */
+function goingNames(context: DebianContext, { remove }: StoreChange): ReadonlySet<string> {
+  const { host, layout } = context;
+  const going = remove.filter((name) => {
+    const [link, file] = [`${debian.certs}/${linkNameOf(context, name)}`, `${layout.anchors}/${name}`];
+    return link === file || host.link(link) === file || host.target(link) === undefined;
+  });
+  return new Set(going.map((name) => linkNameOf(context, name)));
+}
+
 /** Files of others, one certificate in each, by which what goes with ours is found from then on. */
 function heirs(
   context: DebianContext,
   change: StoreChange,
+  going: ReadonlySet<string>,
 ): readonly { readonly name: string; readonly print: string }[] {
   const { host, files } = context;
-  const going = new Set(change.remove.map((name) => linkNameOf(context, name)));
   const isTaken = isTakenBy(change);
   const others = (host.list(debian.certs) ?? []).filter((name) => name.endsWith('.pem') && !going.has(name));
   return others.flatMap((name) => {
@@ -112,10 +127,10 @@ function chainChanges(
   links: ReadonlyMap<Anchor, FileLink>,
 ): readonly ChainChange[] {
   const { host, files } = context;
-  const going = new Set(change.remove.map((name) => linkNameOf(context, name)));
+  const going = goingNames(context, change);
   const isGoing = (target = ''): boolean => going.has(posix.basename(target));
   const chains = readChains(host, debian.certs);
-  const inheriting = change.remove.length > 0 ? heirs(context, change) : [];
+  const inheriting = change.remove.length > 0 ? heirs(context, change, going) : [];
   const wanted = Map.groupBy(links, ([{ subjectHash }]) => subjectHash);
   return [...new Set([...chains.keys(), ...wanted.keys()])].flatMap((hash): readonly ChainChange[] => {
     const before: Chain = chains.get(hash) ?? new Map();
@@ -125,7 +140,7 @@ function chainChanges(
     const path = (suffix: number): string => `${debian.certs}/${hash}.${suffix}`;
     // A look-up ends at a link that leads nowhere, whosever it is, and at a file that OpenSSL cannot read.
     const leading = inOrder.filter(([suffix]) => host.target(path(suffix)) !== undefined);
-    const isReadable = ([suffix]: [number, unknown]): boolean => files.read(path(suffix))?.fingerprints.length !== 0;
+    const isReadable = ([suffix]: [number, unknown]): boolean => isLookedPast(files.read(path(suffix)));
     const [readable, others] = [leading.filter(isReadable), leading.filter((link) => !isReadable(link))];
     const targets = (chain: typeof leading): readonly string[] => chain.flatMap(([, target]) => target ?? []);
     const isHeir = isTakenBy({ remove: gone });
@@ -149,7 +164,7 @@ export function linkAnchors(context: DebianContext, change: StoreChange): void {
 }
 
 /** Takes off the files of removed anchors, and the links to them: another's file may have taken one over. */
-export function removeLinked(context: DebianContext, change: Pick<StoreChange, 'remove'>): void {
+export function removeLinked(context: DebianContext, change: StoreChange): void {
   const { host } = context;
   removeAnchors(context, change);
   const links = change.remove.map((name) => `${debian.certs}/${linkNameOf(context, name)}`);

@@ -73,7 +73,11 @@ async function build(context: DebianContext, lock: Lock): Promise<void> {
     host.remove(nameless);
     result = await run();
   }
-  if (!isWritten() && !result.timedOut) result = await run();
+  if (!isWritten() && !result.timedOut) {
+    // It was killed, or what it had started was: that may have been the making of links.
+    if (result.code === undefined || result.code > 128) markLinks(context);
+    result = await run();
+  }
   if (!isWritten()) throw noBundle(result);
   if (!isNameless()) return;
   throw new Problem(
@@ -119,8 +123,8 @@ async function refresh(context: DebianContext, change: StoreChange, lock: Lock):
 }
 
 /** What has taken links of ours away, or ended a pass, may have done so while the tool made those of others. */
-function mayLackLinks(context: DebianContext, { add, link, clean, refresh }: StoreChange): boolean {
-  return refresh && (link.length > add.length || clean.includes(privateDirectory(context)));
+function mayLackLinks(context: DebianContext, { add, link, clean }: StoreChange): boolean {
+  return link.length > add.length || clean.includes(privateDirectory(context));
 }
 
 /**
@@ -138,6 +142,8 @@ function mayLackLinks(context: DebianContext, { add, link, clean, refresh }: Sto
  */
 export async function changeDebian(context: DebianContext, change: StoreChange, lock: Lock): Promise<Changed> {
   const { host, instance } = context;
+  // Before what tells of it is gone.
+  if (mayLackLinks(context, change)) markLinks(context);
   for (const path of change.clean) discard(host, path); // (1)
   host.makeDirectory(debian.local);
   host.makeDirectory(workDirectory(instance));
@@ -146,7 +152,6 @@ export async function changeDebian(context: DebianContext, change: StoreChange, 
   writeAnchors(context, change); // (2)
   linkAnchors(context, change); // (3)
   removeLinked(context, change);
-  if (mayLackLinks(context, change)) markLinks(context);
   if (change.refresh) await refresh(context, change, lock); // (4) to (7)
   const changed = await runHooks(change); // (8)
   for (const directory of [workDirectory(instance), privateDirectory(context)]) discard(host, directory); // (9)

@@ -66,11 +66,14 @@ function observe(context: DebianContext, wanted: readonly Anchor[]): StoreState 
     trusted: new Set(effective?.fingerprints),
     problems: [
       ...bundleProblems(context, effective, sources.carriers.keys()),
-      ...(isMarked(context) ? [`the links by hash in ${debian.certs} on the host have to be made anew`] : []),
+      ...(isMarked(context) && layout.canRelink?.(context) === true
+        ? [`the links by hash in ${debian.certs} on the host have to be made anew`]
+        : []),
     ],
     unlinked: unlinkedIn(context, wanted),
     dangling: danglingLinks(context),
     leftovers: leftovers(context),
+    isUnfinished: host.entry(privateDirectory(context)) !== undefined,
   };
 }
 
@@ -132,6 +135,7 @@ export const debianFamily: Family = {
     // The name is fixed: every plain run appends to it.
     isUnfinished: (name) => name === 'ca-certificates.crt.new',
     abandonedAfterMs,
+    canRelink: isForTool,
     change: (context, change, lock) =>
       isForTool(context) ? changeDebian(context, change, lock) : changeDirect(context, change),
   }),

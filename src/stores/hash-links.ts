@@ -4,11 +4,16 @@
  */
 import type { Anchor } from '../bundle/types.ts';
 import type { Host } from '../host/host.ts';
-import type { CertificateFiles } from './certificate-files.ts';
+import type { CertificateFile, CertificateFiles } from './certificate-files.ts';
 
 /** Whether this is the name of a look-up by hash. */
 export function isHashLink(name: string): boolean {
-  return /^[0-9a-f]{8}\.\d+$/.test(name);
+  return /^[0-9a-f]{8}\.(?:0|[1-9]\d*)$/.test(name);
+}
+
+/** Whether OpenSSL goes on to the next look-up after this one: not after what it cannot read to the end. */
+export function isLookedPast(file: CertificateFile | undefined): boolean {
+  return file !== undefined && file.fingerprints.length > 0 && file.problems.length === 0;
 }
 
 /** Whether a look-up in a hashed directory finds the anchor. */
@@ -21,10 +26,8 @@ function isLinked(
   for (let suffix = 0; ; suffix += 1) {
     const name = `${subjectHash}.${suffix}`;
     const file = names.has(name) ? files.read(`${directory}/${name}`) : undefined;
-    const [first] = file?.fingerprints ?? [];
-    // OpenSSL looks no further than to a file that it cannot read.
-    if (first === undefined) return false;
-    if (first === fingerprint) return true;
+    if (file?.fingerprints[0] === fingerprint) return true;
+    if (!isLookedPast(file)) return false;
   }
 }
 

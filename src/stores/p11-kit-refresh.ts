@@ -165,7 +165,7 @@ export async function changeP11Kit(context: P11KitContext, change: StoreChange, 
   for (const path of change.clean) if (path !== directory) discard(host, path); // (1)
   host.makeDirectory(anchors);
   await relabel(host, writeAnchors(context, change)); // (2)
-  if (!change.refresh && !change.clean.includes(directory)) return nothingToTell;
+  if (!change.refresh) return nothingToTell;
   empty(host, directory);
   host.makeDirectory(directory, 0o700);
   host.makeDirectory(`${directory}/hashed`, 0o700);

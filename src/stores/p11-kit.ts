@@ -16,7 +16,7 @@ import {
   temporariesOf,
 } from './anchor-files.ts';
 import { openCertificateFiles } from './certificate-files.ts';
-import { unlinkedAnchors } from './hash-links.ts';
+import { isHashLink, unlinkedAnchors } from './hash-links.ts';
 import {
   type P11KitContext,
   type P11KitLayout,
@@ -88,6 +88,7 @@ function observe(context: P11KitContext, wanted: readonly Anchor[]): StoreState 
     unlinked: new Set(unlinked),
     dangling: [],
     leftovers: leftovers(context),
+    isUnfinished: host.entry(privateDirectory(context)) !== undefined,
     notes: [...sources.notes, ...goNotes(context, wanted)],
     others: countOthers({ ...sources, trusted }),
   };
@@ -112,7 +113,7 @@ export function openP11KitStore(
   const isOurs = (name: string): boolean => prefixIn(instance, name, '.crt') !== undefined;
   const hashed = layout.hashed(host).map((path) => ({
     path,
-    concerns: (name: string) => /^[0-9a-f]{8}\.\d+$/.test(name),
+    concerns: isHashLink,
   }));
   return {
     family,

@@ -32,6 +32,8 @@ export interface StoreState {
   readonly carriers: ReadonlyMap<string, string>;
   /** What to delete: our own temporaries and work directories, and another's temporary unchanged for a minute. */
   readonly leftovers: readonly string[];
+  /** A pass of ours was ended while the host's own program may have been at work: it has to run again. */
+  readonly isUnfinished?: boolean;
   /** Worth saying, not ours to change: broken files of others, by name. */
   readonly notes: readonly string[];
   /**

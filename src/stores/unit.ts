@@ -102,7 +102,7 @@ export function leaveToUnit(store: TrustStore, host: Host, clock: Clock): TrustS
     lockDirectory: undefined,
     observe: (wanted) => {
       const state = store.observe(wanted);
-      return { ...state, leftovers: state.leftovers.filter(isWritten) };
+      return { ...state, leftovers: state.leftovers.filter(isWritten), isUnfinished: false };
     },
     change: (change) => changeByUnit(unit, change),
   };

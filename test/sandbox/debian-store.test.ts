@@ -373,11 +373,17 @@ describe('what somebody undid is found and mended', () => {
     expect(await readlink(link)).toBe(fileOf(one));
   });
 
-  test('a look-up that ends before ours, at another’s broken file', async () => {
+  const ends: Record<string, (path: string) => Promise<unknown>> = {
+    'a broken file': (path) => writeFile(path, truncated(one)),
+    'a file whose second block is broken': (path) => writeFile(path, three.pem + truncated(two)),
+    'a directory': (path) => mkdir(path),
+  };
+
+  test.each(Object.entries(ends))('a look-up that ends before ours, at another’s: %s', async (_, make) => {
     const { world, secret } = await scene({ 'ca.crt': one.pem });
     const { apply } = agent(world);
     await apply(secret.directory);
-    await writeFile(world.path(`${certs}/theirs.pem`), truncated(one));
+    await make(world.path(`${certs}/theirs.pem`));
     const chain = [0, 1].map((suffix) => world.path(`${certs}/${one.subjectHash}.${suffix}`)) as [string, string];
     await rename(...chain);
     await symlink('theirs.pem', chain[0]);
@@ -398,6 +404,30 @@ describe('what somebody undid is found and mended', () => {
     expect(await readdir(world.path(certs))).not.toContain('.pem');
     expect(await danglingLinks(world)).toEqual([]);
     for (const ca of [one, three]) expect(await trust(world, ca)).toEqual(everywhere);
+  });
+
+  test('links of others that a pass had under way when it was killed', async () => {
+    const { world, secret } = await scene({ 'ca.crt': one.pem });
+    const { apply } = agent(world);
+    await apply(secret.directory);
+    const before = await world.snapshot();
+    const links = (await readdir(world.path(certs))).filter((name) => /^[0-9a-f]{8}\.\d+$/.test(name));
+    for (const name of links) if (!name.startsWith(one.subjectHash)) await rm(world.path(`${certs}/${name}`));
+    await mkdir(world.path('/etc/ssl/.node-ca-trust-default'));
+    expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { refreshed: [expect.any(String)] } });
+    expect(changedPaths(before, await world.snapshot())).toEqual([]);
+  });
+
+  test('both links, while another’s file has a name of ours that no certificate has', async () => {
+    const { world, secret } = await scene({ 'ca.crt': one.pem });
+    const { apply } = agent(world);
+    await apply(secret.directory);
+    await writeFile(world.path(`${anchors}/node-ca-trust-default-${'0'.repeat(16)}.crt`), three.pem);
+    await rm(world.path(`${certs}/${one.subjectHash}.0`));
+    await rm(world.path(`${certs}/${nameOf(one, '.pem')}`));
+    expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+    for (const ca of [one, three]) expect(await trust(world, ca)).toEqual(everywhere);
+    expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { refreshed: [] } });
   });
 
   test('the first of two hash links of one subject', async () => {
@@ -664,4 +694,5 @@ test('files of ours in subdirectories, or under other names, are somebody else�
   expect(report.stillTrusted).toEqual([{ fingerprint: one.fingerprint, file: copy }]);
   expect(await readFile(world.path(copy), 'utf8')).toBe(one.pem);
   expect(readBundle(await readFile(world.path(bundle), 'utf8')).fingerprints).toContain(one.fingerprint);
+  expect(await trust(world, one)).toEqual(everywhere);
 });

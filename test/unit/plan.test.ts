@@ -423,7 +423,7 @@ describe('decide', () => {
     const state = { ...host.state, unlinked: new Set([old.fingerprint]) };
     const plan = decide(inputOf({ bundle: bundleOf([old]), ...host, state }));
     expect(plan.relink).toEqual([old]);
-    expect(plan.refresh).toEqual(['1 without a working hash link']);
+    expect(plan.refresh).toEqual(['1 without a working link']);
   });
 
   it('refreshes when an installed anchor is not in the effective bundle', () => {
