@@ -1,12 +1,13 @@
 // The script that refreshes a store where no agent may: run with Debian's real tools in a world, and what it must not do.
 import { existsSync } from 'node:fs';
-import { readFile, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { readFile, readdir, readlink, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { agent } from '../sandbox/harness/agent.ts';
 import { makeCert, makeThree, type Cert } from '../sandbox/harness/certs.ts';
 import {
   anchors,
   bundle,
+  certs,
   danglingLinks,
   everywhere,
   fileOf,
@@ -118,6 +119,20 @@ describe('the refresh script', () => {
       [link('+', three), link('-', one)],
     ]);
     expect(calls.at(-1)?.held).toEqual(await inBundle(world));
+  });
+
+  test('takes off a link by hash that leads nowhere, at which the look-up of another of that name would end', async () => {
+    await using world = await smallWorld();
+    const makeOne = () => makeCert({ subject: '/CN=Rolled over' });
+    const [first, second] = await Promise.all([makeOne(), makeOne()]);
+    await install(world, first, second);
+    const links = [0, 1].map((suffix) => world.path(`${certs}/${first.subjectHash}.${suffix}`)) as [string, string];
+    const gone = (await readlink(links[0])) === nameOf(first, '.pem') ? first : second;
+    const kept = gone === first ? second : first;
+    for (const path of [fileOf(gone), `${certs}/${nameOf(gone, '.pem')}`]) await rm(world.path(path));
+    expect(await refresh(world)).toEqual(done);
+    expect(await danglingLinks(world)).toEqual([]);
+    expect(await trust(world, kept)).toEqual(everywhere);
   });
 
   test('sees what goes while it runs', async () => {
