@@ -77,8 +77,7 @@ function dated(ledger: Ledger, host: Host, seen: Survey): Ledger {
   if (now === undefined) return ledger;
   // Where the ledger was lost nobody knows since when, nor where a pass was ended after it had published.
   const isNew = seen.plan.present.some((name) => !seen.ledger.announced.includes(name));
-  const isAdded =
-    seen.plan.add.length > 0 || seen.plan.wanted.some(({ fingerprint }) => !seen.state.trusted.has(fingerprint));
+  const isAdded = seen.plan.add.length > 0 || seen.plan.required.some((print) => !seen.state.trusted.has(print));
   const adds = isNew || isAdded || ledger.added === undefined;
   return { ...ledger, ...(adds ? { added: now } : {}), ...(seen.plan.remove.length > 0 ? { removed: now } : {}) };
 }

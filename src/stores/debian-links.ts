@@ -85,7 +85,7 @@ function fileLinks(context: DebianContext, anchors: readonly Anchor[]): Readonly
   return new Map(links.filter(([, { path }]) => host.entry(path)?.kind !== 'directory'));
 }
 
-/** What becomes of these anchors' names in the certificate directory: those that lead to another's file stay. */
+/** The names in the certificate directory that go with removed anchors: one that leads to another's file stays. */
 function goingNames(context: DebianContext, { remove }: StoreChange): ReadonlySet<string> {
   const { host, layout } = context;
   const going = remove.filter((name) => {
