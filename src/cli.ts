@@ -161,7 +161,7 @@ function defineApply(program: Command, choose: Choose): void {
 
 function defineCheck(program: Command, choose: Choose): void {
   define(program, 'check', 'validates bundles; exit 0 without errors, 1 with', [...rules(), outputOption()])
-    .argument('<path...>', 'files or directories; - is standard input')
+    .argument('<path...>', 'files or directories; - is standard input, a Secret as JSON too')
     .action((paths: readonly string[], chosen: Omit<CheckConfig, 'paths'>) => {
       const config = { ...chosen, paths };
       choose(async (streams) => (await import('./commands/check.ts')).check(config, streams, new Date()));
@@ -189,7 +189,7 @@ function defineRender(program: Command, choose: Choose): void {
   const options = [...rules(), instanceOption()];
   define(program, 'render', 'prints what puts a bundle on a node that no agent has been on', options)
     .addArgument(new Argument('<format>', 'what for').choices(formatNames))
-    .argument('[path...]', 'files or directories; - is standard input')
+    .argument('[path...]', 'files or directories; - is standard input, a Secret as JSON too')
     .action((format: FormatName, paths: readonly string[], chosen: Omit<RenderConfig, 'format' | 'paths'>) => {
       const config = { ...chosen, format, paths };
       choose(async (streams) => (await import('./commands/render.ts')).render(config, streams, new Date()));

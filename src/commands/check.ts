@@ -6,10 +6,14 @@ import { maxFileBytes, readBundle } from '../bundle/bundle.ts';
 import { type Bundle, type Reading, hasErrors } from '../bundle/types.ts';
 import { UsageProblem } from '../host/problem.ts';
 import { readSource } from '../sources/directory.ts';
+import { readObject } from '../sources/object.ts';
 import { type CheckConfig, type Streams, exitCodes } from './config.ts';
 import { bundleTable } from './tables.ts';
 
-/** All of standard input; what exceeds the limit by a byte is refused with the file's own finding. */
+/** A Secret of 1 MiB as JSON: in base64, and with all that kubectl and others have noted in it. */
+const maxInputBytes = 4 * maxFileBytes;
+
+/** All of standard input, a file or an object of the API; what exceeds a file's limit is refused with its own finding. */
 async function readInput(stdin: NodeJS.ReadableStream): Promise<Reading> {
   const chunks: Buffer[] = [];
   let size = 0;
@@ -17,9 +21,10 @@ async function readInput(stdin: NodeJS.ReadableStream): Promise<Reading> {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
     chunks.push(bytes);
     size += bytes.length;
-    if (size > maxFileBytes) break;
+    if (size > maxInputBytes) break;
   }
-  return { files: [{ source: 'stdin', bytes: Buffer.concat(chunks) }], findings: [] };
+  const bytes = Buffer.concat(chunks);
+  return readObject(bytes) ?? { files: [{ source: 'stdin', bytes }], findings: [] };
 }
 
 function readPath(path: string): Reading {

@@ -11,10 +11,9 @@
 import * as z from 'zod/mini';
 import type { Api } from '../api/api.ts';
 import { Refusal, isPassing } from '../api/refusal.ts';
-import { maxFiles } from '../bundle/bundle.ts';
-import { printable } from '../bundle/text.ts';
 import type { Reading } from '../bundle/types.ts';
 import { explain } from '../host/problem.ts';
+import { filesIn, texts } from './object.ts';
 
 export interface SecretName {
   readonly namespace: string;
@@ -67,11 +66,6 @@ export const secretPacing: SecretPacing = {
 };
 
 const version = z.string().check(z.minLength(1));
-/** Not a record of zod's, which leaves out a key named __proto__ without a word. */
-const texts = z.custom<Readonly<Record<string, string>>>(
-  (value: unknown) =>
-    typeof value === 'object' && value !== null && Object.values(value).every((text) => typeof text === 'string'),
-);
 const secretShape = z.object({
   metadata: z.object({ name: z.string(), namespace: z.string(), resourceVersion: version }),
   data: z.optional(z.nullable(texts)),
@@ -138,13 +132,7 @@ function hold(self: Follower, reading: Reading): void {
 function holdSecret(self: Follower, { metadata, data }: Secret): void {
   if (metadata.name !== self.wanted.name || metadata.namespace !== self.wanted.namespace)
     throw new Error('the API server answered with another object');
-  // One more than are taken: then all are refused.
-  const entries = Object.entries(data ?? {}).slice(0, maxFiles + 1);
-  const files = entries.map(([key, text]) => ({
-    source: printable(`${self.source}:${key}`),
-    bytes: Buffer.from(text, 'base64'),
-  }));
-  hold(self, { files, findings: [] });
+  hold(self, { files: filesIn(self.source, data), findings: [] });
 }
 
 function holdNothing(self: Follower): void {

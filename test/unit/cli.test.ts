@@ -320,8 +320,40 @@ describe('check', () => {
     });
   });
 
+  it.each([
+    ['Secret', (text: string) => ({ data: { 'a.crt': Buffer.from(text).toString('base64'), note: 'aGVsbG8=' } })],
+    ['ConfigMap', (text: string) => ({ data: { 'a.crt': text }, binaryData: { note: 'aGVsbG8=' } })],
+  ])('judges a %s as kubectl prints it key by key, as on a node', async (kind, content) => {
+    const object = { apiVersion: 'v1', kind, metadata: { name: 'cas', namespace: 'lab' }, ...content(north.pem) };
+    const ended = await cli(['check', '--output', 'json', '-'], {}, JSON.stringify(object, undefined, 4));
+    const source = `${kind.toLowerCase()} lab/cas`;
+    expect(ended.code).toBe(1);
+    expect(json(ended)).toMatchObject({
+      anchors: [{ fingerprint: north.fingerprint, sources: [`${source}:a.crt#1`] }],
+      findings: [{ code: 'not-a-certificate', severity: 'error', source: `${source}:note` }],
+    });
+  });
+
+  it('takes a large Secret for what it holds, and one without a key for an empty bundle', async () => {
+    const data = { 'a.crt': Buffer.from(`${'x'.repeat(1_000_000)}\n${north.pem}`).toString('base64') };
+    const secret = { kind: 'Secret', metadata: { name: 'cas' }, data };
+    expect(await cli(['check', '-'], {}, JSON.stringify(secret))).toMatchObject({ code: 0 });
+    const empty = await cli(['check', '-'], {}, JSON.stringify({ ...secret, data: null }));
+    expect(empty.code).toBe(1);
+    expect(empty.out).toMatch(/empty/);
+  });
+
+  it.each(['{', '{}', '{"kind":"SecretList","items":[]}', '{"kind":"Secret","metadata":{"name":"a"},"data":{"a":1}}'])(
+    'takes other JSON for a file: %s',
+    async (text) => {
+      const ended = await cli(['check', '-'], {}, text);
+      expect(ended.code).toBe(1);
+      expect(ended.out).toMatch(/not-a-certificate\s+stdin/);
+    },
+  );
+
   it('does not read standard input for ever', async () => {
-    const ended = await cli(['check', '-'], {}, 'x'.repeat(3 * 1024 * 1024));
+    const ended = await cli(['check', '-'], {}, 'x'.repeat(9 * 1024 * 1024));
     expect(ended.code).toBe(1);
     expect(ended.out).toMatch(/too-large/);
   });
