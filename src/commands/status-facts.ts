@@ -68,6 +68,7 @@ export const podShape = z.object({
     reason: text,
     message: text,
     conditions,
+    initContainerStatuses: z.optional(z.array(container)),
     containerStatuses: z.optional(z.array(container)),
   }),
 });
@@ -126,7 +127,9 @@ function troubleOf({ state: now, lastState }: Container): string | undefined {
 /** Keeps of an agent's pod where it is and why it does not run. */
 export function pickPod(pod: Pod): PodFacts {
   const { metadata, spec, status } = pod;
-  const containers = status.containerStatuses ?? [];
+  // Those that come before the agent keep it waiting until they have done their work.
+  const before = status.initContainerStatuses?.filter(({ state: now }) => now?.terminated?.exitCode !== 0) ?? [];
+  const containers = [...before, ...(status.containerStatuses ?? [])];
   const isTrue = (wanted: string): boolean =>
     status.conditions?.some(({ type, status: is }) => type === wanted && is === 'True') === true;
   const unscheduled = status.conditions?.find(({ type, status: is }) => type === 'PodScheduled' && is === 'False');

@@ -96,6 +96,22 @@ describe('an enabled node', () => {
       pod(waiting('ImagePullBackOff', { message: 'Back-off\npulling "x"' })),
       /^its agent's pod agent-n: ImagePullBackOff: Back-off pulling "x"$/,
     ],
+    [
+      'a pod that waits for its first container',
+      silent,
+      pod({
+        ready: false,
+        status: {
+          phase: 'Pending',
+          initContainerStatuses: [
+            { restartCount: 0, state: { terminated: { reason: 'Completed', exitCode: 0 } } },
+            { restartCount: 7, state: { waiting: { reason: 'ImagePullBackOff' } } },
+          ],
+          containerStatuses: [{ restartCount: 0, state: { waiting: { reason: 'PodInitializing' } } }],
+        },
+      }),
+      /^its agent's pod agent-n: ImagePullBackOff$/,
+    ],
     ['a pod that is being made', silent, pod(waiting('ContainerCreating')), /: ContainerCreating$/],
     [
       'a pod that crashes',
