@@ -82,6 +82,48 @@ describe('deploy/chart', () => {
     expect(strict).toEqual(['true', 'false']);
   });
 
+  const sourceOf = ({ kind, ...resource }: Resource): unknown => {
+    if (kind !== 'DaemonSet') return [];
+    const { pod, agent } = agentOf([{ kind, ...resource }]);
+    const bundle = pod.volumes.find(({ name }) => name === 'bundle');
+    return [{ ...bundle, followed: optionValues(agent, '--secret') }];
+  };
+
+  test("gives a pool CAs of its own where the release's come by a volume, and the other way round", () => {
+    const made = renderChart(
+      'anywhere',
+      '--set=bundleVolume.configMap.name=all',
+      withPools({ ...lab, secretName: 'lab-cas' }, { ...lab, instance: 'dmz', nodeLabels: ['dmz='], port: 9643, bundleVolume: { configMap: { name: 'dmz' } } }),
+    );
+    expect(made.flatMap(sourceOf)).toEqual([
+      { name: 'bundle', configMap: { name: 'all' }, followed: [] },
+      expect.objectContaining({
+        secret: expect.objectContaining({ secretName: 'lab-cas' }) as unknown,
+        followed: ['anywhere/lab-cas'],
+      }),
+      { name: 'bundle', configMap: { name: 'dmz' }, followed: [] },
+    ]);
+    const followed = made.flatMap(({ kind, metadata }) => (kind === 'Role' ? [metadata.name] : []));
+    expect(followed).toEqual(['node-ca-trust-lab']);
+  });
+
+  test('mounts the configuration of k3s beside its directory of registries', () => {
+    const directory = '/var/lib/rancher/k3s/agent/etc/containerd/certs.d';
+    const made = renderChart('anywhere', '--set=privilege=restricted', `--set=registryDirectories={${directory},/etc/docker/certs.d}`);
+    const { pod, agent } = agentOf(made);
+    const isBelow = (path: string | undefined): boolean => path?.includes('k3s') === true;
+    const paths = pod.volumes.flatMap(({ hostPath }) => (isBelow(hostPath?.path) ? [hostPath] : []));
+    expect(paths).toEqual([
+      { path: directory.replace('/certs.d', ''), type: 'DirectoryOrCreate' },
+      { path: directory, type: 'DirectoryOrCreate' },
+    ]);
+    const mounts = agent.volumeMounts.filter(({ mountPath }) => isBelow(mountPath));
+    expect(mounts.map(({ mountPath, readOnly = false }) => [mountPath, readOnly])).toEqual([
+      [`/host${directory.replace('/certs.d', '')}`, true],
+      [`/host${directory}`, false],
+    ]);
+  });
+
   const other = { ...lab, instance: 'other' };
   const writer = 'privilege=writer';
   test.each([
@@ -95,6 +137,7 @@ describe('deploy/chart', () => {
     [['--set=resync=1ms'], 'resync: 1ms: the agent takes 1s to 24d; choose'],
     [['--set=resync=25d'], 'resync: 25d: the agent takes 1s to 24d; choose'],
     [['--set=probes={a.example:65536}'], 'probes, registries: a.example:65536: no port is above 65535'],
+    [['--set=secretName=a,bundleVolume.configMap.name=b'], 'secretName: a: bundleVolume stands in the place of the Secret'],
     [['--set=port=443,privilege=restricted'], 'port: 443: privilege restricted may not listen below 1024; choose'],
     [['--set=runtimeRefresh=restart,privilege=restricted'], 'restart: privilege restricted cannot restart a runtime; choose'],
     [[`--set=runtimeRefresh=restart,${writer}`], 'runtimeRefresh: restart: privilege writer cannot restart a runtime; choose'],
@@ -118,6 +161,10 @@ describe('deploy/chart', () => {
     [
       'one port for pools that have no node in common',
       [withPools({ ...lab, nodeLabels: ['pool=a'] }, { ...other, nodeLabels: ['pool=b', 'pool=c'] })],
+    ],
+    [
+      'registries and servers by name and by address, with and without a port',
+      ['--set=registries={a,REG.example.com:5000,10.0.0.1,[fd00::1]:5000},probes={a:443,[fd00::1]:443}'],
     ],
     ['directories for the one restricted pool', [`--set=registryDirectories={/etc/a},${writer}`, withPools({ ...lab, privilege: 'restricted' })]],
   ])('takes %s', (_, options) => {
@@ -158,6 +205,11 @@ describe('deploy/chart', () => {
     ['resync=often', "at '/resync': 'often' does not match pattern"],
     ['maxCertificates=0', "at '/maxCertificates': minimum: got 0, want 1"],
     ['listenOn=0.0.0.0', "at '/listenOn': value must be one of 'loopback', 'node'"],
+    ['registries={a..b:5000}', "at '/registries/0': 'a..b:5000' does not match pattern"],
+    ['registries={reg.example.com:}', "at '/registries/0': 'reg.example.com:' does not match pattern"],
+    ['registries={:::}', "at '/registries/0': ':::' does not match pattern"],
+    ['probes={-reg.example.com:443}', "at '/probes/0': '-reg.example.com:443' does not match pattern"],
+    ['probes={reg.example.com:443:443}', "at '/probes/0': 'reg.example.com:443:443' does not match pattern"],
     ['pools[0].instance=lab', "at '/pools/0': missing properties 'nodeLabels', 'port'"],
     ['updateStrategy.maxUnavailable=0', "at '/updateStrategy/maxUnavailable': minimum: got 0, want 1"],
   ])('refuses --set %s in one line that says where and why', async (value, said) => {

@@ -4,7 +4,10 @@
 {{- $agents := list $own -}}
 {{- $instances := list $own.instance -}}
 {{- range .Values.pools -}}
-{{- $agent := set (deepCopy $own) "secretName" "" -}}
+{{- $agent := deepCopy $own -}}
+{{- /* Its CAs are its own, whatever the release's agent mounts. */ -}}
+{{- $_ := set $agent "secretName" "" -}}
+{{- $_ := set $agent "bundleVolume" dict -}}
 {{- range $key, $value := . -}}
 {{- $_ := set $agent $key $value -}}
 {{- end -}}

@@ -42,6 +42,15 @@ seccompProfile:
 {{- end }}
 - {name: state, path: /var/lib/node-ca-trust, type: DirectoryOrCreate}
 {{- if eq .Values.privilege "restricted" }}
+{{- $above := list }}
+{{- range .Values.registryDirectories }}
+{{- if not (hasPrefix "/etc/" .) }}
+{{- $above = append $above (dir .) | uniq }}
+{{- end }}
+{{- end }}
+{{- range $index, $path := $above }}
+- {name: runtime-{{ $index }}, path: {{ $path | quote }}, type: DirectoryOrCreate, options: {readOnly: true}}
+{{- end }}
 {{- range $index, $path := .Values.registryDirectories }}
 - {name: registries-{{ $index }}, path: {{ $path | quote }}, type: DirectoryOrCreate}
 {{- end }}

@@ -8,6 +8,7 @@ Takes the values of all agents, the release's own first.
 {{- range $index, $agent := . -}}
 {{- $privileges = append $privileges .privilege -}}
 {{- $at := eq $index 0 | ternary "" (printf "pools[%d] (%s): " (sub $index 1) .instance) -}}
+{{- include "node-ca-trust.refuseSources" (dict "agent" . "at" $at) -}}
 {{- include "node-ca-trust.refuseNumbers" (dict "agent" . "at" $at) -}}
 {{- include "node-ca-trust.refusePrivilege" (dict "agent" . "at" $at) -}}
 {{- range $other := slice $ 0 $index -}}
@@ -17,6 +18,14 @@ Takes the values of all agents, the release's own first.
 {{- $usual := list "/etc/containerd/certs.d" "/etc/docker/certs.d" "/etc/containers/certs.d" -}}
 {{- if and $own.registryDirectories (eq $own.privilege "writer") (not (has "restricted" $privileges)) (ne (toJson $own.registryDirectories) (toJson $usual)) -}}
 {{- fail "registryDirectories: no agent here writes in them: privilege writer leaves the runtimes alone; give it none (registryDirectories: []), or choose privilege restricted" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "node-ca-trust.refuseSources" -}}
+{{- with .agent -}}
+{{- if and .secretName .bundleVolume -}}
+{{- fail (printf "%ssecretName: %s: bundleVolume stands in the place of the Secret; choose one of the two" $.at .secretName) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
