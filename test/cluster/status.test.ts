@@ -15,7 +15,7 @@ const during = { ...before, 'new.crt': next.ca.pem };
 
 let kubeconfig: string;
 
-/** A service account with `get` and `list` on nodes and pods, and its kubeconfig. */
+/** A service account with `list` on nodes and pods, and its kubeconfig. */
 async function makeReader(): Promise<string> {
   const metadata = { name: 'status-reader' };
   const rbac = 'rbac.authorization.k8s.io';
@@ -26,7 +26,7 @@ async function makeReader(): Promise<string> {
       apiVersion: `${rbac}/v1`,
       kind: 'ClusterRole',
       metadata,
-      rules: [{ apiGroups: [''], resources: ['nodes', 'pods'], verbs: ['get', 'list'] }],
+      rules: [{ apiGroups: [''], resources: ['nodes', 'pods'], verbs: ['list'] }],
     },
     {
       apiVersion: `${rbac}/v1`,

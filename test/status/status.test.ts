@@ -41,7 +41,7 @@ async function linesOf(...args: readonly string[]): Promise<Readonly<Record<stri
 async function accountWith(name: string, resources: readonly string[]): Promise<string> {
   const kind = { apiVersion: 'rbac.authorization.k8s.io/v1', metadata: { name } };
   const rbac = '/apis/rbac.authorization.k8s.io/v1';
-  const rules = [{ apiGroups: [''], resources, verbs: ['get', 'list'] }];
+  const rules = [{ apiGroups: [''], resources, verbs: ['list'] }];
   const accounts = `/api/v1/namespaces/${namespace}/serviceaccounts`;
   await api.must('POST', accounts, { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name } });
   if (resources.length > 0) {
