@@ -62,20 +62,25 @@ function reasonOf(first: string, { findings, runtimes }: PassResult): string {
 }
 
 export function conditionOf(result: PassResult): Condition {
-  const { converged, anchors, digest, reasons, runtimes } = result;
+  const { converged, anchors, digest, reasons, runtimes, heldBack } = result;
   if (converged) {
     const proven = `proven: the node trusts the bundle; anchors: ${anchors.length}, digest: ${digest.slice(0, 16)}`;
+    const held = heldBack.length === 0 ? [] : [`removals that wait for the API server: ${heldBack.length}`];
     const left = runtimes.filter(({ state }) => !good.includes(state)).map(textOf);
-    return { status: 'True', reason: 'Proven', message: [proven, ...left].join('; ') };
+    return { status: 'True', reason: 'Proven', message: [proven, ...held, ...left].join('; ') };
   }
   const [first = 'unknown'] = reasons;
   const more = reasons.length > 1 ? ` (and ${reasons.length - 1} more)` : '';
   return { status: 'False', reason: reasonOf(first, result), message: printable(first, longestText) + more };
 }
 
-/** @returns undefined when nothing was proven: then what was proven before stands */
-export function proofOf({ converged, digest, anchors, runtimes }: PassResult, version: string): Proof | undefined {
-  if (!converged) return undefined;
+/**
+ * @returns undefined when nothing was proven: then what was proven before stands. A node that still trusts what another
+ *   bundle held has not proven this one
+ */
+export function proofOf(result: PassResult, version: string): Proof | undefined {
+  const { converged, heldBack, digest, anchors, runtimes } = result;
+  if (!converged || heldBack.length > 0) return undefined;
   const [expires] = anchors.map(({ notAfter }) => notAfter).sort();
   const expiry = expires === undefined ? {} : { expires };
   return { digest, anchors: anchors.length, ...expiry, runtime: worst(runtimes), version };

@@ -42,6 +42,12 @@ describe('the condition', () => {
     expect(message).toMatch(/digest: [0-9a-f]{16}; containerd: a message$/);
   });
 
+  it('says that a CA which was taken out of the bundle is trusted still', () => {
+    const { status, message } = conditionOf(passOf({ anchors, digest, heldBack: ['aa'] }));
+    expect(status).toBe('True');
+    expect(message).toMatch(/digest: [0-9a-f]{16}; removals that wait for the API server: 1$/);
+  });
+
   it.each([
     ['private-key', 'BundlePrivateKey'],
     ['not-a-ca', 'BundleNotACa'],
@@ -102,6 +108,10 @@ describe('the proof', () => {
 
   it('is none when nothing was proven', () => {
     expect(proofOf(passOf({ converged: false, anchors }), '1')).toBeUndefined();
+  });
+
+  it('is none while what another bundle held is trusted still: the digest would say that it is gone', () => {
+    expect(proofOf(passOf({ anchors, digest, heldBack: ['aa'] }), '1')).toBeUndefined();
   });
 
   it.each([
