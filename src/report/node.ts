@@ -70,6 +70,8 @@ interface Reporter extends NodeSettings, NodeOutside {
   readAt: number;
   runtimes: readonly RuntimeState[];
   waiting: NodeEvent[];
+  /** All but the Events is settled. */
+  isTelling: boolean;
   /** Steps that were refused since the last read. */
   readonly refused: Set<Step>;
   readonly told: Set<string>;
@@ -82,9 +84,7 @@ interface Reporter extends NodeSettings, NodeOutside {
 }
 
 /** What is younger than so much. */
-function isRecent(at: number, { steady }: Reporter, ms: number): boolean {
-  return steady() - at < ms;
-}
+const isRecent = (at: number, { steady }: Reporter, ms: number): boolean => steady() - at < ms;
 
 function isDue(self: Reporter): boolean {
   // The pass that comes with the resync comes up to a tenth early.
@@ -150,7 +150,7 @@ async function write(self: Reporter): Promise<void> {
     // What was written counts, also when somebody takes it out at once: it is not put in again before the next read.
     const { condition, annotation } = { ...view, ...change };
     self.view =
-      now.uid === view.uid ? { ...view, condition: condition ?? undefined, annotation: annotation ?? undefined } : now;
+      now.uid === view.uid ? { ...now, condition: condition ?? undefined, annotation: annotation ?? undefined } : now;
   };
   // Without an answer it may have been written all the same, and nothing be left to tell an Event of.
   const isWritten = await attempt(self, 'write', write).catch((error: unknown) => {
@@ -176,12 +176,14 @@ async function untaint(self: Reporter): Promise<void> {
 
 /** Steps 1 and 2. @throws when the API server did not answer: what is left is left for the next time */
 async function settle(self: Reporter): Promise<void> {
+  self.isTelling = false;
   if (isDue(self)) await read(self);
   const saidAt = hasWork(self) ? self.steady() : (self.saidAt ?? Number.NEGATIVE_INFINITY);
   await write(self);
   // Whoever sees the taint gone finds the condition.
   await untaint(self);
   if (self.wanted !== undefined) self.saidAt = saidAt;
+  self.isTelling = true;
   const uid = self.view?.uid ?? self.nodeName;
   for (const event of [...self.waiting]) {
     if (self.events.isRepeated(event, uid)) await attempt(self, 'count', () => self.events.count(event));
@@ -205,20 +207,23 @@ function until(isSo: (self: Reporter) => boolean, self: Reporter, signal: AbortS
   });
 }
 
+/** Lets time pass, or as much of it as comes before the taint may go. */
+async function rest(self: Reporter, ms: number, signal: AbortSignal): Promise<void> {
+  const over = new AbortController();
+  const end = AbortSignal.any([signal, over.signal]);
+  await Promise.race([self.sleep(ms, end).catch(() => undefined), until(canUntaint, self, end)]);
+  over.abort();
+}
+
 /** Step 3: lets the half minute pass, or as much of it as comes before the taint may go. */
 async function hold(self: Reporter, signal: AbortSignal): Promise<void> {
   const { saidAt, isOtherBundle, random } = self;
   if (saidAt === undefined || canUntaint(self)) return;
   if (!isOtherBundle && !isRecent(saidAt, self, jitterMs)) return;
-  const over = new AbortController();
-  const end = AbortSignal.any([signal, over.signal]);
-  const held = self.sleep(random() * jitterMs, end).catch(() => undefined);
-  await Promise.race([held, until(canUntaint, self, end)]);
-  over.abort();
+  await rest(self, random() * jitterMs, signal);
 }
 
 async function followOn(self: Reporter, signal: AbortSignal): Promise<void> {
-  const rest = (ms: number): Promise<void> => self.sleep(ms, signal).catch(() => undefined);
   const isOver = (): boolean => signal.aborted;
   for (let pause = retryMs; !isOver();) {
     try {
@@ -227,9 +232,11 @@ async function followOn(self: Reporter, signal: AbortSignal): Promise<void> {
       await until(hasWork, self, signal);
       await hold(self, signal);
     } catch (error) {
-      if (pause === longestRetryMs && !signal.aborted)
-        sayOnce(self, `the Node cannot be told how it stands: ${explain(error)}`);
-      await rest(pause * (0.5 + self.random() / 2));
+      const what = self.isTelling ? 'Events cannot be written' : 'the Node cannot be told how it stands';
+      if (pause === longestRetryMs && !signal.aborted) sayOnce(self, `${what}: ${explain(error)}`);
+      const ms = pause * (0.5 + self.random() / 2);
+      // Events alone must not keep the taint on.
+      await (self.isTelling ? rest(self, ms, signal) : self.sleep(ms, signal).catch(() => undefined));
       pause = Math.min(pause * 2, longestRetryMs);
     }
   }
@@ -248,6 +255,7 @@ function reporterOf(settings: NodeSettings, outside: NodeOutside): Reporter {
     readAt: 0,
     runtimes: [],
     waiting: [],
+    isTelling: false,
     refused: new Set(),
     told: new Set(),
     bundle: '',

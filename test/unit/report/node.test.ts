@@ -399,6 +399,29 @@ describe('the startup taint', () => {
     await stop();
   });
 
+  it('that somebody puts on after the Node was read goes with the next thing that is told', async () => {
+    const { lines, report, register, stop } = opened();
+    await advance(1_000);
+    register(tainted);
+    report.tell(proven());
+    await advance(0);
+    expect(lines()).toContain(untaint);
+    await stop();
+  });
+
+  it('goes at once though Events cannot be written', async () => {
+    const { lines, said, report, stop } = opened(tainted, 1, ({ path }) =>
+      path.includes('events') ? new Refusal(503, 'no etcd') : undefined,
+    );
+    report.tell(refused);
+    await advance(300_000);
+    expect(said).toEqual([expect.stringMatching(/^Events cannot be written: /)]);
+    report.tell(proven());
+    await advance(0);
+    expect(lines()).toContain(untaint);
+    await stop();
+  });
+
   it('goes at once however late the proof comes', async () => {
     const { lines, report, stop } = opened(tainted);
     report.tell(refused);
