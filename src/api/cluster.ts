@@ -4,7 +4,7 @@
  * client-node brings the credentials. The requests are Node's own: client-node's make an object of every field of every
  * Node, none of which is asked for here.
  */
-import { Agent, type IncomingMessage, request as sendPlain } from 'node:http';
+import { type IncomingMessage, request as sendPlain } from 'node:http';
 import { request as sendSecure } from 'node:https';
 import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -184,7 +184,7 @@ export function openCluster(config: KubeConfig, environment: NodeJS.ProcessEnv):
       try {
         return await listWhole(door, request);
       } finally {
-        if (door.options.agent instanceof Agent) door.options.agent.destroy();
+        door.close();
       }
     },
   };

@@ -19,6 +19,8 @@ export interface Door {
   readonly user: string;
   /** What names a proxy on the way, if any. */
   readonly proxy: string | undefined;
+  /** Lets go of the connections of this door; those of client-node's agents serve other lists too. */
+  readonly close: () => void;
 }
 
 /** A plug-in may send a person to a browser; for longer it hangs. */
@@ -102,14 +104,17 @@ export async function openDoor(config: KubeConfig, environment: NodeJS.ProcessEn
   const options = await credentials(config, signal);
   // kubectl trusts the machine's own store where the kubeconfig names no CA, and takes the proxy that the variables name.
   const isOwn = proxyUrl === '';
+  let agent: SecureAgent | undefined;
   if (isOwn && url.startsWith('https:')) {
     const { ca = [...getCACertificates('default'), ...getCACertificates('system')] } = options;
     const { cert, key, servername, rejectUnauthorized } = options;
     const identity = { ca, cert, key, servername, rejectUnauthorized };
-    options.agent = new SecureAgent({ ...identity, keepAlive: true, proxyEnv: environment });
+    agent = new SecureAgent({ ...identity, keepAlive: true, proxyEnv: environment });
+    options.agent = agent;
   }
   const where = `${url} (context ${config.getCurrentContext()})`;
-  return { url, options, where, user: config.getCurrentUser()?.name ?? '', proxy: proxyOf(isOwn, environment) };
+  const close = (): void => agent?.destroy();
+  return { url, options, where, user: config.getCurrentUser()?.name ?? '', proxy: proxyOf(isOwn, environment), close };
 }
 
 /** What to do when there is no answer. */

@@ -24,7 +24,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The files that are there. @throws UsageProblem when there is none, and no pod's service account either */
 function filesOf({ kubeconfig }: Choice, environment: Environment): readonly string[] {
-  const listed = kubeconfig === undefined ? (environment['KUBECONFIG'] ?? '').split(delimiter) : [kubeconfig];
+  // An empty option names no file, as for kubectl.
+  const listed = kubeconfig ? [kubeconfig] : (environment['KUBECONFIG'] ?? '').split(delimiter);
   const named = listed.filter((file) => file !== '');
   const files = named.length > 0 ? named : [join(environment['HOME'] ?? homedir(), '.kube', 'config')];
   const found = files.filter((file) => existsSync(file));

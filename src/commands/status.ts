@@ -1,5 +1,5 @@
 /**
- * `status`: who in the cluster trusts what, from the Nodes and the agents' pods. It needs `get` and `list` on both, and
+ * `status`: who in the cluster trusts what, from the Nodes and the agents' pods. It needs `list` on both, and
  * changes nothing.
  *
  * It looks again by listing, not by watching: that needs no further permission, and has no state that a lost watch or an
@@ -86,14 +86,16 @@ async function look(work: Work): Promise<ClusterStatus> {
   return statusOf(found, isWhole ? pods : undefined, config);
 }
 
-/** The same, while it is repeated: what fails now may work the next time. */
-async function lookAgain(work: Work): Promise<void> {
+/** The same, while it is repeated: what fails now may work the next time. @returns whether it worked */
+async function lookAgain(work: Work): Promise<boolean> {
   try {
     work.telling.status = await look(work);
+    return true;
   } catch (error) {
-    if (work.stop.aborted) return;
+    if (work.stop.aborted) return false;
     if (work.telling.status === undefined || !(error instanceof UsageProblem)) throw error;
     note(work, error.message);
+    return false;
   }
 }
 
@@ -108,13 +110,14 @@ async function repeat(work: Work, screen: Screen): Promise<void> {
   const deadline = clock.steady() + (config.wait ? config.timeoutMs : Number.POSITIVE_INFINITY);
   for (;;) {
     const began = clock.steady();
-    await lookAgain(work);
+    const isSeen = await lookAgain(work);
     const { status } = telling;
     if (status === undefined) return;
     screen.show(status, telling.notice);
     const now = clock.steady();
     if (isOver(work, status, deadline, now)) return;
-    const pause = Math.max(pauseMs, pauseFactor * (now - began));
+    // One that failed has listed nothing, however long it took.
+    const pause = isSeen ? Math.max(pauseMs, pauseFactor * (now - began)) : pauseMs;
     // Ended early by the signal, which the next look sees.
     await clock.sleep(Math.min(pause, deadline - now), stop).catch(() => undefined);
   }

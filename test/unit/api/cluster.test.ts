@@ -55,6 +55,24 @@ async function expectProblem(listing: Promise<unknown>, message: RegExp): Promis
   expect((error as UsageProblem).message).not.toContain('\n');
 }
 
+/** A proxy on which everything leads to one port. */
+async function startProxy(port: () => number): Promise<{ readonly url: string; readonly asked: readonly string[] }> {
+  const asked: string[] = [];
+  const proxy = createServer().on('connect', (request, socket) => {
+    asked.push(request.url ?? '');
+    const inner = connect(port(), '127.0.0.1', () => {
+      socket.write('HTTP/1.1 200 OK\r\n\r\n');
+      inner.pipe(socket).pipe(inner);
+    });
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  onTestFinished(() => {
+    proxy.close();
+  });
+  return { url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, asked };
+}
+
 describe('a list', () => {
   it('comes page by page, with the credentials of the kubeconfig, below the path of its server', async () => {
     const pages = [page('more&more', 'one', 'x'), page('', 'two')];
@@ -126,22 +144,34 @@ describe('a list', () => {
       // Only the proxy knows where that is.
       { host: 'api.example' },
     );
-    const proxied: string[] = [];
-    const proxy = createServer().on('connect', (request, socket) => {
-      proxied.push(request.url ?? '');
-      const inner = connect(cluster.port, '127.0.0.1', () => {
-        socket.write('HTTP/1.1 200 OK\r\n\r\n');
-        inner.pipe(socket).pipe(inner);
-      });
-    });
-    proxy.listen(0, '127.0.0.1');
-    await once(proxy, 'listening');
-    onTestFinished(() => {
-      proxy.close();
-    });
-    const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
-    expect(await list(cluster.kubeconfig, { environment: { HTTPS_PROXY: url } })).toEqual(['one']);
-    expect(proxied).toEqual([`api.example:${cluster.port}`]);
+    const proxy = await startProxy(() => cluster.port);
+    expect(await list(cluster.kubeconfig, { environment: { HTTPS_PROXY: proxy.url } })).toEqual(['one']);
+    expect(proxy.asked).toEqual([`api.example:${cluster.port}`]);
+  });
+
+  it('ends no other one that goes through the same proxy-url', async () => {
+    let port = 0;
+    const proxy = await startProxy(() => port);
+    const { promise: second, resolve: release } = Promise.withResolvers<undefined>();
+    const cluster = await standInCluster(
+      (request, response) => {
+        if (request.url?.includes('slow') !== true) answer(response, 200, page('', 'one'));
+        else
+          void second.then(() => {
+            answer(response, 200, page('', 'two'));
+          });
+      },
+      { host: 'api.example', cluster: { 'proxy-url': proxy.url } },
+    );
+    ({ port } = cluster);
+    const opened = openCluster(loadKubeconfig({ kubeconfig: cluster.kubeconfig }, {}), {});
+    const names = (path: string): Promise<readonly string[]> =>
+      opened.list({ path, shape, pick: ({ name }) => name, signal: new AbortController().signal });
+    const slow = names('/api/v1/slow');
+    const fast = names('/api/v1/fast');
+    expect(await fast).toEqual(['one']);
+    release(undefined);
+    expect(await slow).toEqual(['two']);
   });
 
   it('ends when it is told to', async () => {

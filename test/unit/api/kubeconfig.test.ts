@@ -57,6 +57,9 @@ describe('the kubeconfig', () => {
       }),
     );
     expect(serverOf({}, { HOME: home, KUBECONFIG: fileWith('variable', one) })).toBe('https://variable.example');
+    expect(serverOf({ kubeconfig: '' }, { HOME: home, KUBECONFIG: fileWith('variable', one) })).toBe(
+      'https://variable.example',
+    );
     expect(serverOf({}, { HOME: home, KUBECONFIG: '' })).toBe('https://home.example');
   });
 

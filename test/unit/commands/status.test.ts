@@ -183,6 +183,11 @@ describe('waiting', () => {
     expect((await run(wait, [{ takesMs: 3_000 }, unlike])).pauses).toEqual([30_000]);
   });
 
+  it('looks again soon where a look has failed, however long that took', async () => {
+    const silent = { nodesFail: down, takesMs: 15_000 };
+    expect((await run(wait, [{}, silent, unlike])).pauses).toEqual([2_000, 2_000]);
+  });
+
   it('goes on when the API server is away for a while, and says so once', async () => {
     const { code, err } = await run(wait, [{}, { nodesFail: down }, { nodesFail: down }, unlike]);
     expect([code, err]).toEqual([0, 'node-ca-trust: the API server https://api cannot be reached\n']);
