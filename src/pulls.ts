@@ -168,7 +168,7 @@ function watchedOf({ runtime, survey }: Found): readonly WatchTarget[] {
   const socket = posix.basename(runtime.socket);
   const concerns = (name: string): boolean => !name.startsWith('.');
   const places = survey.watched.map((path) => ({ path, concerns, isDeep: true }));
-  return [...places, { path: posix.dirname(runtime.socket), concerns: (name) => name === socket }];
+  return [...places, { path: posix.dirname(runtime.socket), concerns: (name) => name === socket, isShared: true }];
 }
 
 /** An admin who named a way wants it to work; by `auto` the store alone decides, and the rest is told. */

@@ -2,7 +2,7 @@
  * `run`: the daemon. It makes a pass whenever the bundle or the host may have changed, tells who asks, and ends on
  * SIGTERM once the pass under way has ended.
  */
-import { statSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { Api } from '../api/api.ts';
 import { type WatchTarget, openWatch } from '../host/watch.ts';
@@ -57,12 +57,24 @@ function isDirectory(path: string): boolean {
 
 /** The directories in which a change can mean another bundle. A file is watched by its directory: it may be replaced. */
 function bundleTargets(paths: readonly string[]): readonly WatchTarget[] {
-  return paths.map((path) => {
+  return paths.flatMap((path) => {
     if (isDirectory(path)) return { path, concerns: () => true };
-    const name = basename(path);
-    // The kubelet's names, which begin with two dots, tell of a new version of the file too.
-    return { path: dirname(path), concerns: (entry) => entry === name || entry.startsWith('..') };
+    return [path, ...linkedFile(path)].map((file) => ({
+      path: dirname(file),
+      // The kubelet's names, which begin with two dots, tell of a new version of the file too.
+      concerns: (entry) => entry === basename(file) || entry.startsWith('..'),
+    }));
   });
+}
+
+/** The file that a link leads to, unless it lies beside it, as the kubelet's do. */
+function linkedFile(path: string): readonly string[] {
+  try {
+    const real = realpathSync(path);
+    return real.startsWith(`${realpathSync(dirname(path))}/`) ? [] : [real];
+  } catch {
+    return [];
+  }
 }
 
 /** One daemon: what it was asked for, what it meets, and whom it tells. */

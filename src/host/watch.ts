@@ -3,7 +3,7 @@
  * doubled, so nothing but a pass ever follows from one.
  */
 import { once } from 'node:events';
-import { realpathSync, statSync } from 'node:fs';
+import { watch as hearNames, lstatSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { watch as chokidarWatch } from 'chokidar';
 import { errnoOf, explain } from './problem.ts';
@@ -15,6 +15,8 @@ export interface WatchTarget {
   readonly concerns: (name: string) => boolean;
   /** Entries of the directories in it matter likewise. */
   readonly isDeep?: boolean;
+  /** What others have there may lie on mounts that do not answer: only names are heard, and no entry is looked at. */
+  readonly isShared?: boolean;
 }
 
 export interface Watch {
@@ -49,6 +51,20 @@ function placeAt(path: string, missing?: string): Place | undefined {
   return dirname(path) === path ? undefined : placeAt(dirname(path), basename(path));
 }
 
+/** The links on the way to a path, itself included: what they lead to may change and no directory with it. */
+function linksTo(path: string): readonly string[] {
+  const above = dirname(path);
+  return above === path ? [] : [...linksTo(above), ...(isLink(path) ? [path] : [])];
+}
+
+function isLink(path: string): boolean {
+  try {
+    return lstatSync(path).isSymbolicLink();
+  } catch {
+    return false;
+  }
+}
+
 interface Followed {
   /** Undefined when there is nothing to watch, or it cannot be watched: both are tried again. */
   identity: string | undefined;
@@ -62,8 +78,53 @@ const limits: Readonly<Record<string, string>> = {
   EMFILE: 'no inotify instances are left; raise fs.inotify.max_user_instances (EMFILE)',
 };
 
+/** What a watcher of one directory calls. */
+interface Heard {
+  readonly concerns: (name: string) => boolean;
+  readonly changed: () => void;
+  readonly failed: (error: unknown) => void;
+}
+
+/** Hears of names in a directory, without a look at any of its entries. */
+function hear(directory: string, { concerns, changed, failed }: Heard): () => void {
+  try {
+    const watcher = hearNames(directory, (_event, name) => {
+      if (name === null || concerns(name)) changed();
+    });
+    watcher.on('error', failed);
+    return () => {
+      watcher.close();
+    };
+  } catch (error) {
+    failed(error);
+    return () => undefined;
+  }
+}
+
+/** Looks into a directory, and where `isDeep` into those in it; waits until nothing that happens from now on is lost. */
+async function look(
+  directory: string,
+  isDeep: boolean,
+  { concerns, changed, failed }: Heard,
+): Promise<() => Promise<void>> {
+  const isInside = (path: string): boolean => {
+    const parent = dirname(path);
+    return (parent === directory || (isDeep && dirname(parent) === directory)) && concerns(basename(path));
+  };
+  const watcher = chokidarWatch(directory, {
+    ignoreInitial: true,
+    depth: isDeep ? 1 : 0,
+    followSymlinks: false,
+    ignored: (path) => path !== directory && !isInside(path),
+  });
+  watcher.on('all', changed);
+  watcher.on('error', failed);
+  await once(watcher, 'ready').catch(() => undefined);
+  return () => watcher.close();
+}
+
 /**
- * Starts one watcher, and waits until nothing that happens from now on is lost.
+ * Starts the watchers for one target.
  * @param told what `failed` was told of this directory last
  */
 async function start(
@@ -75,30 +136,25 @@ async function start(
   const place = placeAt(target.path);
   if (place === undefined) return { identity: undefined, problem: told, close: () => Promise.resolve() };
   const { directory, missing, identity } = place;
-  // The directory above tells when another one takes the place of this one.
-  const above = dirname(directory);
   const concerns = missing === undefined ? target.concerns : (name: string) => name === missing;
-  const isDeep = target.isDeep === true && missing === undefined;
-  const isInside = (path: string): boolean => {
-    const parent = dirname(path);
-    return (parent === directory || (isDeep && dirname(parent) === directory)) && concerns(basename(path));
+  const isLookedInto = missing === undefined && target.isShared !== true;
+  const ends: (() => unknown)[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(ends.map((end) => end()));
   };
-  const watcher = chokidarWatch([directory, above], {
-    ignoreInitial: true,
-    depth: isDeep ? 1 : 0,
-    followSymlinks: false,
-    ignored: (path) => path !== directory && path !== above && !isInside(path),
-  });
-  const followed: Followed = { identity, problem: told, close: () => watcher.close() };
-  watcher.on('all', changed);
+  const followed: Followed = { identity, problem: told, close };
   // Passes still come with every resync.
-  watcher.on('error', (error) => {
+  const lost = (error: unknown): void => {
     const why = limits[errnoOf(error) ?? ''] ?? explain(error);
     const problem = `cannot watch ${target.path}: ${why}; changes there are seen at the next resync only`;
     if (problem !== followed.problem) failed(problem);
     Object.assign(followed, { identity: undefined, problem });
-  });
-  await once(watcher, 'ready').catch(() => undefined);
+  };
+  // What is above tells when another one takes the place of this directory, or of a link to it.
+  for (const path of [directory, ...linksTo(target.path)])
+    ends.push(hear(dirname(path), { concerns: (name) => name === basename(path), changed, failed: lost }));
+  const heard: Heard = { concerns, changed, failed: lost };
+  ends.push(isLookedInto ? await look(directory, target.isDeep === true, heard) : hear(directory, heard));
   if (followed.identity !== undefined) followed.problem = undefined;
   return followed;
 }
@@ -109,6 +165,7 @@ function merge(targets: readonly WatchTarget[]): readonly WatchTarget[] {
     path,
     concerns: (name) => same.some(({ concerns }) => concerns(name)),
     isDeep: same.some(({ isDeep }) => isDeep === true),
+    isShared: same.every(({ isShared }) => isShared === true),
   }));
 }
 

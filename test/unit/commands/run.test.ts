@@ -245,6 +245,27 @@ describe.skipIf(process.getuid?.() !== 0)('run', () => {
     await agent.trusts(north, south);
   });
 
+  it('follows a link that comes to lead to another bundle, and a file through a link to it', async () => {
+    const [one, two, directory] = [bundleWith(north), bundleWith(south), temporaryDirectory()];
+    const [current, file] = [join(directory, 'current'), join(temporaryDirectory(), 'ca.crt')];
+    const lead = (to: string): void => {
+      fs.symlinkSync(to, `${current}.new`);
+      fs.renameSync(`${current}.new`, current);
+    };
+    lead(one);
+    const elsewhere = join(temporaryDirectory(), 'real.crt');
+    fs.writeFileSync(elsewhere, north.pem);
+    fs.symlinkSync(elsewhere, file);
+    const agent = await start(littleHost(), [current, file]);
+    await agent.trusts(north);
+    await agent.rests();
+    lead(two);
+    await agent.trusts(north, south);
+    await agent.rests();
+    fs.writeFileSync(elsewhere, south.pem);
+    await agent.trusts(south);
+  });
+
   it('sees drift in a directory that the host reaches by an absolute link', async () => {
     const host = littleHost();
     fs.mkdirSync(host.path('/opt'));

@@ -1,4 +1,5 @@
 import * as fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type Watch, type WatchTarget, openWatch } from '../../../src/host/watch.ts';
@@ -146,6 +147,47 @@ describe('openWatch', () => {
     fs.mkdirSync(directory);
     expect(await watch.follow([all(directory)])).toBe(true);
     fs.writeFileSync(join(directory, 'ca.crt'), '');
+    await seen();
+  });
+
+  it('tells when a link on the way to its directory leads elsewhere', async () => {
+    const parent = temporaryDirectory();
+    for (const name of ['one', 'two']) fs.mkdirSync(join(parent, name, 'certs'), { recursive: true });
+    const lead = (to: string): void => {
+      fs.symlinkSync(to, join(parent, 'new'));
+      fs.renameSync(join(parent, 'new'), join(parent, 'current'));
+    };
+    lead('one');
+    const { watch, seen } = watching();
+    await watch.follow([all(join(parent, 'current/certs')), all(join(parent, 'current'))]);
+    lead('two');
+    await seen();
+  });
+
+  it('looks at no entry of others, beside its directory or in one that is shared: their mounts may not answer', async () => {
+    const parent = temporaryDirectory();
+    for (const name of ['ours', 'theirs', 'ours/theirs', 'shared', 'shared/theirs']) fs.mkdirSync(join(parent, name));
+    const looked: unknown[] = [];
+    const real = { lstat: fs.promises.lstat, stat: fs.promises.stat };
+    const spy = (name: keyof typeof real) => (path: fs.PathLike, options?: object) => {
+      looked.push(path);
+      return (real[name] as (path: fs.PathLike, options?: object) => Promise<unknown>)(path, options);
+    };
+    Object.assign(fs.promises, { lstat: spy('lstat'), stat: spy('stat') });
+    syncBuiltinESMExports();
+    onTestFinished(() => {
+      Object.assign(fs.promises, real);
+      syncBuiltinESMExports();
+    });
+    const { watch, seen } = watching();
+    const shared: WatchTarget = { ...only(join(parent, 'shared'), 'socket'), isShared: true };
+    await watch.follow([all(join(parent, 'ours')), all(join(parent, 'missing')), shared]);
+    // What it looks into it does look at.
+    expect(looked).toContain(join(parent, 'ours/theirs'));
+    expect(
+      looked.filter((path) => [join(parent, 'theirs'), join(parent, 'shared/theirs')].includes(String(path))),
+    ).toEqual([]);
+    fs.writeFileSync(join(parent, 'shared/socket'), '');
     await seen();
   });
 
