@@ -53,7 +53,7 @@ function saidOfDirectories({ runtime, survey }: Found, isStale: boolean, failure
   const unmade = lacking.map((path) => failures.get(path) ?? ofAll ?? `${path} on the host is not made yet`);
   const reasons = [...new Set([...survey.problems, ...unmade])];
   if (reasons.length > 0) return incomplete([...reasons, ...survey.ofOthers]);
-  const places = survey.links.length + survey.edited.length;
+  const places = new Set([...survey.links, ...survey.edited].map((path) => posix.dirname(path))).size;
   if (survey.ofOthers.length > 0) return { ...incomplete(survey.ofOthers), ...(places > 0 && { aside: true }) };
   if (places === 0 && isStale) {
     return restartNeeded(runtime, 'it reads one directory for each registry; name yours by --registry');

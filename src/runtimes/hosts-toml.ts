@@ -12,6 +12,7 @@
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { parse, TomlError } from 'smol-toml';
+import * as z from 'zod/mini';
 import { isTable, sectionsOf, type Key, type Section } from './toml-lines.ts';
 
 export type HostsTrust =
@@ -39,6 +40,22 @@ interface Place {
   readonly path: readonly string[];
   readonly table: Table;
 }
+
+const one = z.string();
+const list = z.array(one);
+/** As Go's time.ParseDuration takes it. */
+const duration = /^(?:[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:h|m|[^\d.]{0,2}s))+))?$/;
+
+/** What containerd takes in a table (hostFileConfig and parseHostConfig there); for anything else it refuses the file. */
+const shape = z.object({
+  capabilities: z.optional(z.array(one.check(z.regex(/^(?:pull|resolve|push|referrers)$/i)))),
+  ca: z.optional(z.union([one, list])),
+  client: z.optional(z.union([one, z.array(z.union([one, z.tuple([one, one])]))])),
+  skip_verify: z.optional(z.boolean()),
+  header: z.optional(z.record(one, z.union([one, list]))),
+  override_path: z.optional(z.boolean()),
+  dial_timeout: z.optional(one.check(z.regex(duration))),
+});
 
 /** Text to stand in the place of what is between two offsets. */
 interface Edit {
@@ -130,14 +147,11 @@ function placesIn(data: Table): readonly Place[] {
   if (!isTable(host)) throw new Refusal('"host" must be a table; correct it', false);
   const hosts = Object.entries(host).map(([url, table]) => ({ path: ['host', url], table }));
   return [{ path: [], table: data }, ...hosts].map(({ path, table }) => {
-    if (isTable(table) && isValid(table)) return { path, table };
-    const must = 'be a table, its "ca" a string or a list of strings, its "skip_verify" true or false';
-    throw new Refusal(`${nameOf(path)} must ${must}; correct it`, false);
+    if (!isTable(table)) throw new Refusal(`${nameOf(path)} must be a table; correct it`, false);
+    const key = shape.safeParse(table).error?.issues[0]?.path[0];
+    if (key === undefined) return { path, table };
+    throw new Refusal(`"${String(key)}" in ${nameOf(path)} is nothing that containerd takes; correct it`, false);
   });
-}
-
-function isValid({ ca = [], skip_verify: skip = false }: Table): boolean {
-  return typeof skip === 'boolean' && [ca].flat().every((file) => typeof file === 'string');
 }
 
 function needsTrust({ path: [, url], table }: Place): boolean {

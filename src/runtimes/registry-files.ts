@@ -2,6 +2,7 @@
  * The files by which pulls from a registry come to trust the host's store: a link to its bundle, lines in a hosts.toml.
  * Only what root alone can write is served, and nothing but these is changed.
  */
+import { isUtf8 } from 'node:buffer';
 import { X509Certificate } from 'node:crypto';
 import { posix } from 'node:path';
 import { parse } from 'smol-toml';
@@ -131,12 +132,16 @@ export interface Place {
   readonly memory: Memory;
 }
 
-/** The link to the bundle in a directory. */
-export function surveyLink({ host, directory, bundle, memory }: Place): Survey {
+/**
+ * The link to the bundle in a directory.
+ * @param isSpare no containerd that takes the hosts.toml beside it reads it, nor what else lies there
+ */
+export function surveyLink({ host, directory, bundle, memory }: Place, isSpare = false): Survey {
   const path = `${directory}/${linkName}`;
-  const problems = brokenFiles(host, directory, memory);
+  const problems = isSpare ? [] : brokenFiles(host, directory, memory);
   if (host.link(path) === bundle) return { ...nothing, links: [path], problems };
   if (host.entry(path) === undefined) return { ...nothing, links: [path], edits: [{ kind: 'link', path }], problems };
+  if (isSpare) return nothing;
   const strange = `${path} on the host is not ours, though it bears our name; move it away`;
   return { ...nothing, problems: [strange, ...problems] };
 }
@@ -158,17 +163,22 @@ function surveyLines(place: Place, path: string, entry: Entry): Survey {
   const trust = hostsTrust(place, path, entry);
   if (trust.kind === 'problem') {
     const problem = `${path} on the host is left as it is: ${trust.problem}`;
-    return merge([trust.parses ? nothing : surveyLink(place), { ...nothing, problems: [problem] }]);
+    return merge([surveyLink(place, trust.parses), { ...nothing, problems: [problem] }]);
   }
-  const text = host.read(path)?.toString(encoding) ?? '';
+  const bytes = host.read(path) ?? Buffer.alloc(0);
+  const text = bytes.toString(encoding);
   const edits: readonly Edit[] = trust.text === text ? [] : [{ kind: 'lines', path }];
   const edited = trust.text === removeTrust(trust.text) ? [] : [path];
   const problems = brokenAuthorities(host, path, text, memory);
-  // Some versions refuse such a file, and read what ends in .crt in its place.
-  return merge([{ ...nothing, edits, edited, problems }, trust.readByAll ? nothing : surveyLink(place)]);
+  const isText = isUtf8(bytes);
+  const notes = isText ? [] : [`${path} on the host is not UTF-8, and containerd 2 passes it over; write it anew`];
+  return merge([{ ...nothing, edits, edited, problems, notes }, surveyLink(place, trust.readByAll && isText)]);
 }
 
-/** The lines in a hosts.toml, and the link beside it where the runtime may not take it for valid. */
+/**
+ * The lines in a hosts.toml, and the link beside it: a containerd that refuses the file, whose rules are its version's,
+ * reads what ends in .crt in its place, and none of that where it takes it.
+ */
 export function surveyHosts(place: Place): Survey {
   const path = `${place.directory}/hosts.toml`;
   const entry = place.host.entry(path);

@@ -398,6 +398,50 @@ describe.skipIf(process.getuid?.() !== 0)('bad input', () => {
     expect(fs.readlinkSync(host.path(`${certs}/a.example/node-ca-trust.crt`))).toBe(bundlePath);
   });
 
+  const hostsOf = (more: string): string => `server = "https://a.example"\n${more}\n[host."https://m.example"]\n`;
+
+  it.each([
+    ['a capability that there is none of', 'capabilities = ["pull", "resolve", "delete"]'],
+    ['a number for a duration', 'dial_timeout = 5'],
+    ['a text for a truth', 'override_path = "true"'],
+  ])(
+    'a hosts.toml that containerd refuses, for %s, is left alone and named; the link beside it counts',
+    async (_, line) => {
+      put(`${certs}/a.example/hosts.toml`, hostsOf(line));
+      const [state, message] = saidIn(await pass([north]));
+      expect([state, message]).toEqual(['incomplete', expect.stringContaining(`${certs}/a.example/hosts.toml`)]);
+      expect(text(`${certs}/a.example/hosts.toml`)).toBe(hostsOf(line));
+      expect(fs.readlinkSync(host.path(`${certs}/a.example/node-ca-trust.crt`))).toBe(bundlePath);
+    },
+  );
+
+  it.each([
+    ['is not UTF-8', Buffer.from(hostsOf('# f\u00fcr uns'), 'latin1'), [expect.stringMatching(/is not UTF-8/)]],
+    ['is TOML of version 1.1', Buffer.from(hostsOf('header = {\n  a = "b",\n}')), []],
+    ['all versions take', Buffer.from(hostsOf('')), []],
+  ])('a hosts.toml that %s is edited, and the link beside it counts where it is refused', async (_, bytes, notes) => {
+    const path = host.path(`${certs}/a.example/hosts.toml`);
+    put(`${certs}/a.example/hosts.toml`, '');
+    fs.writeFileSync(path, bytes);
+    const report = await pass([north]);
+    expect(saidIn(report)).toEqual(['trusts', 'pulls see the store; it is in 2 of its directories']);
+    expect(report.notes).toEqual(notes);
+    expect(text(`${certs}/a.example/hosts.toml`).split(bundlePath)).toHaveLength(3);
+    expect(fs.readlinkSync(host.path(`${certs}/a.example/node-ca-trust.crt`))).toBe(bundlePath);
+    expect(await pass([north])).toMatchObject({ edits: [] });
+    await pass([], removeAll);
+    expect(fs.readFileSync(path)).toEqual(bytes);
+    expect(fs.readdirSync(host.path(`${certs}/a.example`))).toEqual(['hosts.toml']);
+  });
+
+  it("what no containerd reads beside a good hosts.toml is nobody's concern", async () => {
+    put(`${certs}/a.example/hosts.toml`, hostsOf(''));
+    put(`${certs}/a.example/theirs.crt`, 'nothing');
+    put(`${certs}/a.example/node-ca-trust.crt`, 'of somebody else');
+    expect(saidIn(await pass([north]))[0]).toBe('trusts');
+    expect(text(`${certs}/a.example/node-ca-trust.crt`)).toBe('of somebody else');
+  });
+
   it('what stands in the way of one registry keeps no pod waiting; of all, it does', async () => {
     put(`${certs}/a.example/hosts.toml`, 'server = "https://a.exam');
     expect((await pass([north])).runtimes).toMatchObject([{ state: 'incomplete', aside: true }]);
