@@ -10,7 +10,8 @@ import type { WatchTarget } from './host/watch.ts';
 import type { RuntimeState } from './report/report.ts';
 import { type DueRestart, decideRestart } from './runtimes/restart.ts';
 import type { Runtime } from './runtimes/runtime.ts';
-import type { Failures, Found, RuntimeRefresh, RuntimesState } from './runtimes/runtimes.ts';
+import type { Found } from './runtimes/finder.ts';
+import type { Failures, RuntimeRefresh, RuntimesState } from './runtimes/runtimes.ts';
 
 /** When the host last came to trust something, and when it last ceased to. */
 export interface Changes {
@@ -46,7 +47,11 @@ function incomplete(reasons: readonly string[]): Said {
 }
 
 /** What is said of one that reads directories at every pull. */
-function saidOfDirectories({ runtime, survey }: Found, isStale: boolean, failures: Failures): Said {
+function saidOfDirectories({ runtime, survey, isNamed }: Found, isStale: boolean, failures: Failures): Said {
+  // Those that happen to be there need not be those that are pulled from.
+  if (isStale && !isNamed) {
+    return restartNeeded(runtime, 'it reads one directory for each registry; name all of yours by --registry');
+  }
   const lacking = survey.edits.filter(({ kind }) => kind !== 'clean').map(({ path }) => path);
   // Without the record nothing is edited, so its failure is that of all.
   const [ofAll] = failures.values();
@@ -55,9 +60,6 @@ function saidOfDirectories({ runtime, survey }: Found, isStale: boolean, failure
   if (reasons.length > 0) return incomplete([...reasons, ...survey.ofOthers]);
   const places = new Set([...survey.links, ...survey.edited].map((path) => posix.dirname(path))).size;
   if (survey.ofOthers.length > 0) return { ...incomplete(survey.ofOthers), ...(places > 0 && { aside: true }) };
-  if (places === 0 && isStale) {
-    return restartNeeded(runtime, 'it reads one directory for each registry; name yours by --registry');
-  }
   return { state: 'trusts', message: `pulls see the store; it is in ${places} of its directories` };
 }
 
@@ -115,8 +117,9 @@ export interface Pulls {
   readonly notes: readonly string[];
   /** The directories in which a change can mean drift, and where a runtime that is started anew shows. */
   readonly watched: readonly WatchTarget[];
-  /** The restarts that are due now, of which one is made, and in how many milliseconds another may be. */
+  /** The restarts that are due now, of which one is made. */
   readonly restarts: readonly DueRestart[];
+  /** In how many milliseconds another may be, or a runtime is to be asked again. */
   readonly dueMs?: number | undefined;
 }
 
@@ -147,7 +150,8 @@ function restartsOf(
   down: readonly string[],
   now: Moment | undefined,
 ): Pick<Pulls, 'restarts' | 'dueMs'> {
-  if (now === undefined || refresh !== 'restart') return { restarts: [] };
+  const asked = after.dueMs === undefined ? [] : [after.dueMs];
+  if (now === undefined || refresh !== 'restart') return { restarts: [], dueMs: asked[0] };
   const { restarted } = after.ledger;
   const decided = after.found.flatMap(({ runtime }, index) => {
     const { unit, started } = runtime.process;
@@ -157,9 +161,10 @@ function restartsOf(
     return [{ runtime, unit, now, down, decision }];
   });
   const waits = decided.flatMap(({ decision }) => (typeof decision === 'object' ? [decision.wait] : []));
+  const due = [...asked, ...waits];
   return {
     restarts: decided.filter(({ decision }) => decision === 'now'),
-    dueMs: waits.length === 0 ? undefined : Math.min(...waits),
+    dueMs: due.length === 0 ? undefined : Math.min(...due),
   };
 }
 

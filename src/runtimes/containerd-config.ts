@@ -3,7 +3,6 @@
  * version joins them, and what follows for pulls through CRI.
  */
 import { posix } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
 import type { Way } from './runtime.ts';
 import {
   type CommandLine,
@@ -194,14 +193,17 @@ function oldestFor(files: readonly ConfigFile[]): Release {
 const pullsIn = (it: Sources): Pulls => ({ release: it.release, settings: settingsOf(it), place: placeOf(it) });
 const wayIn = (it: Sources): Way => wayOf(pullsIn(it));
 
-/** The way of a process that does not say its version: the directories on which all readings agree, if they do. */
+/** The way of a process that does not say its version: the directories of all readings, if each of them reads some. */
 function agreedWay(reading: Sources): Way {
-  const way = wayIn(reading);
   const later = releases.filter((release) => since(release, ...reading.release));
   const others = later.map((release) => wayIn(sourcesOf(reading.line, reading.files, release)));
-  if (way.kind === 'directories' && others.every((other) => isDeepStrictEqual(other, way))) return way;
+  const lists = [wayIn(reading), ...others].map((way) => (way.kind === 'directories' ? way.lists : undefined));
+  if (lists.every((list) => list !== undefined)) {
+    const distinct = new Map(lists.flat().map((roots) => [JSON.stringify(roots), roots]));
+    return { kind: 'directories', lists: [...distinct.values()], byName: false };
+  }
   const why = `containerd does not say its version, and what ${reading.line.config} means depends on it`;
-  return { kind: 'restart', why: `${why}; have it answer, or ${remedyOf(placeOf(reading))}` };
+  return { kind: 'restart', why: `${why}; have it answer, or ${remedyOf(placeOf(reading))}`, isGuess: true };
 }
 
 /**

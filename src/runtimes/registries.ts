@@ -76,7 +76,8 @@ function surveyRoot(host: Host, root: string, wanted: readonly string[], options
   );
   const directories = [...new Set([...wanted, ...known])].map((name) => {
     const survey = surveyDirectory(host, `${root}/${name}`, options);
-    return name === '_default' ? survey : { ...survey, problems: [], ofOthers: survey.problems };
+    const isAsked = name === '_default' || wanted.includes(name);
+    return isAsked ? survey : { ...survey, problems: [], ofOthers: survey.problems };
   });
   return merge([{ ...nothing, notes, watched: [root] }, ...directories]);
 }

@@ -17,14 +17,10 @@ import {
   runtimeLedgerPath,
   writeRuntimeLedger,
 } from '../host/runtime-ledger.ts';
-import { containerd } from './containerd.ts';
-import { crio } from './crio.ts';
-import { docker } from './docker.ts';
-import { findProcesses } from './processes.ts';
-import { type SurveyOptions, surveyRegistries } from './registries.ts';
-import { type Survey, cleanBeside, makeEdit, nothing, openMemory, undoLines, undoLink } from './registry-files.ts';
+import { type Found, kinds, openFinder } from './finder.ts';
+import { surveyRegistries } from './registries.ts';
+import { type Survey, cleanBeside, makeEdit, openMemory, undoLines, undoLink } from './registry-files.ts';
 import { type DueRestart, type RestartMade, restartRuntime } from './restart.ts';
-import type { Runtime, RuntimeKind, RuntimeProcess } from './runtime.ts';
 
 /** auto: by directories where that works. certs.d: the same, and a runtime where it does not work is a failure. */
 export type RuntimeRefresh = 'auto' | 'certs.d' | 'restart' | 'off';
@@ -35,14 +31,6 @@ export interface RuntimeSettings {
   readonly refresh: RuntimeRefresh;
   /** Registries that get a directory of their own where a runtime has none for all. */
   readonly registries: readonly string[];
-}
-
-const kinds: readonly RuntimeKind[] = [containerd, docker, crio];
-
-/** One runtime, and what its directories hold. */
-export interface Found {
-  readonly runtime: Runtime;
-  readonly survey: Survey;
 }
 
 /** The runtimes as they are, and what is to be done about them. */
@@ -56,6 +44,8 @@ export interface RuntimesState {
   readonly todo: 'keep' | 'release' | 'nothing';
   /** What that changes: paths. */
   readonly edits: readonly string[];
+  /** In how many milliseconds there is something to be found out that could not be now. */
+  readonly dueMs?: number | undefined;
   /** Why nothing could be found out. */
   readonly problem?: string;
 }
@@ -83,30 +73,6 @@ const unseen: RuntimesState = {
   todo: 'nothing',
   edits: [],
 };
-
-type Remember = (process: RuntimeProcess, kind: RuntimeKind) => Promise<Runtime | undefined>;
-
-/** One that does not answer is not asked again for so long: each question can take seconds. */
-const silentMs = 30_000;
-
-/** A process's configuration is read once: what is written later counts from its next start on. */
-function openProcesses(host: Host, clock: Pick<Clock, 'steady'>): Remember {
-  const known = new Map<string, { readonly runtime: Runtime | undefined; readonly until: number }>();
-  return async (process, kind) => {
-    const key = `${process.pid}:${process.started}`;
-    const before = known.get(key);
-    if (before !== undefined && clock.steady() < before.until) return before.runtime;
-    try {
-      const runtime = await kind.look(host, process);
-      const isSilent = runtime !== undefined && runtime.version === undefined;
-      known.set(key, { runtime, until: isSilent ? clock.steady() + silentMs : Number.POSITIVE_INFINITY });
-      return runtime;
-    } catch (error) {
-      const way = { kind: 'restart', why: explain(error) } as const;
-      return { name: kind.name, process, socket: '', version: undefined, way, notes: [] };
-    }
-  };
-}
 
 /** Does something at each path, and gives what went wrong where it could not be done. */
 function each<T extends { readonly path: string }>(list: readonly T[], action: (item: T) => void): Failures {
@@ -214,32 +180,17 @@ function undo(host: Host, state: RuntimesState, bundle: string): Failures {
 /** Where runtimes look unless told otherwise. */
 const usual = [['/etc/containerd/certs.d'], ['/etc/docker/certs.d'], ['/etc/containers/certs.d']];
 
-/** Every runtime that runs, and what its directories hold. */
-async function find(host: Host, remember: Remember, options: Omit<SurveyOptions, 'byName'>): Promise<readonly Found[]> {
-  const found: Found[] = [];
-  for (const process of findProcesses(host, new Set(kinds.map(({ comm }) => comm)))) {
-    const kind = kinds.find(({ comm }) => comm === process.comm);
-    const runtime = kind === undefined ? undefined : await remember(process, kind);
-    if (runtime === undefined) continue;
-    const { way } = runtime;
-    const isRead = way.kind === 'directories';
-    const survey = isRead ? surveyRegistries(host, way.lists, { ...options, byName: way.byName }) : nothing;
-    found.push({ runtime, survey });
-  }
-  return found;
-}
-
 /** What is seen of the runtimes, as long as nothing stands in the way. */
 function openEyes(host: Host, bundle: string, settings: RuntimeSettings): (needed: boolean) => Promise<RuntimesState> {
   const { instance, refresh, registries, clock } = settings;
-  const remember = openProcesses(host, clock);
   const options = { bundle, registries, memory: openMemory() };
+  const find = openFinder(host, clock, options);
   return async (needed) => {
-    const found = refresh === 'off' ? [] : await find(host, remember, options);
+    const { found, dueMs } = refresh === 'off' ? { found: [] } : await find();
     const { ledger, state: record } = readRuntimeLedger(host);
     const isBlind = record !== 'kept' && found.length === 0 && !needed;
     const strays = isBlind ? present(surveyRegistries(host, usual, { ...options, byName: false })) : [];
-    const state = { found, strays, ledger, record };
+    const state = { found, strays, ledger, record, dueMs };
     return { ...state, ...todoOf(state, instance, needed && refresh !== 'off') };
   };
 }

@@ -439,6 +439,12 @@ describe('config_path', () => {
 });
 
 describe('a process that does not say its version', () => {
+  it('has the directories of all versions where each reads some', () => {
+    const { way } = read(main(`version = 2\n[${cri}.registry]\nconfig_path = "${list}"\n`));
+    const parts = list.split(':');
+    expect(way).toEqual({ kind: 'directories', byName: false, lists: [parts, [list], parts].slice(0, 2) });
+  });
+
   it.each([undefined, '', 'dev', '4b1f2e3d.m'])('%j: directories on which all versions agree count', (version) => {
     expect(pulls(main(platforms.gke), version)).toEqual(['/etc/containerd/hosts.d']);
     expect(pulls(main(platforms.eksOne), version)).toEqual(both);
@@ -451,7 +457,6 @@ describe('a process that does not say its version', () => {
     ['defaults', {}],
     ["1.7's defaults", main(platforms.defaultOfOne)],
     ["AKS's mixture, which 1.7 does not know", main(platforms.aksTwo(2))],
-    ['a list', main(`version = 2\n[${cri}.registry]\nconfig_path = "${list}"\n`)],
   ])('otherwise it says so: %s', (_, files) => {
     expect(pulls(files)).toMatch(
       /^containerd does not say its version, and what \/etc\/containerd\/config\.toml means depends on it; have it answer, or set config_path = "\/etc\/containerd\/certs\.d" in \[/,

@@ -234,6 +234,60 @@ describe.skipIf(process.getuid?.() !== 0)('a runtime that reads no directory', (
   });
 });
 
+describe.skipIf(process.getuid?.() !== 0)('a containerd that does not say its version', () => {
+  const silent = '/run/silent.sock';
+  let now = 0;
+  const open = (more: Partial<PassSettings> = {}) =>
+    openReconciler(settings(more), () => readings(north), { ...clock, steady: () => now });
+
+  beforeEach(() => {
+    now = 0;
+    configure('');
+    showProcess(host.root, { argv: ['/usr/bin/containerd', '--address', silent] });
+  });
+
+  it('is asked again a few times, each after a longer while, and no more', async () => {
+    const reconciler = open();
+    const waits: number[] = [];
+    for (;;) {
+      const { dueMs } = await reconciler.pass();
+      if (dueMs === undefined) break;
+      waits.push(dueMs / 1000);
+      // One in between changes nothing of that.
+      now += dueMs / 2;
+      expect((await reconciler.pass()).dueMs).toBe(dueMs / 2);
+      now += dueMs / 2;
+    }
+    expect(waits).toEqual([30, 60, 120, 240]);
+    now += 3_600_000;
+    expect((await reconciler.pass()).dueMs).toBeUndefined();
+  });
+
+  it('is served as soon as it does', async () => {
+    put('/etc/containerd/config.toml', '');
+    const reconciler = open();
+    const first = await reconciler.pass();
+    expect(saidIn(first.report)).toEqual(['restart-needed', expect.stringMatching(/does not say its version/)]);
+    await answerVersion(host.root, silent, '2.3.4');
+    now += first.dueMs ?? 0;
+    const { report, dueMs } = await reconciler.pass();
+    expect([saidIn(report)[0], dueMs]).toEqual(['trusts', undefined]);
+  });
+
+  it('is not restarted for what it may read all the same', async () => {
+    installBus({ pid: 91, ticks: 10_500 });
+    const { report } = await open({ refresh: 'restart' }).pass();
+    expect(report).toMatchObject({ converged: false, runtimes: [{ pid: 90, state: 'restart-needed' }] });
+    expect(restarts()).toBe(0);
+  });
+
+  it('is not asked again where any version reads the same directories', async () => {
+    configure(`config_path = "${certs}"`);
+    const { report, dueMs } = await open().pass();
+    expect([saidIn(report)[0], dueMs]).toEqual(['trusts', undefined]);
+  });
+});
+
 /** A systemd that the bus leads to: told to restart, it starts `next` in the place of the processes that run. */
 function installBus(next: Partial<FakeProcess> | undefined, running = '9?'): void {
   if (next !== undefined) showProcess(host.path('/next'), next);
@@ -856,17 +910,33 @@ describe.skipIf(process.getuid?.() !== 0)('dockerd and CRI-O', () => {
     ]);
   });
 
-  it('with nothing served, and a registry that cannot be, keep pods waiting', async () => {
+  it('with a registry of those named that cannot be served, keep pods waiting', async () => {
     startDocker();
+    fs.mkdirSync(host.path('/etc/docker/certs.d/b.example'), { recursive: true });
     put('/etc/docker/certs.d/a.example/node-ca-trust.crt', 'of somebody else');
-    const [runtime] = (await pass([north])).runtimes;
+    const [runtime] = (await pass([north], { registries: ['a.example'] })).runtimes;
     expect(runtime?.state).toBe('incomplete');
     expect(runtime).not.toHaveProperty('aside');
+    const [other] = (await pass([north], { registries: ['b.example'] })).runtimes;
+    expect(other).toMatchObject({ state: 'incomplete', aside: true });
   });
 
-  it('need names: without any they need a restart, and say which option helps', async () => {
-    showProcess(host.root, { comm: 'crio', argv: ['/usr/bin/crio'], groups: '0::/system.slice/crio.service\n' });
-    const [state, message] = saidIn(await pass([north]));
-    expect([state, message]).toEqual(['restart-needed', expect.stringContaining('--registry')]);
-  });
+  it.each([[[]], [['unrelated.example']]])(
+    'need names: without any they need a restart, and say which option helps, whatever else is there: %j',
+    async (there) => {
+      startDocker();
+      for (const name of there) fs.mkdirSync(host.path(`/etc/docker/certs.d/${name}`), { recursive: true });
+      const [state, message] = saidIn(await pass([north]));
+      expect([state, message]).toEqual(['restart-needed', expect.stringContaining('--registry')]);
+      // What is there is served all the same.
+      for (const name of there) {
+        expect(fs.readlinkSync(host.path(`/etc/docker/certs.d/${name}/node-ca-trust.crt`))).toBe(bundlePath);
+      }
+      const info = { LiveRestoreEnabled: true };
+      await answerJson(host.root, '/var/run/docker.sock', { '/version': { Version: '20.10.24' }, '/info': info });
+      const report = await pass([north], { refresh: 'restart' });
+      expect(report).toMatchObject({ converged: true, runtimes: [{ pid: 91, state: 'trusts' }] });
+      expect(restarts()).toBe(1);
+    },
+  );
 });
