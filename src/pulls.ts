@@ -19,9 +19,13 @@ export interface Changes {
   readonly removed?: Moment | undefined;
 }
 
-/** Whether the process was started before a moment, and so may have read the store as it was then. */
-function isOlder({ process }: Runtime, moment: Moment | undefined, now: Moment | undefined): boolean {
-  return moment !== undefined && moment.boot === now?.boot && process.started <= moment.seconds;
+/** Its start is by another clock than the host's uptime, and so not known: in LXC that is the container's own. */
+const isAhead = ({ process }: Runtime, now: Moment): boolean => process.started > now.seconds;
+
+/** Whether a process was, or may have been, started before a moment, and so may have read the store as it was then. */
+function isOlder(runtime: Runtime, moment: Moment | undefined, now: Moment | undefined): boolean {
+  if (moment === undefined || moment.boot !== now?.boot) return false;
+  return runtime.process.started <= moment.seconds || isAhead(runtime, now);
 }
 
 /** What an admin runs to restart it. */
@@ -190,6 +194,11 @@ function unitsDown({ found, ledger }: RuntimesState, now: Moment | undefined): r
   return ledger.failed.filter((unit) => !isBack(unit));
 }
 
+function notesOf({ runtime, survey }: Found, now: Moment | undefined): readonly string[] {
+  const ahead = `${runtime.name}: when it was started is not known, since the host's uptime is of another clock than that of its processes, as in LXC: it is taken for older than any change, and never restarted for one`;
+  return [...runtime.notes, ...survey.notes, ...(now !== undefined && isAhead(runtime, now) ? [ahead] : [])];
+}
+
 /** Tells what a pass found and did. */
 export function tellPulls(host: Host, pass: PullsPass): Pulls {
   const { before, after, failures, needed, changes, refresh } = pass;
@@ -207,7 +216,7 @@ export function tellPulls(host: Host, pass: PullsPass): Pulls {
       // Nothing is proven that could not be seen.
       ...(refresh !== 'auto' || !needed ? problems : []),
     ],
-    notes: [...problems, ...after.found.flatMap(({ runtime, survey }) => [...runtime.notes, ...survey.notes])],
+    notes: [...problems, ...after.found.flatMap((found) => notesOf(found, now))],
     watched: after.found.flatMap(watchedOf),
     ...restartsOf(pass, runtimes, failed, now),
   };

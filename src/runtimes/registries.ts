@@ -49,7 +49,7 @@ function ifRootsOwn(host: Host, directory: string, look: () => Survey): Survey {
 function surveyDirectory(host: Host, directory: string, { bundle, byName, memory }: SurveyOptions): Survey {
   return ifRootsOwn(host, directory, () => {
     const edits = leftoversIn(host, directory).map((path): Edit => ({ kind: 'clean', path }));
-    const place = { host, directory, bundle, memory };
+    const place = { host, directory, bundle, memory, byName };
     return merge([{ ...nothing, edits }, byName ? surveyLink(place) : surveyHosts(place)]);
   });
 }

@@ -6,9 +6,10 @@ import { isUtf8 } from 'node:buffer';
 import { X509Certificate } from 'node:crypto';
 import { posix } from 'node:path';
 import { parse } from 'smol-toml';
-import { pemBlocks } from '../bundle/pem.ts';
+import { type PemBlock, pemBlocks } from '../bundle/pem.ts';
 import { printable } from '../bundle/text.ts';
 import type { Entry, Host } from '../host/host.ts';
+import { Problem } from '../host/problem.ts';
 import { linkName } from '../host/runtime-ledger.ts';
 import { type HostsTrust, addTrust, removeTrust, withoutMark } from './hosts-toml.ts';
 import { isTable } from './toml-lines.ts';
@@ -54,10 +55,11 @@ export function merge(surveys: readonly Survey[]): Survey {
 export interface Memory {
   readonly hosts: Map<string, { readonly version: string; readonly trust: HostsTrust }>;
   readonly authorities: Map<string, { readonly version: string; readonly isGood: boolean }>;
+  readonly clients: Memory['authorities'];
 }
 
 export function openMemory(): Memory {
-  return { hosts: new Map(), authorities: new Map() };
+  return { hosts: new Map(), authorities: new Map(), clients: new Map() };
 }
 
 /** Whether root alone can write there. What others can write must not lead root's hand. */
@@ -83,35 +85,47 @@ function isCertificate(der: Uint8Array | undefined): boolean {
   }
 }
 
-/** Whether a file of CAs has a certificate: without one, every pull that reads it fails. */
-function isGoodAuthority(host: Host, path: string, { authorities }: Memory): boolean {
+/** Whether a file has a block that reads so; what it held when it was last read is in a part of the memory. */
+function holds(host: Host, path: string, known: Memory['authorities'], isMeant: (block: PemBlock) => boolean): boolean {
   const entry = host.target(path);
   if (entry?.kind !== 'file') return false;
-  const known = authorities.get(path);
-  if (known?.version === entry.version) return known.isGood;
-  const blocks = pemBlocks(host.read(path)?.toString('latin1') ?? '');
-  const isGood = blocks.some(({ label, der }) => label === 'CERTIFICATE' && isCertificate(der));
-  authorities.set(path, { version: entry.version, isGood });
+  const before = known.get(path);
+  if (before?.version === entry.version) return before.isGood;
+  const isGood = pemBlocks(host.read(path)?.toString('latin1') ?? '').some(isMeant);
+  known.set(path, { version: entry.version, isGood });
   return isGood;
 }
+
+/** Whether a file of CAs has a certificate: without one, every pull that reads it fails. */
+const isGoodAuthority = (host: Host, path: string, { authorities }: Memory): boolean =>
+  holds(host, path, authorities, ({ label, der }) => label === 'CERTIFICATE' && isCertificate(der));
+
+/** Whether a file of a client's certificate has its key, too. */
+const hasKey = (host: Host, path: string, { clients }: Memory): boolean =>
+  holds(host, path, clients, ({ label, der }) => label.endsWith('PRIVATE KEY') && der !== undefined);
 
 function breaks(path: string, why: string): string {
   return `${printable(path)} on the host ${why}, and every pull that reads it fails; mend or remove it`;
 }
 
 /** Another's files beside the link that break every pull by this directory. */
-function brokenFiles(host: Host, directory: string, memory: Memory): readonly string[] {
+function brokenFiles({ host, directory, memory, byName }: Place): readonly string[] {
   const names = (host.list(directory) ?? []).filter(
     (name) => host.target(`${directory}/${name}`)?.kind !== 'directory',
   );
   const authorities = names.filter((name) => name.endsWith('.crt') && name !== linkName);
   const bad = authorities.filter((name) => !isGoodAuthority(host, `${directory}/${name}`, memory));
-  const clients = names.filter((name) => name.endsWith('.cert') && !names.includes(name.replace(/cert$/, 'key')));
+  const alone = names.filter((name) => name.endsWith('.cert') && !names.includes(name.replace(/cert$/, 'key')));
+  // containerd looks for the key beside the certificate, too.
+  const clients = alone.filter((name) => byName || !hasKey(host, `${directory}/${name}`, memory));
   return [
     ...bad.map((name) => breaks(`${directory}/${name}`, 'has no certificate')),
     ...clients.map((name) => breaks(`${directory}/${name}`, 'has no .key beside it')),
   ];
 }
+
+/** A character for each byte, so that every byte of another's file comes out as it went in. */
+const encoding = 'latin1';
 
 /** The files of CAs that a hosts.toml names, and that break every pull by it. */
 function brokenAuthorities(host: Host, file: string, text: string, memory: Memory): readonly string[] {
@@ -119,7 +133,8 @@ function brokenAuthorities(host: Host, file: string, text: string, memory: Memor
   const hosts = isTable(top['host']) ? Object.values<unknown>(top['host']) : [];
   const tables: readonly Record<string, unknown>[] = [top, ...hosts].filter(isTable);
   const named = tables.flatMap((table) => [table['ca']].flat()).filter((ca) => typeof ca === 'string');
-  const paths = [...new Set(named.map((ca) => posix.resolve(posix.dirname(file), ca)))];
+  const names = named.map((ca) => Buffer.from(ca, encoding).toString('utf8'));
+  const paths = [...new Set(names.map((ca) => posix.resolve(posix.dirname(file), ca)))];
   const bad = paths.filter((path) => !isGoodAuthority(host, path, memory));
   return bad.map((path) => breaks(path, `is named by ${file} and has no certificate`));
 }
@@ -130,24 +145,24 @@ export interface Place {
   /** The bundle of the host's store. */
   readonly bundle: string;
   readonly memory: Memory;
+  /** Its runtime is not containerd. */
+  readonly byName: boolean;
 }
 
 /**
  * The link to the bundle in a directory.
  * @param isSpare no containerd that takes the hosts.toml beside it reads it, nor what else lies there
  */
-export function surveyLink({ host, directory, bundle, memory }: Place, isSpare = false): Survey {
+export function surveyLink(place: Place, isSpare = false): Survey {
+  const { host, directory, bundle } = place;
   const path = `${directory}/${linkName}`;
-  const problems = isSpare ? [] : brokenFiles(host, directory, memory);
+  const problems = isSpare ? [] : brokenFiles(place);
   if (host.link(path) === bundle) return { ...nothing, links: [path], problems };
   if (host.entry(path) === undefined) return { ...nothing, links: [path], edits: [{ kind: 'link', path }], problems };
   if (isSpare) return nothing;
   const strange = `${path} on the host is not ours, though it bears our name; move it away`;
   return { ...nothing, problems: [strange, ...problems] };
 }
-
-/** A character for each byte, so that every byte of another's file comes out as it went in. */
-const encoding = 'latin1';
 
 function hostsTrust({ host, bundle, memory }: Place, path: string, entry: Entry): HostsTrust {
   const known = memory.hosts.get(path);
@@ -221,12 +236,21 @@ export function undoLink(host: Host, path: string, bundle: string): void {
   if (host.link(path) === bundle) host.remove(path);
 }
 
-/** Takes our lines out of another's file, where it lies by now; what is none, or has none, is left as it is. */
+/**
+ * Takes our lines out of another's file, where it lies by now; what is none, or has none, is left as it is.
+ * @throws Problem when others than root can write it
+ */
 export function undoLines(host: Host, path: string): void {
   const real = host.target(path)?.kind === 'file' ? host.real(path) : path;
   const entry = host.entry(real);
-  if (entry?.kind !== 'file' || !isRootsOwn(entry)) return;
+  if (entry?.kind !== 'file') return;
   const text = host.read(real)?.toString(encoding) ?? '';
   const without = removeTrust(text);
-  if (without !== text) writeLines(host, real, without, entry);
+  if (without === text) return;
+  if (!isRootsOwn(entry)) {
+    throw new Problem(
+      `${printable(real)} on the host has lines of ours and can be written by others than root, so they are left in it; take out those marked by node-ca-trust, or make the file root's own`,
+    );
+  }
+  writeLines(host, real, without, entry);
 }

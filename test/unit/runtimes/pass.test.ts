@@ -227,6 +227,15 @@ describe.skipIf(process.getuid?.() !== 0)('a runtime that reads no directory', (
     expect(saidIn(await pass([north, south]))[0]).toBe('restart-needed');
   });
 
+  it('that seems to have been started in time to come is taken for old, and not restarted for that', async () => {
+    installBus({ pid: 91, ticks: 60_000 });
+    showProcess(host.root, { ticks: 50_000 });
+    const report = await pass([north], { refresh: 'restart' });
+    expect(saidIn(report)[0]).toBe('restart-needed');
+    expect(report.notes).toEqual([expect.stringMatching(/^containerd: when it was started is not known/)]);
+    expect(restarts()).toBe(0);
+  });
+
   it('trusts after a reboot', async () => {
     await pass([north]);
     setUptime(host.root, 50, 'the-next-boot');
@@ -291,7 +300,11 @@ describe.skipIf(process.getuid?.() !== 0)('a containerd that does not say its ve
 /** A systemd that the bus leads to: told to restart, it starts `next` in the place of the processes that run. */
 function installBus(next: Partial<FakeProcess> | undefined, running = '9?'): void {
   if (next !== undefined) showProcess(host.path('/next'), next);
-  const start = next === undefined ? '' : `ln -s /next/proc/${next.pid ?? 0} /proc/${next.pid ?? 0}`;
+  const uptime = Math.ceil((next?.ticks ?? 0) / 100) + 1;
+  const start =
+    next === undefined
+      ? ''
+      : `ln -s /next/proc/${next.pid ?? 0} /proc/${next.pid ?? 0}; echo ${uptime} 1 > /proc/uptime`;
   const state = next === undefined ? 'failed' : 'active';
   put(
     '/usr/bin/busctl',
@@ -764,6 +777,43 @@ describe.skipIf(process.getuid?.() !== 0)('bad input', () => {
     expect(await pass([], removeAll)).toMatchObject({ converged: true });
   });
 
+  it('a hosts.toml that others can write by now is named by the removal, until it is mended', async () => {
+    const mine = 'server = "https://a.example"\n[host]\n';
+    put(`${certs}/a.example/hosts.toml`, mine);
+    await pass([north]);
+    fs.chownSync(hostsPath(), 0, 34);
+    fs.chmodSync(hostsPath(), 0o664);
+    for (let passes = 0; passes < 2; passes += 1) {
+      const { converged, reasons } = await pass([], removeAll);
+      expect([converged, ...reasons]).toEqual([false, expect.stringContaining(`${certs}/a.example/hosts.toml`)]);
+    }
+    fs.chmodSync(hostsPath(), 0o644);
+    expect(await pass([], removeAll)).toMatchObject({ converged: true });
+    expect(text(`${certs}/a.example/hosts.toml`)).toBe(mine);
+    expect(fs.existsSync(host.path('/var/lib/node-ca-trust'))).toBe(false);
+  });
+
+  it('a hosts.toml of others without a line of ours keeps no removal waiting', async () => {
+    put(`${certs}/a.example/hosts.toml`, 'server = "https://a.example"\n[host]\n');
+    await pass([north]);
+    put(`${certs}/a.example/hosts.toml`, 'server = "https://b.example"\n');
+    fs.chownSync(hostsPath(), 1000, 34);
+    expect(await pass([], removeAll)).toMatchObject({ converged: true });
+  });
+
+  it('a file of CAs whose name is not ASCII is found', async () => {
+    put('/etc/ssl/f\u00fcr.pem', north.pem);
+    put(`${certs}/a.example/hosts.toml`, 'ca = "/etc/ssl/f\u00fcr.pem"\n[host]\n');
+    expect(saidIn(await pass([north]))[0]).toBe('trusts');
+  });
+
+  it("a client's certificate and key in one file are fine for containerd", async () => {
+    put(`${certs}/a.example/client.cert`, `${north.pem}-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n`);
+    expect(saidIn(await pass([north]))[0]).toBe('trusts');
+    put(`${certs}/a.example/client.cert`, north.pem);
+    expect(saidIn(await pass([north]))[0]).toBe('incomplete');
+  });
+
   it("a link of our name that leads elsewhere is somebody's, and stays", async () => {
     fs.mkdirSync(host.path(`${certs}/_default`), { recursive: true });
     fs.symlinkSync('/srv/ca.pem', host.path(link));
@@ -879,6 +929,16 @@ describe.skipIf(process.getuid?.() !== 0)('dockerd and CRI-O', () => {
     expect(report).toMatchObject({ converged: false, runtimes: [{ pid: 90, state: 'restart-needed' }] });
     expect(report.reasons[0]).toMatch(said);
     expect(restarts()).toBe(0);
+  });
+
+  it("dockerd wants a client's key in a file of its own", async () => {
+    startDocker();
+    put(
+      '/etc/docker/certs.d/a.example/client.cert',
+      `${north.pem}-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n`,
+    );
+    const report = await pass([north], { registries: ['a.example'] });
+    expect(saidIn(report)).toEqual(['incomplete', expect.stringContaining('client.cert')]);
   });
 
   it('dockerd is restarted where its containers stay', async () => {
