@@ -115,6 +115,8 @@ export function judge(found: Found, { changes, now, failed, failures, needed }: 
 /** What a pass has to tell of the container runtimes. */
 export interface Pulls {
   readonly runtimes: readonly RuntimeState[];
+  /** They could not be looked at. */
+  readonly runtimesUnseen?: true;
   readonly edits: readonly string[];
   /** What keeps the host from being converged. */
   readonly reasons: readonly string[];
@@ -208,6 +210,7 @@ export function tellPulls(host: Host, pass: PullsPass): Pulls {
   const problems = after.problem === undefined ? [] : [`container runtimes: ${after.problem}`];
   return {
     runtimes,
+    ...(after.problem !== undefined && { runtimesUnseen: true }),
     edits: before.edits.filter((path) => !failures.has(path) && !failures.has(runtimeLedgerPath)),
     reasons: [
       ...failed.map((unit) => restartFailed(unit).message),

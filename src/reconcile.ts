@@ -154,6 +154,7 @@ function tell(
     refreshed,
     notes: [...bundleNotes(bundle, plan.heldBack.length), ...notes, ...pulls.notes],
     runtimes: pulls.runtimes,
+    runtimesUnseen: pulls.runtimesUnseen,
     edits: pulls.edits,
     converged: reasons.length === 0,
     heldBack: plan.heldBack.map(({ fingerprint, name }) => fingerprint ?? name),

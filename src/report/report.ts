@@ -52,6 +52,8 @@ export interface Report {
   readonly store?: { readonly family: string; readonly bundle: string };
   /** The container runtimes that run; none when `--runtime-refresh off`, or the host could not be examined. */
   readonly runtimes: readonly RuntimeState[];
+  /** They could not be looked at; a note says why. */
+  readonly runtimesUnseen?: true | undefined;
   /** Paths in the runtimes' directories that were changed. In a dry run: that would be. */
   readonly edits: readonly string[];
   /** Whether servers that were named are verified by the host's store, as of the last change. */

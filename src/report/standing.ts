@@ -39,8 +39,9 @@ const runtimeStates: readonly RuntimeState['state'][] = [
   'trusts',
 ];
 
-/** The worst state of a container runtime, or `none` when there is none. */
-function worst(runtimes: readonly RuntimeState[]): RuntimeState['state'] | 'none' {
+/** The worst state of a container runtime, or `none` when there is none. Of those not seen no pull is known to see the store. */
+function worst({ runtimes, runtimesUnseen }: PassResult): RuntimeState['state'] | 'none' {
+  if (runtimesUnseen === true) return 'incomplete';
   return runtimeStates.find((state) => runtimes.some((runtime) => runtime.state === state)) ?? 'none';
 }
 
@@ -62,12 +63,13 @@ function reasonOf(first: string, { findings, runtimes }: PassResult): string {
 }
 
 export function conditionOf(result: PassResult): Condition {
-  const { converged, anchors, digest, reasons, runtimes, heldBack } = result;
+  const { converged, anchors, digest, reasons, runtimes, heldBack, runtimesUnseen } = result;
   if (converged) {
     const proven = `proven: the node trusts the bundle; anchors: ${anchors.length}, digest: ${digest.slice(0, 16)}`;
     const held = heldBack.length === 0 ? [] : [`removals that wait for the API server: ${heldBack.length}`];
     const left = runtimes.filter(({ state }) => !good.includes(state)).map(textOf);
-    return { status: 'True', reason: 'Proven', message: [proven, ...held, ...left].join('; ') };
+    const unseen = runtimesUnseen === true ? ['the container runtimes could not be looked at'] : [];
+    return { status: 'True', reason: 'Proven', message: [proven, ...held, ...left, ...unseen].join('; ') };
   }
   const [first = 'unknown'] = reasons;
   const more = reasons.length > 1 ? ` (and ${reasons.length - 1} more)` : '';
@@ -79,11 +81,11 @@ export function conditionOf(result: PassResult): Condition {
  *   bundle held has not proven this one
  */
 export function proofOf(result: PassResult, version: string): Proof | undefined {
-  const { converged, heldBack, digest, anchors, runtimes } = result;
+  const { converged, heldBack, digest, anchors } = result;
   if (!converged || heldBack.length > 0) return undefined;
   const [expires] = anchors.map(({ notAfter }) => notAfter).sort();
   const expiry = expires === undefined ? {} : { expires };
-  return { digest, anchors: anchors.length, ...expiry, runtime: worst(runtimes), version };
+  return { digest, anchors: anchors.length, ...expiry, runtime: worst(result), version };
 }
 
 /** What a bundle is told from another by: each node that has the same has the same to say of it. */
@@ -93,8 +95,10 @@ export function bundleOf({ digest, findings }: PassResult): string {
 }
 
 /** Workloads that need the bundle may come: the host trusts it, and so do pulls, but for what others have to mend. */
-export function mayStart({ converged, runtimes }: PassResult): boolean {
-  return converged && runtimes.every(({ state, aside }) => good.includes(state) || aside === true);
+export function mayStart({ converged, runtimes, runtimesUnseen }: PassResult): boolean {
+  return (
+    converged && runtimesUnseen !== true && runtimes.every(({ state, aside }) => good.includes(state) || aside === true)
+  );
 }
 
 /**

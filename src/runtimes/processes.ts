@@ -56,19 +56,31 @@ function isNodes(status: string): boolean {
   return /^NSpid:[ \t]+\d+[ \t]+\d/m.exec(status) === null && /^Uid:\s+0\s+0\s+0\s+0$/m.test(status);
 }
 
-/** @returns undefined for one that has ended, or belongs to a container with processes of its own */
+/** The control group of a pod, by each of the kubelet's drivers, and by kind's, whose root is `kubelet`. */
+const ofPod = /[/-]kubepods\b/;
+
+/**
+ * Whether a pod of this node holds a process: one with `hostPID` is in no process namespace of its own. Where the node is
+ * itself in a pod, and its paths begin with that one's, nobody can tell.
+ */
+function isPods(host: Host, groups: string): boolean {
+  return ofPod.test(groups) && !ofPod.test(text(host, '/proc/1/cgroup') ?? '');
+}
+
+/** @returns undefined for one that has ended, or belongs to a pod, or to a container with processes of its own */
 function processAt(host: Host, pid: number, comm: string): FoundProcess | undefined {
   const [stat, status, groups, line] = ['stat', 'status', 'cgroup', 'cmdline'].map((name) =>
     text(host, `/proc/${pid}/${name}`),
   );
   // Without arguments it is about to end, or was never a program.
   if (stat === undefined || status === undefined || groups === undefined || !line || !isNodes(status)) return undefined;
+  if (isPods(host, groups)) return undefined;
   const argv = line.replace(/\0$/, '').split('\0');
   return { pid, comm, argv, started: startIn(stat), unit: unitIn(groups) };
 }
 
 /**
- * The host's processes with one of these names, in no order; those in nested process namespaces (docker in docker) are
+ * The host's processes with one of these names, in no order; those in nested process namespaces (docker in docker) and in pods are
  * not the node's. A process that ends while it is read is left out.
  * @param comms names as /proc/PID/comm has them
  * @throws Problem when the host's /proc cannot be read

@@ -13,6 +13,7 @@ import {
   leftoversIn,
   merge,
   nothing,
+  oursIn,
   surveyHosts,
   surveyLink,
 } from './registry-files.ts';
@@ -99,4 +100,25 @@ function surveyList(host: Host, roots: readonly string[], options: SurveyOptions
 /** Looks at the directories of one runtime. @param lists each list of them that it may look through */
 export function surveyRegistries(host: Host, lists: readonly (readonly string[])[], options: SurveyOptions): Survey {
   return merge(lists.map((roots) => surveyList(host, roots, options)));
+}
+
+/** What is at a path is a directory, no link to one, where root alone can write. */
+function isKept(host: Host, path: string): boolean {
+  const entry = host.entry(path);
+  return entry?.kind === 'directory' && isRootsOwn(entry);
+}
+
+/**
+ * What is there of ours where another tool has moved the directories of registries away, within their own: to `_backup`,
+ * as Spegel does. No runtime looks there.
+ */
+export function movedIn(host: Host, root: string, bundle: string): readonly string[] {
+  const below = (directory: string): readonly string[] =>
+    (host.list(directory) ?? []).map((name) => `${directory}/${name}`).filter((path) => isKept(host, path));
+  try {
+    const places = below(root).filter((path) => /\/[._][^/]*$/.test(path) && !path.endsWith('/_default'));
+    return places.flatMap(below).flatMap((directory) => oursIn(host, directory, bundle));
+  } catch {
+    return [];
+  }
 }

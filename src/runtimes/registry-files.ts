@@ -164,6 +164,9 @@ export function surveyLink(place: Place, isSpare = false): Survey {
   return { ...nothing, problems: [strange, ...problems] };
 }
 
+/** More than any hosts.toml with lines of ours has. */
+const mostBytes = 4 * 1024 * 1024;
+
 function hostsTrust({ host, bundle, memory }: Place, path: string, entry: Entry): HostsTrust {
   const known = memory.hosts.get(path);
   if (known?.version === entry.version) return known.trust;
@@ -224,6 +227,15 @@ export function makeEdit(host: Host, edit: Edit, bundle: string): void {
     const trust = addTrust(text, bundle);
     if (trust.kind === 'trust' && trust.text !== text) writeLines(host, edit.path, trust.text, entry);
   }
+}
+
+/** The link and the hosts.toml with lines of ours in a directory, of which root alone can have made them. */
+export function oursIn(host: Host, directory: string, bundle: string): readonly string[] {
+  const [link, hosts] = [`${directory}/${linkName}`, `${directory}/hosts.toml`];
+  const entry = host.entry(hosts);
+  const isServed = entry?.kind === 'file' && isRootsOwn(entry) && entry.size <= mostBytes;
+  const text = isServed ? (host.read(hosts)?.toString(encoding) ?? '') : '';
+  return [...(host.link(link) === bundle ? [link] : []), ...(removeTrust(text) === text ? [] : [hosts])];
 }
 
 /** Takes what killed writes have left out of the directory of an edit. */

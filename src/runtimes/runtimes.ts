@@ -17,8 +17,8 @@ import {
   runtimeLedgerPath,
   writeRuntimeLedger,
 } from '../host/runtime-ledger.ts';
-import { type Found, kinds, openFinder } from './finder.ts';
-import { surveyRegistries } from './registries.ts';
+import { type Finding, type Found, kinds, openFinder } from './finder.ts';
+import { type SurveyOptions, movedIn, surveyRegistries } from './registries.ts';
 import { type Survey, cleanBeside, makeEdit, openMemory, undoLines, undoLink } from './registry-files.ts';
 import { type DueRestart, type RestartMade, restartRuntime } from './restart.ts';
 
@@ -36,7 +36,7 @@ export interface RuntimeSettings {
 /** The runtimes as they are, and what is to be done about them. */
 export interface RuntimesState {
   readonly found: readonly Found[];
-  /** What is there of ours where no runtime that runs looks, and the record is lost. */
+  /** What is there of ours and may be on no record: where the record is lost, or another tool has moved it away. */
   readonly strays: readonly string[];
   readonly ledger: RuntimeLedger;
   readonly record: RuntimeRecord['state'];
@@ -110,10 +110,10 @@ function present(survey: Survey): readonly string[] {
   return [...survey.links, ...survey.edited].filter((path) => !missing.has(path));
 }
 
-/** Where the record is lost, a directory for all registries with our link alone in it was made for that. */
-function adopted(host: Host, { found, record }: RuntimesState): readonly string[] {
-  if (record === 'kept') return [];
-  const directories = all(found, present).map((path) => posix.dirname(path));
+/** Where no record says so, a directory for all registries with our link alone in it was made for that. */
+function adopted(host: Host, { found, record, strays }: RuntimesState): readonly string[] {
+  const unsaid = record === 'kept' ? strays : [...all(found, present), ...strays];
+  const directories = unsaid.map((path) => posix.dirname(path));
   return directories.filter((path) => path.endsWith('/_default') && host.list(path)?.join() === linkName);
 }
 
@@ -180,18 +180,41 @@ function undo(host: Host, state: RuntimesState, bundle: string): Failures {
 /** Where runtimes look unless told otherwise. */
 const usual = [['/etc/containerd/certs.d'], ['/etc/docker/certs.d'], ['/etc/containers/certs.d']];
 
+/** What is there of ours beside what is on record. @param isLost whether there is no record */
+function straysIn(
+  host: Host,
+  options: Omit<SurveyOptions, 'byName'>,
+  { found, ledger }: Pick<RuntimesState, 'found' | 'ledger'>,
+  isLost: boolean,
+): readonly string[] {
+  const read = found.flatMap(({ runtime: { way } }) => (way.kind === 'directories' ? way.lists.flat() : []));
+  const recorded = [...ledger.links, ...ledger.edited].map((path) => posix.dirname(posix.dirname(path)));
+  const roots = new Set([...read, ...recorded, ...(isLost ? usual.flat() : [])]);
+  const moved = [...roots].flatMap((root) => movedIn(host, root, options.bundle));
+  if (!isLost) return moved;
+  return union(moved, [
+    ...all(found, present),
+    ...present(surveyRegistries(host, usual, { ...options, byName: false })),
+  ]);
+}
+
+const noFinding: Finding = { found: [], dueMs: undefined };
+
 /** What is seen of the runtimes, as long as nothing stands in the way. */
 function openEyes(host: Host, bundle: string, settings: RuntimeSettings): (needed: boolean) => Promise<RuntimesState> {
   const { instance, refresh, registries, clock } = settings;
   const options = { bundle, registries, memory: openMemory() };
   const find = openFinder(host, clock, options);
+  const isOff = refresh === 'off';
   return async (needed) => {
-    const { found, dueMs } = refresh === 'off' ? { found: [] } : await find();
     const { ledger, state: record } = readRuntimeLedger(host);
-    const isBlind = record !== 'kept' && found.length === 0 && !needed;
-    const strays = isBlind ? present(surveyRegistries(host, usual, { ...options, byName: false })) : [];
-    const state = { found, strays, ledger, record, dueMs };
-    return { ...state, ...todoOf(state, instance, needed && refresh !== 'off') };
+    const isWanted = needed && !isOff;
+    const isLost = !isWanted && record !== 'kept';
+    // Without a record the runtimes tell where to look for what is to be undone, though nothing is to be told of them.
+    const seen = isOff ? await (isLost ? find().catch(() => noFinding) : noFinding) : await find();
+    const strays = isWanted ? [] : straysIn(host, options, { ...seen, ledger }, isLost);
+    const state = { ...(isOff ? noFinding : seen), strays, ledger, record };
+    return { ...state, ...todoOf(state, instance, isWanted) };
   };
 }
 

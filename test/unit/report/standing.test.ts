@@ -106,6 +106,12 @@ describe('the proof', () => {
     expect(proofOf(passOf({ digest }), '1')).toEqual({ digest, anchors: 0, runtime: 'none', version: '1' });
   });
 
+  it('says of runtimes that could not be looked at that pulls are not known to see the store', () => {
+    const unseen = passOf({ digest, runtimesUnseen: true });
+    expect(proofOf(unseen, '1')).toMatchObject({ runtime: 'incomplete' });
+    expect(conditionOf(unseen).message).toMatch(/; the container runtimes could not be looked at$/);
+  });
+
   it('is none when nothing was proven', () => {
     expect(proofOf(passOf({ converged: false, anchors }), '1')).toBeUndefined();
   });
@@ -128,6 +134,7 @@ describe('the proof', () => {
 describe('the startup taint', () => {
   it.each([
     ['nothing runs that pulls', passOf(), true],
+    ['what runs could not be looked at', passOf({ runtimesUnseen: true }), false],
     ['pulls see the store', passOf({ runtimes: [runtime('trusts'), runtime('revoked-after-restart')] }), true],
     ['the host is not proven', passOf({ converged: false, runtimes: [runtime('trusts')] }), false],
     ['one runtime needs a restart', passOf({ runtimes: [runtime('trusts'), runtime('restart-needed')] }), false],

@@ -114,7 +114,9 @@ describe.skipIf(process.getuid?.() !== 0)('a pass', () => {
   it('puts back what somebody undid', async () => {
     await pass([north]);
     fs.rmSync(host.path(link));
-    expect(await pass([north])).toMatchObject({ converged: true, edits: [link], refreshed: [] });
+    const report = await pass([north]);
+    expect(report).toMatchObject({ converged: true, edits: [link], refreshed: [] });
+    expect(report).not.toHaveProperty('runtimesUnseen');
     expect(fs.readlinkSync(host.path(link))).toBe(bundlePath);
   });
 
@@ -178,6 +180,53 @@ describe.skipIf(process.getuid?.() !== 0)('a pass', () => {
     await pass([north]);
     expect(await pass([north], { refresh: 'off' })).toMatchObject({ converged: true, runtimes: [], edits: [link] });
     expect(fs.existsSync(host.path(link))).toBe(false);
+  });
+
+  it.each([
+    ['lost', undefined, certs],
+    ['broken', '{"ver', certs],
+    ['lost, in a directory of its own', undefined, '/srv/certs.d'],
+  ])('undoes what was done before also where the record is %s', async (_, record, directory) => {
+    configure(`config_path = "${directory}"`);
+    put(`${directory}/a.example/hosts.toml`, 'server = "https://a.example"\n');
+    await pass([north]);
+    if (record === undefined) fs.rmSync(host.path('/var/lib/node-ca-trust/_runtimes.json'));
+    else put('/var/lib/node-ca-trust/_runtimes.json', record);
+    expect(await pass([north], { refresh: 'off' })).toMatchObject({ converged: true, runtimes: [] });
+    expect(fs.readdirSync(host.path(directory), { recursive: true }).sort()).toEqual([
+      'a.example',
+      'a.example/hosts.toml',
+    ]);
+    expect(text(`${directory}/a.example/hosts.toml`)).toBe('server = "https://a.example"\n');
+    expect(await pass([north], { refresh: 'off' })).toMatchObject({ converged: true, edits: [] });
+  });
+
+  it.each(['_backup', '.old'])('takes off what another tool has moved into %s of the directory', async (aside) => {
+    const hosts = 'server = "https://a.example"\n[host."https://m.example"]\n';
+    put(`${certs}/a.example/hosts.toml`, hosts);
+    await pass([north]);
+    fs.mkdirSync(host.path(`${certs}/${aside}`));
+    const names = ['_default', 'a.example'];
+    for (const name of names) fs.renameSync(host.path(`${certs}/${name}`), host.path(`${certs}/${aside}/${name}`));
+    put(`${certs}/${aside}/b.example/hosts.toml`, hosts);
+    put(`${certs}/${aside}/b.example/node-ca-trust.crt`, 'of somebody else');
+    put(`${certs}/_default/hosts.toml`, '[host."https://spegel.example"]\n');
+    await pass([north]);
+    expect(await pass([], removeAll)).toMatchObject({ converged: true });
+    expect(fs.readdirSync(host.path(certs), { recursive: true }).sort()).toEqual(
+      [
+        '_default',
+        '_default/hosts.toml',
+        aside,
+        `${aside}/a.example`,
+        `${aside}/a.example/hosts.toml`,
+        `${aside}/b.example`,
+        `${aside}/b.example/hosts.toml`,
+        `${aside}/b.example/node-ca-trust.crt`,
+      ].sort(),
+    );
+    for (const name of ['a.example', 'b.example']) expect(text(`${certs}/${aside}/${name}/hosts.toml`)).toBe(hosts);
+    expect(fs.existsSync(host.path('/var/lib/node-ca-trust'))).toBe(false);
   });
 
   it('only says what it would do in a dry run', async () => {
@@ -753,7 +802,7 @@ describe.skipIf(process.getuid?.() !== 0)('bad input', () => {
 
   it('a record that cannot be read proves nothing', async () => {
     fs.mkdirSync(host.path('/var/lib/node-ca-trust/_runtimes.json'), { recursive: true });
-    expect(await pass([north])).toMatchObject({ converged: true });
+    expect(await pass([north])).toMatchObject({ converged: true, runtimes: [], runtimesUnseen: true });
     expect(await pass([north], { refresh: 'certs.d' })).toMatchObject({ converged: false });
     expect(await pass([], removeAll)).toMatchObject({ converged: false });
   });

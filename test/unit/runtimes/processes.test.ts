@@ -57,6 +57,34 @@ describe('the processes of the node', () => {
     expect(findProcesses(host, comms).map(({ pid }) => pid)).toEqual([31]);
   });
 
+  it.each([
+    ['of version 2', '0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-abc.scope\n'],
+    ['of version 2, without systemd', '0::/kubepods/burstable/pod1/abc\n'],
+    ['of version 1', '9:name=systemd:/kubepods/pod1/abc\n8:pids:/kubepods/pod1/abc\n'],
+    ['seen from a pod', '0::/../../kubepods-besteffort-pod1.slice/cri-containerd-abc.scope\n'],
+    ["of kind's", '0::/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod1.slice/cri-containerd-abc.scope\n'],
+  ])("do not include one of a pod that sees the host's processes, by a group %s", (_, groups) => {
+    const host = hostWith(
+      { pid: 1, comm: 'systemd', groups: '0::/init.scope\n' },
+      { pid: 30, comm: 'containerd', groups },
+      { pid: 31, comm: 'containerd', groups: '0::/system.slice/containerd.service\n' },
+    );
+    expect(findProcesses(host, comms).map(({ pid }) => pid)).toEqual([31]);
+  });
+
+  it.each([
+    ['a container', '/docker/abc', '/docker/abc/system.slice/containerd.service'],
+    ['a container, seen from a pod', '/../../../../init.scope', '/../../../../system.slice/containerd.service'],
+    ['a pod', '/kubepods/pod1/abc/init.scope', '/kubepods/pod1/abc/system.slice/containerd.service'],
+    ['a container in a pod', '/kubepods/pod1/docker/abc', '/kubepods/pod1/docker/abc/kubelet/x'],
+  ])('include those of a node that is itself in %s', (_, init, path) => {
+    const host = hostWith(
+      { pid: 1, comm: 'systemd', groups: `0::${init}\n` },
+      { pid: 30, comm: 'containerd', groups: `0::${path}\n` },
+    );
+    expect(findProcesses(host, comms).map(({ pid }) => pid)).toEqual([30]);
+  });
+
   it.each(['comm', 'cmdline', 'stat', 'status', 'cgroup'])('leave out one that ends before its %s is read', (file) => {
     const host = hostWith({ pid: 30, comm: 'containerd' }, { pid: 31, comm: 'containerd' });
     rmSync(join(host.root, 'proc/30', file));
