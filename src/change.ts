@@ -2,12 +2,13 @@
  * What a pass sees of the host's trust store, and the change that it makes of it under the lock: from the intent in the
  * ledger to the proof.
  */
-import type { Bundle } from './bundle/types.ts';
+import { readBundle } from './bundle/bundle.ts';
+import type { Anchor, Bundle } from './bundle/types.ts';
 import type { Host } from './host/host.ts';
 import { type Ledger, missingAbove, readLedger, removeLedger, writeLedger } from './host/ledger.ts';
 import type { Lock } from './host/lock.ts';
 import { readMoment } from './host/moment.ts';
-import { type Plan, type Policy, decide, isIdle } from './plan.ts';
+import { type Plan, type Policy, decide, isIdle, mayRemove } from './plan.ts';
 import { type Proof, prove } from './proof.ts';
 import type { StoreState, TrustStore } from './stores/store.ts';
 
@@ -44,11 +45,33 @@ export interface Survey {
   readonly ledger: Ledger;
 }
 
+const anyCertificate = { now: new Date(0), allowLeaf: true, allowEmpty: true, maxCertificates: 1 };
+
+/** What files of ours hold and the bundle does not. It goes only when the bundle allows it, and is looked at until then. */
+function otherAnchors({ host, store, bundle, policy }: StoreScene, { own }: StoreState): readonly Anchor[] {
+  if (mayRemove({ bundle, policy })) return [];
+  const known = new Set(bundle.anchors.map(({ fingerprint }) => fingerprint));
+  const files = own.filter(({ fingerprint }) => fingerprint !== undefined && !known.has(fingerprint));
+  const held = files.flatMap(({ name }) => {
+    const source = `${store.anchorDirectory}/${name}`;
+    const bytes = host.read(source);
+    return bytes === undefined
+      ? []
+      : readBundle([{ files: [{ source, bytes }], findings: [] }], anyCertificate).anchors;
+  });
+  return held.filter((anchor) => store.drops?.(anchor) === undefined);
+}
+
 /** What is on the host and what follows from it. */
-export function survey({ host, store, instance, policy, bundle, retell }: StoreScene): Survey {
+export function survey(scene: StoreScene): Survey {
+  const { host, store, instance, policy, bundle, retell } = scene;
   const ledger = readLedger(host, instance, store);
-  const state = store.observe(policy.removeAll ? [] : bundle.anchors);
-  const plan = decide({ bundle, ledger, state, policy, retell, nameOf: (print) => store.nameOf(print) });
+  const wanted = policy.removeAll ? [] : bundle.anchors;
+  const first = store.observe(wanted);
+  const others = otherAnchors(scene, first);
+  const state = others.length === 0 ? first : store.observe([...wanted, ...others]);
+  const nameOf = (fingerprint: string): string => store.nameOf(fingerprint);
+  const plan = decide({ bundle, ledger, state, others, policy, retell, nameOf });
   return { state, plan, ledger: ledger.ledger };
 }
 

@@ -20,7 +20,7 @@ export interface Removal {
 }
 
 export interface Plan {
-  /** What the host must be proven to trust. */
+  /** What the host must be proven to trust: the bundle's, and what must not be taken off. */
   readonly wanted: readonly Anchor[];
   /** Fingerprints of those whose files can be there. */
   readonly required: readonly string[];
@@ -49,6 +49,8 @@ export interface PlanInput {
   readonly bundle: Bundle;
   readonly ledger: LedgerFile;
   readonly state: StoreState;
+  /** What files of ours hold and the bundle does not, as far as the store takes it. */
+  readonly others?: readonly Anchor[];
   readonly policy: Policy;
   /** Hooks are told again what they have not heard. */
   readonly retell?: boolean;
@@ -60,6 +62,14 @@ export interface PlanInput {
 function wantedAnchors({ bundle, policy }: PlanInput): readonly Anchor[] {
   if (policy.removeAll || (policy.strict && hasErrors(bundle.findings))) return [];
   return bundle.anchors;
+}
+
+/** Those that are installed, not wanted and not to be taken off: the host goes on trusting them. */
+function stayingAnchors(input: PlanInput, wanted: readonly Anchor[]): readonly Anchor[] {
+  if (mayRemove(input)) return [];
+  const there = new Set(input.state.own.flatMap(({ fingerprint }) => fingerprint ?? []));
+  const known = [...input.bundle.anchors, ...(input.others ?? [])];
+  return known.filter((anchor) => there.has(anchor.fingerprint) && !wanted.includes(anchor));
 }
 
 interface FileDecision {
@@ -105,7 +115,7 @@ function unwanted(input: PlanInput, wanted: readonly Anchor[]): readonly Removal
 }
 
 /** Rule 1: removing trust needs a valid bundle, and one that cannot be older than what is installed. */
-function mayRemove({ bundle, policy }: PlanInput): boolean {
+export function mayRemove({ bundle, policy }: Pick<PlanInput, 'bundle' | 'policy'>): boolean {
   return policy.removeAll || (!hasErrors(bundle.findings) && bundle.provisional === undefined);
 }
 
@@ -157,7 +167,8 @@ export function decide(input: PlanInput): Plan {
   const wanted = wantedAnchors(input);
   const { add, barred } = decideFiles(input, wanted);
   const feasible = wanted.filter((anchor) => !barred.includes(anchor));
-  const settled = feasible.filter((anchor) => !add.includes(anchor));
+  const staying = stayingAnchors(input, wanted);
+  const settled = [...feasible.filter((anchor) => !add.includes(anchor)), ...staying];
   const barredNames = new Set(barred.map(({ fingerprint }) => nameOf(fingerprint)));
   const strange = state.own.filter((file) => !isOurs(file, input) && !barredNames.has(file.name));
   const candidates = unwanted(input, wanted);
@@ -168,8 +179,8 @@ export function decide(input: PlanInput): Plan {
   const announce = mustAnnounce(input, present);
   const changes = refresh.length > 0 || state.leftovers.length > 0 || announce;
   return {
-    wanted,
-    required: feasible.map(({ fingerprint }) => fingerprint),
+    wanted: [...wanted, ...staying],
+    required: [...feasible, ...staying].map(({ fingerprint }) => fingerprint),
     add,
     remove,
     heldBack: mayRemove(input) ? [] : candidates,

@@ -228,11 +228,13 @@ describe('decide, whatever the host and the bundle', () => {
     );
   });
 
-  it('adds and removes nothing when it is strict and the bundle has an error', () => {
+  it('adds and removes nothing when it is strict and the bundle has an error, and stands by what is installed', () => {
     fc.assert(
       fc.property(inputs(true, [[broken], [empty]]), (input) => {
         const plan = decide({ ...input, policy: { strict: true, removeAll: false } });
-        expect([plan.wanted, plan.add, plan.remove]).toEqual([[], [], []]);
+        const there = new Set(input.state.own.flatMap(({ fingerprint }) => fingerprint ?? []));
+        expect([plan.add, plan.remove]).toEqual([[], []]);
+        expect(plan.wanted).toEqual(input.bundle.anchors.filter(({ fingerprint }) => there.has(fingerprint)));
       }),
     );
   });
@@ -346,6 +348,24 @@ describe('decide', () => {
 
   it('refreshes nothing for removals that are held back', () => {
     expect(isIdle(decide(inputOf({ bundle: bundleOf([], [empty]), ...trusting(old) })))).toBe(true);
+  });
+
+  it.each([
+    ['is not in the effective bundle', { trusted: new Set<string>() }, 'installed, but not in the effective bundle'],
+    ['has no working link', { unlinked: new Set([old.fingerprint]) }, 'without a working link'],
+  ])('refreshes for what must not be removed and %s', (_, changed, reason) => {
+    const host = trusting(old);
+    const held = { ledger: host.ledger, state: { ...host.state, ...changed }, others: [old] };
+    const plan = decide(inputOf({ bundle: bundleOf([], [empty]), ...held }));
+    expect(plan).toMatchObject({ wanted: [old], required: [old.fingerprint], remove: [], refresh: [`1 ${reason}`] });
+    expect(decide(inputOf(held))).toMatchObject({ wanted: [], required: [], refresh: ['1 to remove'] });
+  });
+
+  it('cannot ask for what must not be removed and is gone or altered', () => {
+    const held = { bundle: bundleOf([], [empty]), ledger: kept([old]), others: [old] };
+    for (const own of [[], [altered(old)]]) {
+      expect(decide(inputOf({ ...held, state: { ...nothing, own } }))).toMatchObject({ wanted: [], required: [] });
+    }
   });
 
   it('writes an altered file anew when the ledger says that it is ours', () => {

@@ -564,6 +564,45 @@ describe.skipIf(process.getuid?.() !== 0)('a file of another that bears a name o
 });
 
 describe.skipIf(process.getuid?.() !== 0)('a removal that is held back', () => {
+  const mount: readonly Reading[] = bundle(south).map((reading) => ({
+    ...reading,
+    provisional: { why: 'not read yet', soon: false },
+  }));
+
+  it.each<[string, readonly Reading[], Partial<PassSettings>, boolean]>([
+    ['is empty', bundle(), {}, false],
+    ['has an error', bundle(south, leaf), {}, false],
+    ['has an error, and it is strict', bundle(north, south, leaf), strict, false],
+    [
+      'has too many',
+      bundle(south, east),
+      { rules: { allowLeaf: false, allowEmpty: false, maxCertificates: 1 } },
+      false,
+    ],
+    ['may be out of date', mount, {}, true],
+  ])('leaves what the host trusts to be repaired while the bundle %s', async (_, readings, changed, converged) => {
+    const host = littleHost();
+    await passOn(host.root, bundle(north, south));
+    fs.writeFileSync(host.path(bundlePath), world.pem);
+    const repaired = { converged, repaired: sortedPrints(north, south), removed: [] };
+    expect(await passOn(host.root, readings, changed)).toMatchObject(repaired);
+    expect([host.trusts(north), host.trusts(south)]).toEqual([true, true]);
+    fs.rmSync(host.path(`/etc/ssl/certs/${north.subjectHash}.0`));
+    expect(await passOn(host.root, readings, changed)).toMatchObject({ converged, repaired: [north.fingerprint] });
+    expect(fs.readdirSync(host.path('/etc/ssl/certs'))).toContain(`${north.subjectHash}.0`);
+    const runs = host.runs();
+    expect(await passOn(host.root, readings, changed)).toMatchObject({ converged, repaired: [], refreshed: [] });
+    expect(host.runs()).toBe(runs);
+  });
+
+  it('leaves what the host trusts to be proven', async () => {
+    const host = littleHost();
+    await passOn(host.root, bundle(north, south));
+    fs.writeFileSync(host.path(bundlePath), world.pem + south.pem);
+    const { converged, reasons } = await passOn(host.root, mount, { dryRun: true });
+    expect([converged, reasons]).toEqual([false, [expect.stringContaining(north.fingerprint.slice(0, 16))]]);
+  });
+
   it('is made once the bundle is valid, though somebody altered the file meanwhile', async () => {
     const host = littleHost();
     await passOn(host.root, bundle(north, south));
