@@ -87,22 +87,21 @@ function intended({ host, store }: StoreScene, { ledger, plan: { required, remov
   return { ...ledger, files: [...files].map(([name, fingerprint]) => ({ name, fingerprint })), made };
 }
 
-/** The ledger after a change: what is there, and as long as the host is not proven, what may be. */
-function recorded(intent: Ledger, plan: Plan, proven: boolean): Ledger {
-  const kept = new Set([...plan.present, ...plan.heldBack.map(({ name }) => name)]);
-  const files = proven ? intent.files.filter(({ name }) => kept.has(name)) : intent.files;
-  return { ...intent, files, announced: [...plan.present] };
+/** The ledger after a change: what is there, and what may be as long as its removal is not proven. */
+function recorded(intent: Ledger, plan: Plan, { finished }: Proof): Ledger {
+  const gone = new Set(finished);
+  return { ...intent, files: intent.files.filter(({ name }) => !gone.has(name)), announced: [...plan.present] };
 }
 
 /** When the host came to trust something, and ceased to: what a program that read the store before does not know. */
-function dated(ledger: Ledger, host: Host, seen: Survey): Ledger {
+function dated(ledger: Ledger, host: Host, seen: Survey, { finished }: Proof): Ledger {
   const now = readMoment(host);
   if (now === undefined) return ledger;
   // Where the ledger was lost nobody knows since when, nor where a pass was ended after it had published.
   const isNew = seen.plan.present.some((name) => !seen.ledger.announced.includes(name));
   const isAdded = seen.plan.add.length > 0 || seen.plan.required.some((print) => !seen.state.trusted.has(print));
   const adds = isNew || isAdded || ledger.added === undefined;
-  return { ...ledger, ...(adds ? { added: now } : {}), ...(seen.plan.remove.length > 0 ? { removed: now } : {}) };
+  return { ...ledger, ...(adds ? { added: now } : {}), ...(finished.length > 0 ? { removed: now } : {}) };
 }
 
 /** One change of the host, from the intent in the ledger to the proof. */
@@ -133,12 +132,13 @@ async function change(
   const { others } = state;
   const record = dated(
     {
-      ...recorded(intent, plan, proven),
+      ...recorded(intent, plan, proof),
       unheard: unheard.length > 0 ? [...unheard] : undefined,
       ...(others !== undefined && { others }),
     },
     host,
     seen,
+    proof,
   );
   // Only what an anchor directory can need was ever made, whatever the ledger says.
   const above = record.made.filter((directory) => `${store.anchorDirectory}/`.startsWith(`${directory}/`));

@@ -3,7 +3,7 @@
  * nothing (design, rule 4).
  */
 import type { Bundle } from './bundle/types.ts';
-import type { Plan } from './plan.ts';
+import type { Plan, Removal } from './plan.ts';
 import type { StoreState, TrustStore } from './stores/store.ts';
 
 export interface Proof {
@@ -11,6 +11,8 @@ export interface Proof {
   readonly hostReasons: readonly string[];
   /** Removed by us, but still trusted because a file of another carries it. */
   readonly stillTrusted: readonly { readonly fingerprint: string; readonly file: string }[];
+  /** The names of those that were removed, each by itself: nothing of ours is left of it, whatever else is not as decided. */
+  readonly finished: readonly string[];
 }
 
 function short(fingerprint: string): string {
@@ -43,25 +45,41 @@ function remains(store: TrustStore, { remove }: Plan, state: StoreState): Readon
   return new Map(found);
 }
 
+/** The names of files of ours that are on the host. A directory of such a name is another's: what we had there is gone. */
+function filesIn({ own }: StoreState): ReadonlySet<string> {
+  return new Set(own.flatMap(({ name, content }) => (content === 'directory' ? [] : [name])));
+}
+
+/** Tells whether there is anything of what is to be removed: its file, a link to it, or its place in the bundle. */
+export function remnantsIn(state: StoreState): (removal: Removal) => boolean {
+  const names = new Set([...filesIn(state), ...state.dangling]);
+  return ({ name, fingerprint = '' }) => names.has(name) || state.trusted.has(fingerprint);
+}
+
 /** Proves a plan against the state of the host after it. */
 export function prove(store: TrustStore, plan: Plan, state: StoreState): Proof {
   const held = [...remains(store, plan, state)];
   const revived = held.filter(([, file]) => file === store.bundle);
   const stillTrusted = held.filter(([, file]) => file !== store.bundle);
-  const removed = new Set(plan.remove.map(({ name }) => name));
-  // A directory of such a name is another's: what we had there is gone.
-  const left = state.own.filter(({ name, content }) => removed.has(name) && content !== 'directory');
-  const linked = state.dangling.filter((name) => removed.has(name));
+  const [files, links] = [filesIn(state), new Set(state.dangling)];
+  const left = plan.remove.filter(({ name }) => files.has(name));
+  const linked = plan.remove.filter(({ name }) => links.has(name));
+  const isRevived = ({ fingerprint }: Removal): boolean => revived.some(([print]) => print === fingerprint);
+  const isFinished = (one: Removal): boolean => !files.has(one.name) && !links.has(one.name) && !isRevived(one);
   return {
     hostReasons: [
       ...plan.conflicts,
       ...presenceReasons(plan, state, store),
       ...revived.map(([print, file]) => `${short(print)} was removed but is still in ${file} on the host`),
       ...left.map(({ name }) => `${store.anchorDirectory}/${name} on the host is still there`),
-      ...linked.map((name) => `links to ${store.anchorDirectory}/${name} on the host, which is gone, are still there`),
+      ...linked.map(
+        ({ name }) => `links to ${store.anchorDirectory}/${name} on the host, which is gone, are still there`,
+      ),
       ...state.problems,
     ],
     stillTrusted: stillTrusted.map(([fingerprint, file]) => ({ fingerprint, file })),
+    // What is in a bundle that is broken, nobody knows.
+    finished: state.problems.length > 0 ? [] : plan.remove.filter(isFinished).map(({ name }) => name),
   };
 }
 

@@ -54,7 +54,8 @@ const state = (changed: Partial<StoreState> = {}): StoreState => ({
 
 const removal: Removal = { name: nameOf(gone.fingerprint), fingerprint: gone.fingerprint };
 const removing = plan({ remove: [removal] });
-const proven = { hostReasons: [], stillTrusted: [] };
+const proven = { hostReasons: [], stillTrusted: [], finished: [] };
+const removed = { ...proven, finished: [removal.name] };
 
 describe('prove', () => {
   it('is content when each anchor is in the bundle and found by its hash', () => {
@@ -79,14 +80,14 @@ describe('prove', () => {
   });
 
   it('is content when a removed certificate is trusted by no file', () => {
-    expect(prove(storeWith(), removing, state())).toEqual(proven);
+    expect(prove(storeWith(), removing, state())).toEqual(removed);
   });
 
   it('names the file of another that still carries a removed certificate, and is proven', () => {
     const other = '/usr/local/share/ca-certificates/by-hand.crt';
     const carried = state({ carriers: new Map([[gone.fingerprint, other]]), trusted: new Set([gone.fingerprint]) });
     expect(prove(storeWith(bundle), removing, carried)).toEqual({
-      hostReasons: [],
+      ...removed,
       stillTrusted: [{ fingerprint: gone.fingerprint, file: other }],
     });
   });
@@ -120,9 +121,25 @@ describe('prove', () => {
   });
 
   it('asks nothing of a removal whose certificate is not known', () => {
-    expect(prove(storeWith(bundle), plan({ remove: [{ name: 'x', fingerprint: undefined }] }), state())).toEqual(
-      proven,
-    );
+    expect(prove(storeWith(bundle), plan({ remove: [{ name: 'x', fingerprint: undefined }] }), state())).toEqual({
+      ...proven,
+      finished: ['x'],
+    });
+  });
+
+  const other: Removal = { name: 'other', fingerprint: ours.fingerprint };
+
+  it.each<[string, StoreState]>([
+    ['the file', state({ own: [{ name: other.name, content: 'altered' }] })],
+    ['a link', state({ dangling: [other.name] })],
+  ])('finishes a removal whatever else is not as decided, and none of which %s is left', (_, found) => {
+    const both = plan({ remove: [removal, other], conflicts: ['a conflict'], wanted: [anchorOf('wanted')] });
+    expect(prove(storeWith(), both, found).finished).toEqual([removal.name]);
+  });
+
+  it('finishes no removal of what came back, nor by a bundle that is broken', () => {
+    expect(prove(storeWith(bundle), removing, state()).finished).toEqual([]);
+    expect(prove(storeWith(), removing, state({ problems: ['the bundle is broken'] })).finished).toEqual([]);
   });
 
   it('passes on conflicts and what is wrong with the store', () => {

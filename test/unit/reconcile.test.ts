@@ -8,6 +8,7 @@ import type { Report } from '../../src/report/report.ts';
 import { emptyHost } from './support/directories.ts';
 import { type Fixture, east, leaf, north, south, world } from './support/fixtures.ts';
 import { type LittleHost, anchorDirectory, bundlePath, littleHost } from './support/little-host.ts';
+import { setUptime } from './support/runtime.ts';
 
 const stateDirectory = '/var/lib/node-ca-trust';
 const ledgerPath = `${stateDirectory}/default.json`;
@@ -552,6 +553,20 @@ describe.skipIf(process.getuid?.() !== 0)('a file of another that bears a name o
     await passOn(host.root, bundle(south));
     await passOn(host.root, [], removeAll);
     expect(fs.readFileSync(fileOf(host, north), 'latin1')).toBe(east.pem);
+  });
+
+  it('keeps no removal from being finished', async () => {
+    const host = littleHost();
+    setUptime(host.root, 100);
+    await passOn(host.root, bundle(south, east));
+    put(host, `${anchorDirectory}/${nameOf(north)}`, 'of somebody else');
+    const removal = await passOn(host.root, bundle(north, south));
+    expect(removal).toMatchObject({ converged: false, removed: [east.fingerprint], refreshed: ['1 to remove'] });
+    const ledger = ledgerOf(host);
+    expect(ledger).toMatchObject({ files: [{ name: nameOf(south) }], removed: { seconds: 100 } });
+    setUptime(host.root, 200);
+    expect(await passOn(host.root, bundle(north, south))).toMatchObject({ removed: [], refreshed: [] });
+    expect([ledgerOf(host), host.runs()]).toEqual([ledger, 2]);
   });
 
   it('does not make every pass run the refresh command', async () => {
