@@ -4,10 +4,12 @@
  */
 import { readBundle } from './bundle/bundle.ts';
 import type { Anchor, Bundle } from './bundle/types.ts';
+import { datesOf, publishedAt } from './dates.ts';
+import type { Clock } from './host/clock.ts';
 import type { Host } from './host/host.ts';
 import { type Ledger, missingAbove, readLedger, removeLedger, writeLedger } from './host/ledger.ts';
 import type { Lock } from './host/lock.ts';
-import { readMoment } from './host/moment.ts';
+import { type Moment, readMoment } from './host/moment.ts';
 import { type Plan, type Policy, decide, isIdle, mayRemove } from './plan.ts';
 import { type Proof, prove } from './proof.ts';
 import type { StoreState, TrustStore } from './stores/store.ts';
@@ -19,6 +21,7 @@ const maxRounds = 4;
 export interface StoreScene {
   readonly host: Host;
   readonly store: TrustStore;
+  readonly clock: Pick<Clock, 'now'>;
   readonly instance: string;
   readonly policy: Policy;
   readonly bundle: Bundle;
@@ -93,15 +96,18 @@ function recorded(intent: Ledger, plan: Plan, { finished }: Proof): Ledger {
   return { ...intent, files: intent.files.filter(({ name }) => !gone.has(name)), announced: [...plan.present] };
 }
 
-/** When the host came to trust something, and ceased to: what a program that read the store before does not know. */
-function dated(ledger: Ledger, host: Host, seen: Survey, { finished }: Proof): Ledger {
+/** The dates of the record after a change, where there is a clock to go by. */
+function dates(
+  { host, store }: StoreScene,
+  { ledger, plan, state: before }: Survey,
+  after: StoreState,
+  { finished }: Proof,
+  published: Moment | undefined,
+): Pick<Ledger, 'added' | 'removed'> {
   const now = readMoment(host);
-  if (now === undefined) return ledger;
-  // Where the ledger was lost nobody knows since when, nor where a pass was ended after it had published.
-  const isNew = seen.plan.present.some((name) => !seen.ledger.announced.includes(name));
-  const isAdded = seen.plan.add.length > 0 || seen.plan.required.some((print) => !seen.state.trusted.has(print));
-  const adds = isNew || isAdded || ledger.added === undefined;
-  return { ...ledger, ...(adds ? { added: now } : {}), ...(finished.length > 0 ? { removed: now } : {}) };
+  if (now === undefined || published === undefined) return {};
+  const nameOf = (fingerprint: string): string => store.nameOf(fingerprint);
+  return datesOf(ledger, { plan, before, after, finished, nameOf, published, now });
 }
 
 /** One change of the host, from the intent in the ledger to the proof. */
@@ -125,21 +131,18 @@ async function change(
     present: plan.present,
     unheard: ledger.unheard ?? [],
   };
+  const published = publishedAt(host, store, scene.clock);
   const { notes, unheard } = await store.change(request, lock);
   const state = store.observe(plan.wanted);
   const proof = prove(store, plan, state);
   const proven = proof.hostReasons.length === 0;
   const { others } = state;
-  const record = dated(
-    {
-      ...recorded(intent, plan, proof),
-      unheard: unheard.length > 0 ? [...unheard] : undefined,
-      ...(others !== undefined && { others }),
-    },
-    host,
-    seen,
-    proof,
-  );
+  const record = {
+    ...recorded(intent, plan, proof),
+    unheard: unheard.length > 0 ? [...unheard] : undefined,
+    ...(others !== undefined && { others }),
+    ...dates(scene, seen, state, proof, published),
+  };
   // Only what an anchor directory can need was ever made, whatever the ledger says.
   const above = record.made.filter((directory) => `${store.anchorDirectory}/`.startsWith(`${directory}/`));
   if (plan.forget && proven) removeLedger(host, instance, { ...record, made: above });

@@ -212,7 +212,7 @@ async function passOn(settings: PassSettings, whole: Bundle, memory: Memory, clo
   const locate = (target: WatchTarget): WatchTarget => ({ ...target, path: host.locate(target.path) });
   memory.watched = store.watched.map(locate);
   const [pace, retell] = [paceOf(settings, memory), mayRetell(memory, clock)];
-  const scene: Scene = { host, store, runtimes, settings, instance, policy, bundle, pace, retell };
+  const scene: Scene = { host, store, clock, runtimes, settings, instance, policy, bundle, pace, retell };
   const [outcome, pulls] = await converge(scene);
   memory.watched = [...store.watched, ...pulls.watched].map(locate);
   memory.dueMs = pulls.dueMs;

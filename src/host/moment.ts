@@ -20,3 +20,20 @@ export function readMoment(host: Pick<Host, 'read'>): Moment | undefined {
   const seconds = Number.parseFloat(host.read('/proc/uptime')?.toString('utf8') ?? '');
   return boot === undefined || Number.isNaN(seconds) ? undefined : { boot, seconds };
 }
+
+/** The times of files and the clock since the boot are no finer, in seconds. */
+const grain = 0.02;
+
+/**
+ * When something was at the latest that has a time by the clock that people set: now where that time is still to come; zero
+ * where it was before this run of the machine.
+ */
+export function momentOf(now: Moment, nowMs: number, thenMs: number): Moment {
+  const age = (nowMs - thenMs) / 1000 - grain;
+  return age < 0 ? now : { ...now, seconds: Math.max(0, Math.ceil((now.seconds - age) * 100) / 100) };
+}
+
+/** The later of two. One of an earlier run of the machine counts for nothing. */
+export function later(one: Moment | undefined, other: Moment): Moment {
+  return one?.boot === other.boot && one.seconds > other.seconds ? one : other;
+}

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readMoment } from '../../../src/host/moment.ts';
+import { later, momentOf, readMoment } from '../../../src/host/moment.ts';
 import { emptyHost } from '../support/directories.ts';
 import { setUptime } from '../support/runtime.ts';
 
@@ -17,5 +17,22 @@ describe('a moment', () => {
     expect(readMoment(host)).toBeUndefined();
     mkdirSync(join(host.root, 'proc'));
     expect(readMoment(host)).toBeUndefined();
+  });
+
+  it('comes of the time of a file, never earlier than that can have been', () => {
+    const now = { boot: 'this', seconds: 100 };
+    const at = (ageMs: number): number => momentOf(now, 1_800_000_000_000, 1_800_000_000_000 - ageMs).seconds;
+    expect(at(40_000)).toBeCloseTo(60.02);
+    expect([at(0), at(-1), at(Number.NEGATIVE_INFINITY)]).toEqual([100, 100, 100]);
+    expect([at(100_030), at(1e12)]).toEqual([0, 0]);
+  });
+
+  it('is later than another of the same run of the machine, or counts for nothing', () => {
+    const [early, late] = [
+      { boot: 'this', seconds: 1 },
+      { boot: 'this', seconds: 2 },
+    ];
+    expect([later(early, late), later(late, early)]).toEqual([late, late]);
+    expect([later(undefined, early), later({ boot: 'that', seconds: 3 }, early)]).toEqual([early, early]);
   });
 });

@@ -290,6 +290,59 @@ describe.skipIf(process.getuid?.() !== 0)('a runtime that reads no directory', (
     setUptime(host.root, 50, 'the-next-boot');
     expect(saidIn(await pass([north]))[0]).toBe('trusts');
   });
+
+  /** A pass as long after the bundle was published as it takes for that to have been so many seconds after the boot. */
+  async function passWherePublished(seconds: number): Promise<Report> {
+    const published = fs.statSync(host.path(bundlePath)).ctimeMs;
+    const later = { ...clock, now: () => published + (100 - seconds) * 1000 };
+    return (await openReconciler(settings({}), () => readings(north), later).pass()).report;
+  }
+
+  it.each<[string, () => void | Promise<void>]>([
+    [
+      'put on the node before it booted',
+      async () => {
+        await pass([north]);
+        fs.rmSync(host.path('/var/lib/node-ca-trust'), { recursive: true });
+      },
+    ],
+    [
+      'in a file of another',
+      () => {
+        put(`${anchorDirectory}/by-hand.crt`, north.pem);
+        put(bundlePath, north.pem);
+      },
+    ],
+    [
+      'published by a pass that was killed then',
+      async () => {
+        await pass([north]);
+        const path = '/var/lib/node-ca-trust/default.json';
+        const ledger = JSON.parse(text(path)) as object;
+        put(path, JSON.stringify({ ...ledger, announced: [], added: { boot: 'this-boot', seconds: 1 } }));
+      },
+    ],
+  ])('is judged by when the bundle was published that had the CA already: %s', async (_, prepare) => {
+    // It was started five seconds after the boot.
+    for (const [seconds, state] of [
+      [-1000, 'trusts'],
+      [4.9, 'trusts'],
+      [5.1, 'restart-needed'],
+      // The clock was set back since.
+      [101, 'restart-needed'],
+    ] as const) {
+      await prepare();
+      expect([seconds, saidIn(await passWherePublished(seconds))[0]]).toEqual([seconds, state]);
+      expect(saidIn(await pass([north]))[0]).toBe(state);
+      await pass([], removeAll);
+    }
+  });
+
+  it('needs a restart when what another has published lacks one of the CAs', async () => {
+    put(`${anchorDirectory}/by-hand.crt`, south.pem);
+    put(bundlePath, south.pem);
+    expect(saidIn(await pass([north, south]))[0]).toBe('restart-needed');
+  });
 });
 
 describe.skipIf(process.getuid?.() !== 0)('a containerd that does not say its version', () => {
