@@ -5,7 +5,6 @@
 import type { Clock } from '../host/clock.ts';
 import type { CommandResult } from '../host/commands.ts';
 import type { Host } from '../host/host.ts';
-import { Problem, caught } from '../host/problem.ts';
 import type { CertificateFile, CertificateFiles } from './certificate-files.ts';
 import { type Extension, type OwnFile, type StoreChange, type StoreState, prefixIn, stemOf } from './store.ts';
 
@@ -44,13 +43,12 @@ function ownFileAt(context: StoreContext, path: string, file: CertificateFile): 
 }
 
 /** What stands under a name of ours in the anchor directory and is no file: a directory, a FIFO, a link to nowhere. */
-function squatters({ host, instance, anchors, extension }: StoreContext): readonly OwnFile[] {
+function squatters({ host, files, instance, anchors, extension }: StoreContext): readonly OwnFile[] {
   const names = (host.list(anchors) ?? []).filter((name) => prefixIn(instance, name, extension) !== undefined);
   return names.flatMap((name): readonly OwnFile[] => {
     const path = `${anchors}/${name}`;
     if (host.entry(path)?.kind === 'directory') return [{ name, content: 'directory' }];
-    const target = caught(() => host.target(path));
-    return target instanceof Problem || target?.kind !== 'file' ? [{ name, content: 'altered' }] : [];
+    return files.read(path) === undefined ? [{ name, content: 'altered' }] : [];
   });
 }
 
@@ -76,7 +74,8 @@ export function observeSources(
     if (ours !== undefined) own.push(ours);
     if (ours?.content === 'intact') continue;
     for (const fingerprint of file.fingerprints) carriers.set(fingerprint, path);
-    const problem = problemOf(path, file);
+    // Of one that bears our name the plan says whose it is.
+    const problem = ours === undefined ? problemOf(path, file) : undefined;
     if (problem !== undefined) notes.push(`${path} on the host, not ours, is broken: ${problem}`);
   }
   return { own, carriers, notes };

@@ -297,6 +297,16 @@ describe('it touches only what it wrote', () => {
     expect(await trust(world, two)).toEqual(everywhere);
   });
 
+  test('a file of ours that somebody broke is put right, and not called another’s', async () => {
+    const { world, secret } = await scene({ 'a.crt': one.pem });
+    const { apply } = agent(world);
+    expect((await apply(secret.directory)).code).toBe(0);
+    await writeFile(world.path(fileOf(one)), one.pem.slice(0, one.pem.length / 2));
+    const { code, report } = await apply(secret.directory);
+    expect([code, report.repaired, report.notes]).toEqual([0, [one.fingerprint], []]);
+    expect(await readFile(world.path(fileOf(one)), 'utf8')).toBe(one.pem);
+  });
+
   const losses: Record<string, (world: World) => Promise<void>> = {
     'was lost': (world) => rm(world.path(ledger)),
     'was lost with its directory': (world) => rm(world.path(state), { recursive: true }),
