@@ -8,6 +8,7 @@ import { type PemBlock, certificateLabels, pemBlocks, toPem } from '../bundle/pe
 import { readLimit } from '../host/files.ts';
 import type { Entry, Host } from '../host/host.ts';
 import { Problem, caught } from '../host/problem.ts';
+import { hiddenProblem } from './hidden.ts';
 
 export interface CertificateFile {
   /** Fingerprints of the certificates that OpenSSL reads from it, in order. */
@@ -104,6 +105,10 @@ function denied({ message }: Problem): CertificateFile {
   return { fingerprints: [], problems: [message], unread: 'denied' };
 }
 
+function hidden(end: string): CertificateFile {
+  return denied(new Problem(hiddenProblem(end)));
+}
+
 function huge(size: number): CertificateFile {
   return { fingerprints: [], problems: [`it has ${size} bytes, too many for certificates`], unread: 'huge' };
 }
@@ -139,8 +144,15 @@ class Recent<V> {
   }
 }
 
-/** Opens a memory of what the host's files hold. @param der whether the store's tool reads DER as well as PEM */
-export function openCertificateFiles(host: Host, { der = false } = {}): CertificateFiles {
+export interface Reading {
+  /** Whether the store's tool reads DER as well as PEM. */
+  readonly der?: boolean;
+  /** Where a path leads at which the agent sees nothing; undefined when nothing is there for the host either. */
+  readonly hiddenEnd?: (path: string) => string | undefined;
+}
+
+/** Opens a memory of what the host's files hold. */
+export function openCertificateFiles(host: Host, { der = false, hiddenEnd }: Reading = {}): CertificateFiles {
   const certificates = new Map<string, string | undefined>();
   const judge = rememberingJudge(certificates);
   // By where a file is, since two links lead to each of ours.
@@ -161,6 +173,8 @@ export function openCertificateFiles(host: Host, { der = false } = {}): Certific
       // What cannot be read of another's must keep nothing else from being installed.
       const file = caught(() => {
         const entry = host.target(path);
+        const end = entry === undefined ? hiddenEnd?.(path) : undefined;
+        if (end !== undefined) return hidden(end);
         if (entry?.kind !== 'file') return undefined;
         return entry.size > readLimit ? huge(entry.size) : readAnew(path, entry);
       });

@@ -7,6 +7,7 @@ import type { Entry, Host } from '../host/host.ts';
 import type { Lock } from '../host/lock.ts';
 import { Problem, caught } from '../host/problem.ts';
 import type { StoreContext } from './anchor-files.ts';
+import { hiddenEnd, isToNeighbour } from './hidden.ts';
 import { type Changed, type Extension, type StoreChange, prefixIn } from './store.ts';
 
 export const debian = {
@@ -34,6 +35,8 @@ export interface Layout {
   readonly abandonedAfterMs: number;
   /** Whether the host's program can be had to make the links by hash anew. */
   readonly canRelink?: (context: DebianContext) => boolean;
+  /** Whether an agent serves it that sees a part of the host's root alone. */
+  readonly isServedInPart?: true;
   /** What is written to /etc is gone when the machine is started anew. */
   readonly volatile?: true;
   readonly change: (context: DebianContext, change: StoreChange, lock: Lock) => Promise<Changed>;
@@ -74,8 +77,8 @@ const maxEntries = 10_000;
 
 /**
  * Every file that Debian's update-ca-certificates takes from a directory: `find -L DIR -type f -name '*.crt'`. A
- * directory to which several links lead is looked through once. What cannot be looked at or into is among them, for
- * whoever reads them to say so.
+ * directory to which several links lead is looked through once. What cannot be looked at or into is among them, and what
+ * may be hidden, for whoever reads them to say so.
  * @throws Problem when that has no end
  */
 export function certificatePaths(host: Host, directory: string): readonly string[] {
@@ -96,7 +99,9 @@ export function certificatePaths(host: Host, directory: string): readonly string
   const at = (path: string, depth: number): readonly string[] => {
     const entry = depth === 0 ? host.target(path) : caught(() => host.target(path));
     if (entry instanceof Problem) return [path];
-    return entry === undefined ? [] : below(path, entry, depth);
+    if (entry !== undefined) return below(path, entry, depth);
+    const isOwnEnd = depth > 0 && !isToNeighbour(host.link(path));
+    return isOwnEnd && hiddenEnd(host, path) !== undefined ? [path] : [];
   };
   return at(directory, 0);
 }
@@ -119,6 +124,24 @@ export function shellLines(text: string): readonly string[] {
 export function selectedPaths(host: Host, linesOf: typeof allLines): readonly string[] {
   const lines = linesOf(host.read(debian.configuration)?.toString('utf8') ?? '');
   return lines.filter((line) => line !== '' && !/^[#!]/.test(line)).map((line) => `${debian.distribution}/${line}`);
+}
+
+/**
+ * Links of others in the certificate directory that lead to where the agent may see nothing, and where. Those into the
+ * directories of certificates are not looked at: what these hold is read anyway.
+ */
+export function hiddenLinks({ host, layout }: DebianContext): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  if (layout.isServedInPart !== true) return found;
+  const known = [debian.distribution, debian.local, debian.certs].map((path) => `${path}/`);
+  for (const name of host.list(debian.certs) ?? []) {
+    const path = `${debian.certs}/${name}`;
+    const target = host.link(path);
+    if (target === undefined || isToNeighbour(target) || known.some((above) => target.startsWith(above))) continue;
+    const end = host.target(path) === undefined ? hiddenEnd(host, path) : undefined;
+    if (end !== undefined) found.set(path, end);
+  }
+  return found;
 }
 
 interface Unfinished {

@@ -138,8 +138,10 @@ function chainChanges(
     if (!wanted.has(hash) && gone.length === 0) return [];
     const inOrder = [...before].sort(([a], [b]) => a - b).filter(([, target]) => !isGoing(target));
     const path = (suffix: number): string => `${debian.certs}/${hash}.${suffix}`;
-    // A look-up ends at a link that leads nowhere, whosever it is, and at a file that OpenSSL cannot read.
-    const leading = inOrder.filter(([suffix]) => host.target(path(suffix)) !== undefined);
+    // A look-up ends at a link that leads nowhere, whosever it is, and at a file that OpenSSL cannot read. What one reads that
+    // the agent does not see is not known.
+    const isThere = (place: string): boolean => host.target(place) !== undefined || files.read(place) !== undefined;
+    const leading = inOrder.filter(([suffix]) => isThere(path(suffix)));
     const isReadable = ([suffix]: [number, unknown]): boolean => isLookedPast(files.read(path(suffix)));
     const [readable, others] = [leading.filter(isReadable), leading.filter((link) => !isReadable(link))];
     const targets = (chain: typeof leading): readonly string[] => chain.flatMap(([, target]) => target ?? []);

@@ -23,6 +23,7 @@ import {
   certificatePaths,
   debian,
   fileNameOf,
+  hiddenLinks,
   privateDirectory,
   selectedPaths,
   shellLines,
@@ -32,6 +33,7 @@ import { danglingLinks, isMarked, unlinkedIn } from './debian-links.ts';
 import { changeDebian } from './debian-refresh.ts';
 import { changeDirect } from './direct-refresh.ts';
 import { isHashLink } from './hash-links.ts';
+import { hiddenEnd, hiddenProblem } from './hidden.ts';
 import { type Family, type StoreState, prefixIn, stemOf } from './store.ts';
 
 /** Links in the certificate directory that had not yet their name when a pass of ours was killed. */
@@ -74,7 +76,12 @@ function observe(context: DebianContext, wanted: readonly Anchor[]): StoreState 
     dangling: danglingLinks(context),
     leftovers: leftovers(context),
     isUnfinished: host.entry(privateDirectory(context)) !== undefined,
+    notes: [...sources.notes, ...hiddenNotes(context)],
   };
+}
+
+function hiddenNotes(context: DebianContext): readonly string[] {
+  return [...hiddenLinks(context)].map(([path, end]) => `${path} on the host, not ours: ${hiddenProblem(end)}`);
 }
 
 /** Opens the trust stores of a family that has this layout. */
@@ -82,7 +89,8 @@ export function storesOf(layout: Layout): Family['open'] {
   const { family, anchors, extension, volatile } = layout;
   const { bundle, certs } = debian;
   return (host: Host, instance: string, clock: Clock) => {
-    const files = openCertificateFiles(host);
+    const seen = layout.isServedInPart === true ? { hiddenEnd: (path: string) => hiddenEnd(host, path) } : {};
+    const files = openCertificateFiles(host, seen);
     const context: DebianContext = { host, instance, clock, files, anchors, extension, bundle, layout };
     const isLookedUp = (name: string): boolean => isHashLink(name) || `${certs}/${name}` === bundle;
     return {
@@ -105,13 +113,16 @@ export function storesOf(layout: Layout): Family['open'] {
 
 /**
  * Whether the host's tool gets through all files: it copies each whatever its size, waits for the end of one that has
- * none, and takes their names line by line. Who may write to /usr/local but is not root must not end all changes so.
+ * none, and takes their names line by line. Who may write to /usr/local but is not root must not end all changes so. Nor
+ * may it see less than the host does, by the agent's mounts: it would remove the links that lead nowhere for it.
  */
-function isForTool({ host, files, layout }: DebianContext): boolean {
+function isForTool(context: DebianContext): boolean {
+  const { host, files, layout } = context;
   const isFit = (path: string): boolean => !/[\n\\]/.test(path) && files.read(path)?.unread === undefined;
   const size = (path: string): number => host.target(path)?.size ?? 0;
   return host.atOnce(() => {
     const paths = layout.sources(host);
+    if (hiddenLinks(context).size > 0) return false;
     return paths.every(isFit) && paths.reduce((sum, path) => sum + size(path), 0) <= readLimit;
   });
 }
@@ -135,6 +146,7 @@ export const debianFamily: Family = {
     // The name is fixed: every plain run appends to it.
     isUnfinished: (name) => name === 'ca-certificates.crt.new',
     abandonedAfterMs,
+    isServedInPart: true,
     canRelink: isForTool,
     change: (context, change, lock) =>
       isForTool(context) ? changeDebian(context, change, lock) : changeDirect(context, change),
