@@ -22,6 +22,14 @@ function localPaths(host: Host): readonly string[] {
     });
 }
 
+/**
+ * mkstemp(3) of musl, which gives these letters alone, and makes it readable for all at once. A name without a capital is
+ * left alone, one in 64 of such: it could be a word, as in the name of somebody's copy.
+ */
+function isAlpineTemporary(name: string, mode: number): boolean {
+  return /^bundle(?=.*[A-P])[A-Pa-p]{6}$/.test(name) && (mode === 0o600 || mode === 0o644);
+}
+
 export const alpineFamily: Family = {
   name: 'Alpine',
   ids: ['alpine'],
@@ -37,8 +45,7 @@ export const alpineFamily: Family = {
     extension: '.crt',
     linkPrefix: 'ca-cert-',
     sources: (host) => [...selectedPaths(host, allLines), ...localPaths(host)],
-    // mkstemp(3).
-    isUnfinished: (name) => /^bundle[A-Za-z0-9]{6}$/.test(name),
+    isUnfinished: isAlpineTemporary,
     abandonedAfterMs: deadAfterMs,
     change: changeDirect,
   }),

@@ -2,7 +2,7 @@
  * Where the families whose stores p11-kit makes keep what it reads and writes.
  */
 import { posix } from 'node:path';
-import type { Host } from '../host/host.ts';
+import type { Entry, Host } from '../host/host.ts';
 import type { StoreContext } from './anchor-files.ts';
 
 /** What differs between the families. */
@@ -25,12 +25,19 @@ export interface P11KitContext extends StoreContext {
   readonly layout: P11KitLayout;
 }
 
-/** Temporaries of trust(1) beside the bundle: paths. */
-export function extractsUnderWay({ host, bundle }: StoreContext): readonly string[] {
+/**
+ * Temporaries of trust(1) beside the bundle, by path: of mkstemp(3), and root's alone until all is written, unlike what
+ * somebody keeps there as tls-ca-bundle.pem.backup or .rpmnew. One that a kill meets between that and its renaming stays.
+ */
+export function extractsUnderWay({ host, bundle }: StoreContext): ReadonlyMap<string, Entry> {
   const [directory, name] = [posix.dirname(bundle), posix.basename(bundle)];
-  const isTemporary = (other: string): boolean =>
-    other.startsWith(name) && /^(\.tmp)?\.[A-Za-z0-9]{6}$/.test(other.slice(name.length));
-  return (host.list(directory) ?? []).filter(isTemporary).map((other) => `${directory}/${other}`);
+  const found = new Map<string, Entry>();
+  for (const other of host.list(directory) ?? []) {
+    if (!other.startsWith(name) || !/^(\.tmp)?\.[A-Za-z0-9]{6}$/.test(other.slice(name.length))) continue;
+    const entry = host.entry(`${directory}/${other}`);
+    if (entry?.kind === 'file' && entry.rights.mode === 0o600) found.set(`${directory}/${other}`, entry);
+  }
+  return found;
 }
 
 export function privateDirectory({ layout, instance }: P11KitContext): string {

@@ -9,7 +9,16 @@ import type { CommandResult } from '../host/commands.ts';
 import type { Host } from '../host/host.ts';
 import type { Lock } from '../host/lock.ts';
 import { Problem } from '../host/problem.ts';
-import { abandonedAfterMs, discard, endOf, lastLine, relabel, removeAnchors, writeAnchors } from './anchor-files.ts';
+import {
+  abandonedAfterMs,
+  discard,
+  endOf,
+  isAbandoned,
+  lastLine,
+  relabel,
+  removeAnchors,
+  writeAnchors,
+} from './anchor-files.ts';
 import { isHashLink } from './hash-links.ts';
 import { type P11KitContext, extractsUnderWay, privateDirectory } from './p11-kit-layout.ts';
 import { type Changed, type StoreChange, isTakenBy, nothingToTell } from './store.ts';
@@ -114,9 +123,11 @@ async function publish(
 async function settle(context: P11KitContext): Promise<void> {
   const { host, clock } = context;
   const started = clock.steady();
-  const others = new Map(extractsUnderWay(context).map((path) => [path, host.entry(path)?.identity]));
-  const isUnderWay = ([path, identity]: [string, string | undefined]): boolean =>
-    identity !== undefined && host.entry(path)?.identity === identity;
+  const others = extractsUnderWay(context);
+  const isUnderWay = ([path, { identity }]: [string, { identity: string }]): boolean => {
+    const entry = host.entry(path);
+    return entry?.identity === identity && !isAbandoned(clock, entry.modified, abandonedAfterMs);
+  };
   while ([...others].some(isUnderWay) && clock.steady() - started < abandonedAfterMs) await clock.sleep(settleStepMs);
 }
 

@@ -42,12 +42,13 @@ const goDirectories = ['/etc/ssl/certs', '/etc/pki/tls/certs'];
 /** What only a killed pass leaves, and a killed run of the host's tool. */
 function leftovers(context: P11KitContext): readonly string[] {
   const { host, clock } = context;
-  const isDead = (path: string): boolean =>
-    isAbandoned(clock, host.entry(path)?.modified ?? clock.now(), abandonedAfterMs);
+  const dead = [...extractsUnderWay(context)].filter(([, { modified }]) =>
+    isAbandoned(clock, modified, abandonedAfterMs),
+  );
   return [
     ...[privateDirectory(context)].filter((path) => host.entry(path) !== undefined),
     ...temporariesOf(context),
-    ...extractsUnderWay(context).filter(isDead),
+    ...dead.map(([path]) => path),
   ];
 }
 

@@ -1,6 +1,6 @@
 // What only stores have that p11-kit makes.
 import { existsSync } from 'node:fs';
-import { lstat, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readFile, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { agent } from '../sandbox/harness/agent.ts';
 import { makeCert, makeThree } from '../sandbox/harness/certs.ts';
@@ -123,6 +123,31 @@ test('what a run of the tool that ended with its pass had not come to is made', 
   expect(await readdir(world.path('/etc/pki/ca-trust/extracted/java'))).toEqual(['cacerts']);
   expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { refreshed: [] } });
 });
+
+test.each([rhel, suse])(
+  'what others keep beside the bundle of $name stays, and nobody waits for it',
+  async (system) => {
+    const { world, secret, apply } = await scene(system, { 'ca.crt': old.pem });
+    const past = new Date(Date.now() - 3_600_000);
+    const kinds: Readonly<Record<string, Date>> = { backup: past, rpmnew: past, cOpied: new Date() };
+    for (const [name, time] of Object.entries(kinds)) {
+      await put(world, `${system.bundle}.${name}`, kept.pem, name === 'rpmnew' ? 0o644 : 0o444);
+      await utimes(world.path(`${system.bundle}.${name}`), time, time);
+    }
+    await put(world, `${system.bundle}.202611/kept.pem`, kept.pem, 0o600);
+    await utimes(world.path(`${system.bundle}.202611`), past, past);
+    const killed = `${system.bundle}.Ab3dEf`;
+    await put(world, killed, kept.pem, 0o600);
+    await utimes(world.path(killed), past, past);
+    const { code, report } = await apply(secret.directory);
+    expect(code).toBe(0);
+    // As long as a run of another would be waited for.
+    expect(report.milliseconds).toBeLessThan(60_000);
+    for (const name of [...Object.keys(kinds), '202611/kept.pem'])
+      expect(await readFile(world.path(`${system.bundle}.${name}`), 'utf8')).toBe(kept.pem);
+    expect(existsSync(world.path(killed))).toBe(false);
+  },
+);
 
 test("an admin's own look-up by hash of a removed CA is named, and no failure of the tool", async () => {
   const { world, secret, apply } = await scene(fedora, { 'ca.crt': `${kept.pem}${old.pem}` });

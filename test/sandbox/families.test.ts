@@ -186,6 +186,18 @@ describe.each([alpine, flatcar, cos])('$name', (system) => {
     expect(await trust(world, two)).toEqual(everywhere);
   });
 
+  test('copies that others keep beside the bundle stay', async (context) => {
+    const { world, secret } = await open(context, system, { 'a.crt': one.pem });
+    const past = new Date(Date.now() - 120_000);
+    for (const name of ['bundlebackup', 'bundle202611', 'bundlecopied', 'ca-certificates.crt.backup2026']) {
+      await writeFile(world.path(`${certs}/${name}`), three.pem, { mode: 0o644 });
+      await utimes(world.path(`${certs}/${name}`), past, past);
+    }
+    const names = (await readdir(world.path(certs))).filter((name) => /bundle|backup/.test(name));
+    expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0 });
+    expect(await readdir(world.path(certs))).toEqual(expect.arrayContaining(names));
+  });
+
   describe('an unfinished bundle of the own program', () => {
     const [name = '', mode = 0] = unfinished[system.name] ?? [];
     const path = `${certs}/${name}`;
