@@ -8,7 +8,7 @@ import { brokenHash, keyName } from './keys.ts';
 import { nameLine } from './names.ts';
 import { toPem } from './pem.ts';
 import { readProfile, subjectOf, type Profile } from './profile.ts';
-import { subjectHash } from './subject-hash.ts';
+import { subjectHash, whyNotHashedByP11Kit } from './subject-hash.ts';
 import { printable } from './text.ts';
 import type { Anchor } from './types.ts';
 
@@ -56,8 +56,13 @@ function describe(der: Uint8Array, profile: Profile): Certificate {
   };
   const notCa = whyNotCa(profile, x509);
   const notForP11Kit = whyNotForP11Kit(profile);
+  const notHashedByP11Kit = whyNotHashedByP11Kit(profile.subject);
   return {
-    anchor: { ...anchor, ...(notForP11Kit !== undefined && { notForP11Kit }) },
+    anchor: {
+      ...anchor,
+      ...(notForP11Kit !== undefined && { notForP11Kit }),
+      ...(notHashedByP11Kit !== undefined && { notHashedByP11Kit }),
+    },
     weaknesses: weaknessesOf(profile, x509, key),
     ...(notCa !== undefined && { notCa }),
   };

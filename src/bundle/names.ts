@@ -16,6 +16,7 @@ export interface Attribute extends Element {
 export type Name = readonly (readonly Attribute[])[];
 
 export const numericString = 0x12;
+export const teletexString = 0x14;
 export const bmpString = 0x1e;
 
 /** UCS-2, most significant octet first. */
@@ -28,7 +29,7 @@ export const ucs2 = (value: string): string => Buffer.from(value, 'latin1').swap
 const octetTypes: Readonly<Record<number, RegExp>> = {
   [numericString]: /^[0-9 ]*$/,
   0x13: /^[A-Za-z0-9'()+,./ :=?*&-]*$/,
-  0x14: /^/,
+  [teletexString]: /^/,
   0x16: /^[\0-\x7f]*$/,
 };
 

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { octetString, tags } from './der.ts';
-import { bmpString, numericString, ucs2, type Attribute, type Name } from './names.ts';
+import { bmpString, numericString, teletexString, ucs2, type Attribute, type Name } from './names.ts';
 
 /** An element of DER: tag, length in the definite form, contents. */
 function encode(tag: number, value: string): string {
@@ -36,4 +36,21 @@ export function subjectHash(name: Name): string {
     .map((attributes) => encode(tags.set, attributes.map(canonicalAttribute).sort().join('')));
   const digest = createHash('sha1').update(sets.join(''), 'latin1').digest();
   return digest.readUInt32LE(0).toString(16).padStart(8, '0');
+}
+
+/** What OpenSSL and p11-kit read in two ways: p11-kit takes the octets of each string but a BMPString for UTF-8. */
+const readOtherwise: readonly (readonly [what: string, isSo: (attribute: Attribute) => boolean])[] = [
+  ['a NumericString', ({ tag }) => tag === numericString],
+  ['a TeletexString that is more than ASCII', ({ tag, value }) => tag === teletexString && /[\x80-\xff]/.test(value)],
+  ['a string with a zero octet', ({ tag, value }) => tag !== bmpString && value.includes('\0')],
+];
+
+/**
+ * Why the directories by hash that p11-kit makes do not have a certificate under this hash (p11_openssl_canon_name_der of
+ * its extract-openssl.c), as a phrase; undefined when they have.
+ */
+export function whyNotHashedByP11Kit(name: Name): string | undefined {
+  const [what] = readOtherwise.find(([, isSo]) => name.flat().some(isSo)) ?? [];
+  if (what !== undefined) return `its subject has ${what}`;
+  return name.some((attributes) => attributes.length === 0) ? 'its subject has an empty set' : undefined;
 }

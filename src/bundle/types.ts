@@ -57,6 +57,8 @@ export interface Anchor {
   readonly subjectHash: string;
   /** Why p11-kit leaves it out of what it extracts for TLS, as a phrase; absent when it takes it. */
   readonly notForP11Kit?: string;
+  /** Why directories by hash that p11-kit makes do not have it under its hash, as a phrase; absent when they have. */
+  readonly notHashedByP11Kit?: string;
   /** The entries that carry it, "source#index", sorted. */
   readonly carriers: readonly string[];
 }

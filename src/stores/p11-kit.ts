@@ -65,6 +65,18 @@ function goNotes(context: P11KitContext, wanted: readonly Anchor[]): readonly st
   ];
 }
 
+/** Those that look-ups by hash cannot find here, whatever is done: no reason to run the tool again. */
+function hashNotes({ host, layout, bundle }: P11KitContext, wanted: readonly Anchor[]): readonly string[] {
+  if (layout.hashed(host).length === 0) return [];
+  return wanted.flatMap(({ fingerprint, subject, notHashedByP11Kit }) =>
+    notHashedByP11Kit === undefined
+      ? []
+      : [
+          `${fingerprint.slice(0, 16)} (${subject}) is in ${bundle} on the host, but programs that look CAs up by hash do not find it, since p11-kit gives it another: ${notHashedByP11Kit}; ask its issuer for one whose subject is UTF-8`,
+        ],
+  );
+}
+
 /** How many certificates of the bundle are no agent's. */
 function countOthers({ own, carriers, trusted }: Pick<StoreState, 'own' | 'carriers' | 'trusted'>): number {
   const ours = new Set(own.map(({ fingerprint }) => fingerprint));
@@ -81,7 +93,8 @@ function observe(context: P11KitContext, wanted: readonly Anchor[]): StoreState 
   const trusted = new Set(effective?.fingerprints);
   // trust(1) takes our unfinished files for anchors.
   const unfinished = temporariesOf(context).map((path) => `${path} was left behind, and the store reads it`);
-  const unlinked = layout.hashed(host).flatMap((directory) => [...unlinkedAnchors(host, files, directory, wanted)]);
+  const hashed = wanted.filter(({ notHashedByP11Kit }) => notHashedByP11Kit === undefined);
+  const unlinked = layout.hashed(host).flatMap((directory) => [...unlinkedAnchors(host, files, directory, hashed)]);
   return {
     ...sources,
     trusted,
@@ -90,7 +103,7 @@ function observe(context: P11KitContext, wanted: readonly Anchor[]): StoreState 
     dangling: [],
     leftovers: leftovers(context),
     isUnfinished: host.entry(privateDirectory(context)) !== undefined,
-    notes: [...sources.notes, ...goNotes(context, wanted)],
+    notes: [...sources.notes, ...goNotes(context, wanted), ...hashNotes(context, wanted)],
     others: countOthers({ ...sources, trusted }),
   };
 }
