@@ -46,6 +46,13 @@ export interface DebianContext extends StoreContext {
   readonly layout: Layout;
 }
 
+/** Whether a path leads to the effective bundle, maybe by another name. */
+export function isBundle(host: Host, path: string): boolean {
+  if (path === debian.bundle) return true;
+  const entry = host.link(path) === undefined ? undefined : caught(() => host.target(path));
+  return !(entry instanceof Problem) && entry !== undefined && entry.at === host.target(debian.bundle)?.at;
+}
+
 /** The name in the certificate directory of a file of ours. */
 export function linkNameOf({ layout }: DebianContext, name: string): string {
   return `${layout.linkPrefix}${name.slice(0, -layout.extension.length)}.pem`;

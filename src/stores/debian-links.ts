@@ -5,8 +5,8 @@
 import { posix } from 'node:path';
 import type { Anchor } from '../bundle/types.ts';
 import { removeAnchors } from './anchor-files.ts';
-import { type DebianContext, debian, fileNameOf, linkNameOf } from './debian-layout.ts';
-import { type Chain, isLookedPast, readChains, unlinkedAnchors, writeChain } from './hash-links.ts';
+import { type DebianContext, debian, fileNameOf, isBundle, linkNameOf } from './debian-layout.ts';
+import { type Chain, isLinkedByHash, isLookedPast, readChains, unlinkedAnchors, writeChain } from './hash-links.ts';
 import { type StoreChange, isTakenBy, stemOf } from './store.ts';
 
 /** The files of ours that look-ups by hash lead to though they are gone. */
@@ -103,7 +103,8 @@ function heirs(
 ): readonly { readonly name: string; readonly print: string }[] {
   const { host, files } = context;
   const isTaken = isTakenBy(change);
-  const others = (host.list(debian.certs) ?? []).filter((name) => name.endsWith('.pem') && !going.has(name));
+  const isOthers = (name: string): boolean => !going.has(name) && !isBundle(host, `${debian.certs}/${name}`);
+  const others = (host.list(debian.certs) ?? []).filter((name) => isLinkedByHash(name) && isOthers(name));
   return others.flatMap((name) => {
     const [print = '', ...more] = files.read(`${debian.certs}/${name}`)?.fingerprints ?? [];
     return more.length === 0 && isTaken(print) ? [{ name, print }] : [];

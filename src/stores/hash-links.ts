@@ -2,6 +2,7 @@
  * Directories of certificates by hash, as OpenSSL looks them up (X509_LOOKUP_hash_dir(3)): `<hash of the subject>.0`,
  * then `.1` and so on until one is missing.
  */
+import { posix } from 'node:path';
 import type { Anchor } from '../bundle/types.ts';
 import type { Host } from '../host/host.ts';
 import type { CertificateFile, CertificateFiles } from './certificate-files.ts';
@@ -9,6 +10,11 @@ import type { CertificateFile, CertificateFiles } from './certificate-files.ts';
 /** Whether this is the name of a look-up by hash. */
 export function isHashLink(name: string): boolean {
   return /^[0-9a-f]{8}\.(?:0|[1-9]\d*)$/.test(name);
+}
+
+/** Whether rehash(1) and its like make a link by hash to a file of this name, when it holds one certificate. */
+export function isLinkedByHash(name: string): boolean {
+  return /\.(pem|crt|cer)$/.test(name);
 }
 
 /** Whether OpenSSL goes on to the next look-up after this one: not after what it cannot read to the end. */
@@ -60,16 +66,20 @@ export function readChains(host: Host, directory: string): ReadonlyMap<string, C
 /**
  * Makes the links of one hash point to these, in this order and without a gap. Whoever looks up meanwhile finds all that
  * stay: each is linked at its new place before it goes from its old one.
- * @param before what is there; what is no link stays where it is
+ * @param before what is there; what is no link stays where it is, and links to it keep a gap from coming before it
  */
 export function writeChain(host: Host, stem: string, before: Chain, targets: readonly string[]): void {
-  const isFree = (suffix: number): boolean => !before.has(suffix) || before.get(suffix) !== undefined;
+  const files = [...before].filter(([, target]) => target === undefined).map(([suffix]) => suffix);
   let suffix = -1;
   for (const target of targets) {
     do suffix += 1;
-    while (!isFree(suffix));
+    while (files.includes(suffix));
     if (before.get(suffix) !== target) host.makeLink(`${stem}.${suffix}`, target);
   }
-  const surplus = [...before.keys()].filter((old) => old > suffix && isFree(old)).sort((a, b) => b - a);
-  for (const old of surplus) host.remove(`${stem}.${old}`);
+  const surplus = [...before.keys()].filter((old) => old > suffix && !files.includes(old)).sort((a, b) => b - a);
+  for (const old of surplus) {
+    const next = files.filter((file) => file > old).sort((a, b) => a - b)[0];
+    if (next === undefined) host.remove(`${stem}.${old}`);
+    else host.makeLink(`${stem}.${old}`, posix.basename(`${stem}.${next}`));
+  }
 }

@@ -70,4 +70,26 @@ describe('writeChain', () => {
     ]);
     expect(found(links, new Set([1]))).toEqual(['a', 'b']);
   });
+
+  it('brings no gap before a file that is no link: what was found behind is found', () => {
+    const links = new Map(['a', 'b', 'c'].map((name, suffix) => [`h.${suffix}`, name]));
+    const chain: Chain = new Map<number, string | undefined>([
+      [0, 'a'],
+      [1, 'b'],
+      [2, 'c'],
+      [3, undefined],
+      [4, 'd'],
+    ]);
+    links.set('h.4', 'd');
+    const host = directory(links, () => {
+      expect(found(links, new Set([3]))).toContain('c');
+      expect([0, 1, 2].every((suffix) => links.has(`h.${suffix}`))).toBe(true);
+    });
+    writeChain(host, 'h', chain, ['c']);
+    expect([...links].sort()).toEqual([
+      ['h.0', 'c'],
+      ['h.1', 'h.3'],
+      ['h.2', 'h.3'],
+    ]);
+  });
 });
