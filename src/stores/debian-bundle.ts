@@ -15,11 +15,16 @@ const longestAsItIs = 64 * 1024;
 /**
  * What of a file comes into the bundle: not the broken blocks of another's, since one truncated block breaks curl for
  * every site, nor what else is in it, since what only root can read, a private key say, would be there for all to read.
+ * @param seen the certificates that are in the bundle by now
  */
-function contribution({ host, files }: StoreContext, path: string): string {
+function contribution({ host, files }: StoreContext, path: string, seen: Set<string>): string {
   const file = files.read(path);
   if (file === undefined || file.fingerprints.length === 0) return '';
   const text = host.read(path)?.toString('latin1') ?? '';
+  const missing = new Set(file.fingerprints.filter((fingerprint) => !seen.has(fingerprint)));
+  // One that says for what it is trusted is not the same certificate to all programs; each other one is enough once.
+  const isRepeated = missing.size < file.fingerprints.length && !text.includes('TRUSTED');
+  if (isRepeated) return files.goodBlocks(text, (fingerprint) => missing.delete(fingerprint));
   const isAsItIs = file.problems.length === 0 && text.length <= longestAsItIs && isBare(text);
   return isAsItIs ? text : files.goodBlocks(text);
 }
@@ -41,8 +46,10 @@ function unaccounted({ host, files, bundle }: StoreContext, paths: readonly stri
 function contributions(context: StoreContext, paths: readonly string[]): readonly string[] {
   let length = 0;
   let largest = { path: '', length: 0 };
+  const seen = new Set<string>();
   return paths.map((path) => {
-    const text = contribution(context, path);
+    const text = contribution(context, path, seen);
+    if (!text.includes('TRUSTED')) for (const print of context.files.read(path)?.fingerprints ?? []) seen.add(print);
     length += text.length;
     if (text.length > largest.length) largest = { path, length: text.length };
     if (length <= readLimit) return text;

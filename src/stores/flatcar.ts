@@ -5,9 +5,10 @@
  */
 import type { Host } from '../host/host.ts';
 import { abandonedAfterMs } from './anchor-files.ts';
-import { debian } from './debian-layout.ts';
+import { debian, isBundle } from './debian-layout.ts';
 import { storesOf } from './debian.ts';
 import { changeDirect, deadAfterMs } from './direct-refresh.ts';
+import { isLinkedByHash } from './hash-links.ts';
 import type { Family } from './store.ts';
 
 /** mktemp(1) in a script: root's alone until it is finished, unlike a copy that somebody made of the bundle. */
@@ -17,11 +18,11 @@ function isFlatcarTemporary(name: string, mode: number): boolean {
 
 /**
  * Every file that the program links by its hash, and so puts into the bundle. The links themselves do not tell: while it
- * runs there are none.
+ * runs there are none. A link to the bundle would feed it to itself: what goes would stay.
  */
 function certificateFiles(host: Host): readonly string[] {
-  const names = (host.list(debian.certs) ?? []).filter((name) => /\.(pem|crt|cer)$/.test(name));
-  return names.map((name) => `${debian.certs}/${name}`).filter((path) => path !== debian.bundle);
+  const names = (host.list(debian.certs) ?? []).filter(isLinkedByHash);
+  return names.map((name) => `${debian.certs}/${name}`).filter((path) => !isBundle(host, path));
 }
 
 const layout = {

@@ -305,6 +305,33 @@ describe.each([alpine, flatcar, cos])('$name', (system) => {
     expect(await danglingLinks(world)).toEqual([]);
   });
 
+  test("is found by hash through another's file in the certificate directory, whatever the ending, once ours is gone", async (context) => {
+    const [again, other] = [await makeCert({ subject: '/CN=Ending' }), await makeCert({ subject: '/CN=Ending' })];
+    const { world, secret } = await open(context, system, { 'a.crt': again.pem + one.pem });
+    const { apply } = agent(world);
+    expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+    await writeFile(world.path(`${certs}/z-corp.cer`), one.pem);
+    // A file that is itself a look-up by hash stays within reach, unless the system's own hook makes all links anew.
+    await writeFile(world.path(`${certs}/${other.subjectHash}.1`), other.pem);
+    await secret.swap({ 'b.crt': two.pem });
+    expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+    expect((await trust(world, one)).hashed).toBe(true);
+    expect((await trust(world, await makeServerCert(other, ['other.example']))).hashed).toBe(system !== alpine);
+    expect((await trust(world, await makeServerCert(again, ['again.example']))).hashed).toBe(false);
+  });
+
+  test('a link to the bundle beside it does not keep in it what goes', async (context) => {
+    const { world, secret, own } = await open(context, system, { 'a.crt': one.pem });
+    await symlink('ca-certificates.crt', world.path(`${certs}/ca-bundle.crt`));
+    const { apply } = agent(world);
+    expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+    await secret.swap({ 'b.crt': two.pem });
+    expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { stillTrusted: [] } });
+    const text = await readFile(world.path(bundle), 'latin1');
+    expect(text.match(/-----BEGIN/g)).toHaveLength(own.length + 1);
+    expect(await inBundle(world)).toEqual(new Set([...own, two.fingerprint]));
+  });
+
   test('where no file carries what the bundle holds, nothing is published', async (context) => {
     const { world, secret, own } = await open(context, system, { 'a.crt': one.pem });
     for (const name of await readdir(world.path(certs))) {

@@ -68,10 +68,24 @@ describe('the bundle put together without the tool', () => {
   it('refuses more than is read back of a bundle, and names what has the most', () => {
     const { context, put } = contextOf([]);
     const paths = Array.from({ length: 11 }, (_, index) => `/anchors/${index}.crt`);
-    for (const path of paths) put(path, east.pem.repeat(2 ** 20 / east.pem.length));
+    // Each of these counts, since it may say for what it is trusted.
+    const trusted = east.pem.replaceAll('CERTIFICATE', 'TRUSTED CERTIFICATE');
+    for (const path of paths) put(path, trusted.repeat(2 ** 20 / trusted.length));
     expect(() => concatenation(context, paths, { ...change, required: new Set() })).toThrow(
       /^the certificates on the host are more than 8388608 bytes together; remove some: \/anchors\/0\.crt has \d+$/,
     );
+  });
+
+  it('has each certificate once, also where it says in another file for what it is trusted', () => {
+    const { context, put } = contextOf([]);
+    const trusted = north.pem.replaceAll('CERTIFICATE', 'TRUSTED CERTIFICATE');
+    put('/anchors/a.crt', trusted);
+    put('/anchors/b.crt', `# ours\n${north.pem}`);
+    put('/anchors/c.crt', north.pem + south.pem + south.pem);
+    put('/anchors/d.crt', south.pem);
+    const paths = ['a', 'b', 'c', 'd'].map((name) => `/anchors/${name}.crt`);
+    const text = concatenation(context, paths, { ...change, required: new Set() }).toString();
+    expect(text).toBe(trusted + north.pem + south.pem);
   });
 
   it('takes of a file that is blank for the most part only its certificates', () => {
