@@ -135,10 +135,11 @@ certificates() {
   while read -r path; do [ ! -f "$path" ] || printf '%s\0' "$path"; done | xargs -0 awk "$lines" /dev/null | sort -u
 }
 
-# The files that count in the anchor directory: on Debian the tool takes in whatever has this ending.
+# The files that count in the anchor directory: on Debian the tool takes in whatever has this ending. find fails for a link
+# that leads to itself, and for what goes meanwhile; what is missing of the rest is seen when the bundle is read.
 files() {
-  if [ "$family" = debian ]; then find -L "$anchors" -type f -name '*.crt'
-  else find -L "$anchors" -maxdepth 1 -type f -name "node-ca-trust-*$suffix"; fi
+  if [ "$family" = debian ]; then find -L "$anchors" -type f -name '*.crt' || true
+  else find -L "$anchors" -maxdepth 1 -type f -name "node-ca-trust-*$suffix" || true; fi
 }
 
 # The paths of all that has to be in the bundle.
@@ -160,7 +161,7 @@ refresh_debian() {
   certs=/etc/ssl/certs
   new=$work/bundle.crt
   rm -f "$new"
-  find "$certs" -maxdepth 1 -name ca-certificates.crt.new -mmin +1 -exec rm -f {} +
+  find "$certs" -maxdepth 1 -name ca-certificates.crt.new -mmin +1 -exec rm -f {} + || true
   {
     echo '# made for one run'
     # Removals, as the tool has to be told of them to make the hash links anew and to tell the hooks.
@@ -193,7 +194,7 @@ refresh_debian() {
   holds_all "$work/anew.crt" || fail "update-ca-certificates left certificates out; the bundle is left as it was"
   mv -f "$work/anew.crt" "$bundle"
   # The tool makes no links where it sees no change. A link by hash that leads nowhere is none that it would take away.
-  find -L "$certs" -maxdepth 1 -type l -name '*.[0-9]*' -exec rm -f {} +
+  find -L "$certs" -maxdepth 1 -type l -name '*.[0-9]*' -exec rm -f {} + || true
   openssl rehash "$certs" > /dev/null 2>&1 || true
   [ ! -x /sbin/restorecon ] || /sbin/restorecon "$bundle" > /dev/null 2>&1 || true
   if [ -s "$heard" ] && [ -d /etc/ca-certificates/update.d ]; then

@@ -151,6 +151,20 @@ describe('the refresh script', () => {
     expect(await danglingLinks(world)).toEqual([]);
   });
 
+  test('refreshes all the same where a link leads to itself', async () => {
+    await using world = await smallWorld();
+    await install(world, one);
+    await symlink('self', world.path(`${anchors}/self`));
+    await symlink('self.crt', world.path(`${anchors}/self.crt`));
+    await symlink('0a0a0a0a.0', world.path(`${certs}/0a0a0a0a.0`));
+    await writeFile(world.path(fileOf(two)), two.pem);
+
+    expect(await refresh(world)).toMatchObject({ code: 0 });
+
+    for (const cert of [one, two]) expect(await trust(world, cert)).toEqual(everywhere);
+    expect(await readlink(world.path(`${anchors}/self`))).toBe('self');
+  });
+
   test('publishes nothing that is broken or holds a key, and names the file', async () => {
     await using world = await smallWorld();
     await install(world, one);
