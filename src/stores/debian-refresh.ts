@@ -10,7 +10,7 @@ import type { CommandResult } from '../host/commands.ts';
 import { Problem } from '../host/problem.ts';
 import { type StoreContext, discard, endOf, isAbandoned, lastLine, relabel, writeAnchors } from './anchor-files.ts';
 import { check } from './debian-bundle.ts';
-import { openHooks } from './debian-hooks.ts';
+import { clean, openHooks } from './debian-hooks.ts';
 import { type DebianContext, debian, privateBundle, privateDirectory, unfinishedBundles } from './debian-layout.ts';
 import { linkAnchors, markLinks, markerOf, removeLinked } from './debian-links.ts';
 import type { Changed, StoreChange } from './store.ts';
@@ -144,7 +144,7 @@ export async function changeDebian(context: DebianContext, change: StoreChange, 
   const { host, instance } = context;
   // Before what tells of it is gone.
   if (mayLackLinks(context, change)) markLinks(context);
-  for (const path of change.clean) discard(host, path); // (1)
+  clean(context, change.clean); // (1)
   host.makeDirectory(debian.local);
   host.makeDirectory(workDirectory(instance));
   host.makeDirectory(privateDirectory(context), 0o700);

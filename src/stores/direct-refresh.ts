@@ -5,9 +5,10 @@
  * any moment: a run of theirs before or after finds nothing to change.
  */
 import { posix } from 'node:path';
+import { workDirectory } from '../host/ledger.ts';
 import { discard, writeAnchors } from './anchor-files.ts';
 import { check, concatenation } from './debian-bundle.ts';
-import { openHooks } from './debian-hooks.ts';
+import { clean, openHooks } from './debian-hooks.ts';
 import { type DebianContext, debian, privateBundle, privateDirectory } from './debian-layout.ts';
 import { linkAnchors, removeLinked } from './debian-links.ts';
 import { publish } from './debian-refresh.ts';
@@ -56,8 +57,9 @@ async function refresh(context: DebianContext, change: StoreChange): Promise<voi
  */
 export async function changeDirect(context: DebianContext, change: StoreChange): Promise<Changed> {
   const { host, layout } = context;
-  for (const path of change.clean) discard(host, path); // (1)
+  clean(context, change.clean); // (1)
   host.makeDirectory(layout.anchors);
+  host.makeDirectory(workDirectory(context.instance));
   host.makeDirectory(privateDirectory(context), 0o700);
   const runHooks = openHooks(context);
   addFiles(context, change); // (2)
@@ -67,6 +69,6 @@ export async function changeDirect(context: DebianContext, change: StoreChange):
     removeLinked(context, change); // (7)
   }
   const changed = await runHooks(change); // (8)
-  discard(host, privateDirectory(context)); // (9)
+  for (const directory of [workDirectory(context.instance), privateDirectory(context)]) discard(host, directory); // (9)
   return changed;
 }

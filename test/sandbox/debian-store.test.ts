@@ -33,6 +33,7 @@ import {
   plainTemporary,
   scene,
   smallWorld,
+  state,
   trust,
 } from './harness/host.ts';
 import { leaveOut } from './harness/leave-out.ts';
@@ -635,6 +636,29 @@ describe('the hooks of the host (Java keeps a key store of its own)', () => {
     await agent(world).apply(secret.directory);
     const [call] = await hook.calls();
     expect([...(call?.lines ?? [])].sort()).toEqual([`+${certs}/by_hand.pem`, line('+', one)].sort());
+  });
+
+  test('hear of what another added by hand, also when the pass that installed it could not publish', async () => {
+    await using world = await smallWorld();
+    const hook = await installHook(world);
+    await using secret = await mountSecret({ 'a.crt': one.pem });
+    const { apply } = agent(world);
+    await apply(secret.directory);
+    await writeFile(world.path(`${anchors}/by hand.crt`), two.pem);
+    await secret.swap({ 'b.crt': three.pem });
+    const mounted = await world.readOnly(bundle);
+    for (const pass of ['first', 'second']) {
+      expect({ pass, code: (await apply(secret.directory)).code }).toEqual({ pass, code: 1 });
+    }
+    await mounted.undo();
+    expect(await hook.calls()).toHaveLength(1);
+
+    expect((await apply(secret.directory)).code).toBe(0);
+
+    const calls = (await hook.calls()).slice(1);
+    const news = [`+${certs}/by_hand.pem`, line('+', three), line('-', one)].sort();
+    expect(calls.map(({ lines }) => [...lines].sort())).toEqual([news]);
+    expect(await readdir(world.path(state))).toEqual(['default.json']);
   });
 
   test('that fail are a note, and keep nothing from being trusted', async () => {
