@@ -10,8 +10,9 @@ import type { Host } from './host/host.ts';
 import { type Ledger, missingAbove, readLedger, removeLedger, writeLedger } from './host/ledger.ts';
 import type { Lock } from './host/lock.ts';
 import { type Moment, readMoment } from './host/moment.ts';
+import { Problem, caught, explain } from './host/problem.ts';
 import { type Plan, type Policy, decide, isIdle, mayRemove } from './plan.ts';
-import { type Proof, prove } from './proof.ts';
+import { type Proof, isSound, prove, remnantsIn } from './proof.ts';
 import type { StoreState, TrustStore } from './stores/store.ts';
 
 /** Other writers of the store can undo a change while it is proven; so often it is made again within one pass. */
@@ -29,17 +30,26 @@ export interface StoreScene {
   readonly retell: boolean;
 }
 
-/** What a pass has to tell of the host. */
-export interface Outcome {
-  readonly plan: Plan;
+/** What came of a change, or of none. */
+export interface Made {
   readonly proof: Proof;
+  readonly notes: readonly string[];
+  /** The ledger after it, and the host. */
+  readonly ledger: Ledger;
+  readonly state: StoreState;
+  /** It ended half-way, by what the proof has for its first reason. */
+  readonly isFailed: boolean;
+  /** Programs can be led to the bundle, whatever else is wrong. */
+  readonly isSound: boolean;
+}
+
+/** What a pass has to tell of the host. */
+export interface Outcome extends Made {
+  readonly plan: Plan;
   readonly added: readonly string[];
   readonly repaired: readonly string[];
   readonly removed: readonly string[];
   readonly refreshed: readonly string[];
-  readonly notes: readonly string[];
-  /** The ledger after it. */
-  readonly ledger: Ledger;
 }
 
 export interface Survey {
@@ -110,12 +120,30 @@ function dates(
   return datesOf(ledger, { plan, before, after, finished, nameOf, published, now });
 }
 
+/**
+ * What a change has come to that failed half-way: where what is there is sound, others go by that.
+ * @throws Problem the failure, where nothing can be said but that
+ */
+function failed(failure: Problem, scene: StoreScene, seen: Survey, intent: Ledger, published?: Moment): Made {
+  const { host, store, instance } = scene;
+  const state = caught(() => store.observe(seen.plan.wanted));
+  if (state instanceof Problem || !isSound(seen.plan, state)) throw failure;
+  const proof = { hostReasons: [explain(failure), ...seen.plan.conflicts], stillTrusted: [], finished: [] };
+  const ledger = { ...intent, ...dates(scene, seen, state, proof, published) };
+  // Where it cannot be put on record, the next pass dates it.
+  caught(() => {
+    writeLedger(host, instance, ledger);
+  });
+  return { proof, notes: [], ledger, state, isFailed: true, isSound: true };
+}
+
+function problemOnly(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  throw error;
+}
+
 /** One change of the host, from the intent in the ledger to the proof. */
-async function change(
-  scene: StoreScene,
-  lock: Lock,
-  seen: Survey,
-): Promise<Pick<Outcome, 'proof' | 'notes' | 'ledger'>> {
+async function change(scene: StoreScene, lock: Lock, seen: Survey): Promise<Made> {
   const { host, store, instance } = scene;
   const { ledger, plan } = seen;
   const intent = intended(scene, seen);
@@ -132,10 +160,11 @@ async function change(
     unheard: ledger.unheard ?? [],
   };
   const published = publishedAt(host, store, scene.clock);
-  const { notes, unheard } = await store.change(request, lock);
+  const changed = await store.change(request, lock).catch(problemOnly);
+  if (changed instanceof Problem) return failed(changed, scene, seen, intent, published);
+  const { notes, unheard } = changed;
   const state = store.observe(plan.wanted);
   const proof = prove(store, plan, state);
-  const proven = proof.hostReasons.length === 0;
   const { others } = state;
   const record = {
     ...recorded(intent, plan, proof),
@@ -145,51 +174,69 @@ async function change(
   };
   // Only what an anchor directory can need was ever made, whatever the ledger says.
   const above = record.made.filter((directory) => `${store.anchorDirectory}/`.startsWith(`${directory}/`));
-  if (plan.forget && proven) removeLedger(host, instance, { ...record, made: above });
+  if (plan.forget && proof.hostReasons.length === 0) removeLedger(host, instance, { ...record, made: above });
   else writeLedger(host, instance, record);
-  return { proof, notes, ledger: record };
+  return { proof, notes, ledger: record, state, isFailed: false, isSound: isSound(plan, state) };
+}
+
+/** What is there where nothing is changed. */
+export function unchanged({ store }: StoreScene, { plan, state, ledger }: Survey): Made {
+  const proof = prove(store, { ...plan, remove: [] }, state);
+  return { proof, notes: [], ledger, state, isFailed: false, isSound: isSound(plan, state) };
 }
 
 /** Those of the wanted anchors that the host does not trust as it should. */
-function lackingAnchors({ state, plan }: Survey): readonly string[] {
-  const adding = new Set(plan.add.map(({ fingerprint }) => fingerprint));
-  return plan.required.filter((print) => adding.has(print) || !state.trusted.has(print) || state.unlinked.has(print));
+function lackingAnchors({ required }: Plan, { own, trusted, unlinked }: StoreState): readonly string[] {
+  const installed = new Set(own.flatMap(({ fingerprint }) => fingerprint ?? []));
+  return required.filter((print) => !installed.has(print) || !trusted.has(print) || unlinked.has(print));
 }
 
-/** What the first look at the host says of this pass, for the report. */
-export function account(seen: Survey, store: TrustStore): Pick<Outcome, 'added' | 'repaired' | 'removed'> {
-  const heard = new Set(seen.ledger.announced);
-  const prints = lackingAnchors(seen);
+/**
+ * What the first look at the host says of this pass, for the report.
+ * @param after what is there since, where it cannot be all that was decided
+ */
+export function account(
+  { ledger, plan, state }: Survey,
+  store: TrustStore,
+  after?: StoreState,
+): Pick<Outcome, 'added' | 'repaired' | 'removed'> {
+  const heard = new Set(ledger.announced);
+  const still = new Set(after === undefined ? [] : lackingAnchors(plan, after));
+  const isLeft = after === undefined ? () => false : remnantsIn(after);
+  const prints = lackingAnchors(plan, state).filter((fingerprint) => !still.has(fingerprint));
   return {
     added: prints.filter((fingerprint) => !heard.has(store.nameOf(fingerprint))),
     repaired: prints.filter((fingerprint) => heard.has(store.nameOf(fingerprint))),
-    removed: seen.plan.remove.map(({ fingerprint, name }) => fingerprint ?? name),
+    removed: plan.remove.filter((one) => !isLeft(one)).map(({ fingerprint, name }) => fingerprint ?? name),
   };
 }
 
-/** Changes the host until it is proven. What another writer undoes meanwhile is done again. */
+/** Whether another round mends nothing: all is well, or it failed, or the same is wrong as before it. */
+function isOver({ proof: { hostReasons }, isFailed }: Made, before: Made | undefined): boolean {
+  return isFailed || hostReasons.length === 0 || hostReasons.join('\n') === before?.proof.hostReasons.join('\n');
+}
+
+/**
+ * Changes the host until it is proven. What another writer undoes meanwhile is done again; what stays the same when it was
+ * done again, no refresh mends.
+ */
 export async function changeUntilProven(scene: StoreScene, lock: Lock): Promise<Outcome> {
   const first = survey(scene);
   const refreshed = new Set<string>();
   const notes = new Set<string>();
+  let before: Made | undefined;
   for (let round = 1, seen = first; ; round += 1, seen = survey(scene)) {
-    const { plan, state } = seen;
-    for (const reason of plan.refresh) refreshed.add(reason);
+    const { plan } = seen;
     const idle = isIdle(plan);
-    const done = idle
-      ? { proof: prove(scene.store, plan, state), notes: [], ledger: seen.ledger }
-      : await change(scene, lock, seen);
-    for (const note of done.notes) notes.add(note);
-    if (done.proof.hostReasons.length === 0 || idle || round === maxRounds) {
-      const told = account(first, scene.store);
-      return {
-        plan,
-        proof: done.proof,
-        ledger: done.ledger,
-        ...told,
-        refreshed: [...refreshed],
-        notes: [...notes, ...plan.strangers, ...state.notes],
-      };
+    const made = idle ? unchanged(scene, seen) : await change(scene, lock, seen);
+    const after = made.isFailed ? made.state : undefined;
+    for (const reason of made.isFailed ? [] : plan.refresh) refreshed.add(reason);
+    for (const note of made.notes) notes.add(note);
+    if (idle || round === maxRounds || isOver(made, before)) {
+      const told = account(first, scene.store, after);
+      const all = [...notes, ...plan.strangers, ...seen.state.notes];
+      return { ...made, plan, ...told, refreshed: [...refreshed], notes: all };
     }
+    before = made;
   }
 }

@@ -135,6 +135,7 @@ function refreshReasons(
   const lost = lostOthers(input);
   return [
     ...state.problems,
+    ...(state.unmade ?? []),
     ...(state.isUnfinished === true ? ['an earlier pass was ended before it was done'] : []),
     ...(lost > 0 ? [`certificates of the host's own that the effective bundle has lost: ${lost}`] : []),
     ...(add.length > 0 ? [`${add.length} to install`] : []),

@@ -56,6 +56,12 @@ export function remnantsIn(state: StoreState): (removal: Removal) => boolean {
   return ({ name, fingerprint = '' }) => names.has(name) || state.trusted.has(fingerprint);
 }
 
+/** Whether programs can be led to the bundle: it is whole, and has something of ours in it where it must have. */
+export function isSound({ required }: Plan, { problems, own, trusted }: StoreState): boolean {
+  const holdsOurs = own.some(({ fingerprint = '' }) => trusted.has(fingerprint));
+  return problems.length === 0 && (required.length === 0 || holdsOurs);
+}
+
 /** Proves a plan against the state of the host after it. */
 export function prove(store: TrustStore, plan: Plan, state: StoreState): Proof {
   const held = [...remains(store, plan, state)];
@@ -76,6 +82,7 @@ export function prove(store: TrustStore, plan: Plan, state: StoreState): Proof {
         ({ name }) => `links to ${store.anchorDirectory}/${name} on the host, which is gone, are still there`,
       ),
       ...state.problems,
+      ...(state.unmade ?? []),
     ],
     stillTrusted: stillTrusted.map(([fingerprint, file]) => ({ fingerprint, file })),
     // What is in a bundle that is broken, nobody knows.

@@ -4,7 +4,7 @@
  */
 import { fitBundle, openReader } from './bundle/bundle.ts';
 import type { Bundle, BundleRules, Reading } from './bundle/types.ts';
-import { type Outcome, type StoreScene, account, changeUntilProven, survey } from './change.ts';
+import { type Outcome, type StoreScene, account, changeUntilProven, survey, unchanged } from './change.ts';
 import type { Clock } from './host/clock.ts';
 import { type Host, openHost } from './host/host.ts';
 import { readMoment } from './host/moment.ts';
@@ -12,7 +12,7 @@ import { type Lock, lockDirectory, noLock } from './host/lock.ts';
 import { explain } from './host/problem.ts';
 import type { WatchTarget } from './host/watch.ts';
 import { type Policy, isIdle } from './plan.ts';
-import { bundleNotes, bundleReasons, prove } from './proof.ts';
+import { bundleNotes, bundleReasons } from './proof.ts';
 import { type Pace, type Pulls, type PullsPass, noFailures, tellPulls } from './pulls.ts';
 import { type Report, hasChanged, printed } from './report/report.ts';
 import { type RuntimeRefresh, type Runtimes, openRuntimes } from './runtimes/runtimes.ts';
@@ -92,9 +92,9 @@ async function changeAll(scene: Scene, lock: Lock, needed: boolean): Promise<rea
   const before = await runtimes.observe(needed);
   const released = before.todo === 'release' ? runtimes.release(before) : noFailures;
   const outcome = await changeUntilProven(scene, lock);
-  const isProven = outcome.proof.hostReasons.length === 0;
-  const failures = before.todo === 'keep' && isProven ? runtimes.keep(before) : released;
-  const made = before.todo === 'keep' && !isProven ? { ...before, edits: [] } : before;
+  const { isSound } = outcome;
+  const failures = before.todo === 'keep' && isSound ? runtimes.keep(before) : released;
+  const made = before.todo === 'keep' && !isSound ? { ...before, edits: [] } : before;
   const tellNow = async (): Promise<Pulls> =>
     pullsOf(scene, { before: made, after: await runtimes.observe(needed), needed, changes: outcome.ledger, failures });
   return [outcome, await restartDue(scene, await tellNow(), tellNow)];
@@ -109,9 +109,8 @@ async function converge(scene: Scene): Promise<readonly [Outcome, Pulls]> {
   const found = await runtimes.observe(needed);
   const pulls = pullsOf(scene, { before: found, after: found, needed, changes: ledger, failures: noFailures });
   if ((isIdle(plan) && found.todo === 'nothing' && pulls.restarts.length === 0) || settings.dryRun) {
-    const proof = prove(store, { ...plan, remove: [] }, state);
     const notes = [...plan.strangers, ...state.notes];
-    return [{ plan, proof, ledger, ...account(seen, store), refreshed: plan.refresh, notes }, pulls];
+    return [{ plan, ...unchanged(scene, seen), ...account(seen, store), refreshed: plan.refresh, notes }, pulls];
   }
   store.requireTools();
   const directory = store.lockDirectory;
@@ -142,7 +141,7 @@ const nothingDone: Omit<Told, 'converged' | 'reasons'> = {
 
 function tell(
   { bundle, store, policy }: Scene,
-  { plan, proof, added, repaired, removed, refreshed, notes }: Outcome,
+  { plan, proof, added, repaired, removed, refreshed, notes, isFailed }: Outcome,
   pulls: Pulls,
 ): Omit<Told, 'probes'> {
   const ofBundle = policy.removeAll ? [] : bundleReasons(bundle, plan.heldBack.length);
@@ -159,7 +158,8 @@ function tell(
     converged: reasons.length === 0,
     heldBack: plan.heldBack.map(({ fingerprint, name }) => fingerprint ?? name),
     stillTrusted: proof.stillTrusted,
-    store: { family: store.family, bundle: store.bundle },
+    // A failure tells of no store: whoever watches the host goes by that.
+    ...(!isFailed && { store: { family: store.family, bundle: store.bundle } }),
     reasons,
   };
 }

@@ -66,12 +66,11 @@ function observe(context: DebianContext, wanted: readonly Anchor[]): StoreState 
   return {
     ...sources,
     trusted: new Set(effective?.fingerprints),
-    problems: [
-      ...bundleProblems(context, effective, sources.carriers.keys()),
-      ...(isMarked(context) && layout.canRelink?.(context) === true
+    problems: bundleProblems(context, effective, sources.carriers.keys()),
+    unmade:
+      isMarked(context) && layout.canRelink?.(context) === true
         ? [`the links by hash in ${debian.certs} on the host have to be made anew`]
-        : []),
-    ],
+        : [],
     unlinked: unlinkedIn(context, wanted),
     dangling: danglingLinks(context),
     leftovers: leftovers(context),

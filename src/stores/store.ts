@@ -24,6 +24,8 @@ export interface StoreState {
   readonly trusted: ReadonlySet<string>;
   /** What is wrong with the effective bundle as a whole: missing, broken blocks, certificates of the host's own lost. */
   readonly problems: readonly string[];
+  /** What else has to be made anew beside the bundle, and why. */
+  readonly unmade?: readonly string[];
   /** Of the wanted anchors, the fingerprints that a hashed directory look-up does not find. */
   readonly unlinked: ReadonlySet<string>;
   /** Names of files of ours that are gone while a link to them is left. */

@@ -415,6 +415,14 @@ describe.skipIf(process.getuid?.() !== 0)('a pass', () => {
     expect(host.runs()).toBe(2);
   });
 
+  it('refreshes once more where that mended nothing, and then says what is wrong', async () => {
+    const host = littleHost();
+    fs.mkdirSync(host.path(`/etc/ssl/certs/${nameOf(north).replace('.crt', '.pem')}`));
+    const reasons = [expect.stringMatching(/North Root.* is not found by its hash link/)];
+    expect(await passOn(host.root, bundle(north))).toMatchObject({ converged: false, reasons });
+    expect(host.runs()).toBe(2);
+  });
+
   it('says why the refresh failed, leaves the bundle as it was, and succeeds once that is mended', async () => {
     const host = littleHost();
     put(host, '/broken', 'line one\nthe disk is odd\u001b[31m\u202e\n');

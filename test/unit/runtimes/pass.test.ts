@@ -628,9 +628,32 @@ describe.skipIf(process.getuid?.() !== 0)('bad input', () => {
   });
 
   it('no edit is told of where the store could not be made', async () => {
-    put(`${anchorDirectory}/node-ca-trust-default-${north.fingerprint.slice(0, 16)}.crt`, 'of somebody else');
+    put('/broken', 'it is odd\n');
     const report = await pass([north, south]);
-    expect(report).toMatchObject({ converged: false, reasons: [expect.stringContaining('not ours')], edits: [] });
+    expect(report).toMatchObject({ converged: false, reasons: [expect.stringContaining('it is odd')], edits: [] });
+    expect(fs.existsSync(host.path(link))).toBe(false);
+  });
+
+  it('an anchor that cannot be installed keeps no pull from the others', async () => {
+    put(`${anchorDirectory}/node-ca-trust-default-${north.fingerprint.slice(0, 16)}.crt`, 'of somebody else');
+    const reasons = [expect.stringContaining('not ours')];
+    const report = await pass([north, south]);
+    expect(report).toMatchObject({ converged: false, reasons, edits: [link], runtimes: [{ state: 'trusts' }] });
+    expect(fs.readlinkSync(host.path(link))).toBe(bundlePath);
+    expect(await pass([north, south])).toMatchObject({ converged: false, reasons, edits: [], refreshed: [] });
+  });
+
+  it('a change that fails keeps no pull from what the store has', async () => {
+    await pass([south], { refresh: 'off' });
+    put('/broken', 'it is odd\n');
+    const failed = { converged: false, added: [], reasons: [expect.stringContaining('it is odd')] };
+    const report = await pass([north, south]);
+    expect(report).toMatchObject({ ...failed, edits: [link], runtimes: [{ state: 'trusts' }] });
+    expect(report).not.toHaveProperty('store');
+    expect(await pass([north, south])).toMatchObject({ ...failed, edits: [], runtimes: [{ state: 'trusts' }] });
+    put(bundlePath, south.pem.slice(0, 100));
+    fs.rmSync(host.path(link));
+    expect(await pass([north, south])).toMatchObject({ ...failed, edits: [], runtimes: [] });
     expect(fs.existsSync(host.path(link))).toBe(false);
   });
 
