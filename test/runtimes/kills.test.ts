@@ -19,7 +19,7 @@ server = "https://registry.test:5443"
   capabilities = ["pull", "resolve"]
 `,
   ...Object.fromEntries(
-    Array.from({ length: 250 }, (_, index) => [
+    Array.from({ length: 125 }, (_, index) => [
       `${certsDirectory}/registry-${index}.test/hosts.toml`,
       `server = "https://registry-${index}.test"\n[host."https://mirror.test:5443"]\n  capabilities = ["pull"]\n`,
     ]),

@@ -6,7 +6,7 @@ export default defineConfig({
     globalSetup: 'test/runtimes/setup.ts',
     // Each file has machines of its own; two of them keep two cores busy.
     maxWorkers: 2,
-    testTimeout: 180_000,
+    testTimeout: 900_000,
     hookTimeout: 180_000,
   },
 });
