@@ -70,7 +70,7 @@ interface Reporter extends NodeSettings, NodeOutside {
   readAt: number;
   runtimes: readonly RuntimeState[];
   waiting: NodeEvent[];
-  /** All but the Events is settled. */
+  /** All but the Events is settled: what fails then is theirs. */
   isTelling: boolean;
   /** Steps that were refused since the last read. */
   readonly refused: Set<Step>;

@@ -80,8 +80,8 @@ function processAt(host: Host, pid: number, comm: string): FoundProcess | undefi
 }
 
 /**
- * The host's processes with one of these names, in no order; those in nested process namespaces (docker in docker) and in pods are
- * not the node's. A process that ends while it is read is left out.
+ * The host's processes with one of these names, in no order; those in nested process namespaces (docker in docker) and in
+ * pods are not the node's. A process that ends while it is read is left out.
  * @param comms names as /proc/PID/comm has them
  * @throws Problem when the host's /proc cannot be read
  */

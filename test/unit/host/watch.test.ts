@@ -180,7 +180,11 @@ describe('openWatch', () => {
       syncBuiltinESMExports();
     });
     const { watch, seen } = watching();
-    const shared: WatchTarget = { ...only(join(parent, 'shared'), 'socket'), isShared: true };
+    const shared: WatchTarget = {
+      path: join(parent, 'shared'),
+      concerns: (name) => name === 'socket',
+      isShared: true,
+    };
     await watch.follow([all(join(parent, 'ours')), all(join(parent, 'missing')), shared]);
     // What it looks into it does look at.
     expect(looked).toContain(join(parent, 'ours/theirs'));
