@@ -119,9 +119,11 @@ export function removeRecord(host: Host, path: string): void {
   removeLeftovers(host, path);
 }
 
-/** @throws Problem when the host's disk is full or read-only */
+const fields = z.keyof(shape).options;
+
+/** Writes it in one order, whichever way it came to be. @throws Problem when the host's disk is full or read-only */
 export function writeLedger(host: Host, instance: string, ledger: Ledger): void {
-  writeRecord(host, ledgerPath(instance), ledger);
+  writeRecord(host, ledgerPath(instance), Object.fromEntries(fields.map((field) => [field, ledger[field]])));
 }
 
 /** Removes the directories made by us that are empty now, and then an instance's ledger, which says which they are. */

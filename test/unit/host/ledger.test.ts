@@ -86,6 +86,9 @@ describe('writeLedger', () => {
     const before = host.entry(path)?.version;
     writeLedger(host, 'default', ledger);
     expect(host.entry(path)?.version).toBe(before);
+    const { version, ...rest } = ledger;
+    writeLedger(host, 'default', { ...rest, version });
+    expect(host.entry(path)?.version).toBe(before);
     writeLedger(host, 'default', { ...ledger, announced: [] });
     expect(host.entry(path)?.version).not.toBe(before);
   });
