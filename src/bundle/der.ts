@@ -49,9 +49,10 @@ export interface Element {
 /** Whole components without padding, each below 2^31, as in Go (X.690, 8.19.2). */
 const oids = /^(?:(?:[\x81-\xff][\x80-\xff]{0,2}|[\x81-\x87][\x80-\xff]{3})?[\0-\x7f])+$/;
 
-/** What OBJECT IDENTIFIERs mean, by their octets: certificates name the same few again and again. */
+/** What OBJECT IDENTIFIERs mean, by their octets: certificates name the same few short ones again and again. */
 const dotted = new Map<string, string>();
 const mostDotted = 100;
+const longestDotted = 32;
 
 /** Reads elements one after the other. Each method throws Malformed in the words of the reader when it cannot. */
 export class Reader {
@@ -156,7 +157,9 @@ export class Reader {
     const [first = 0, ...others] = numbers;
     const root = Math.min(Math.floor(first / 40), 2);
     const text = [root, first - root * 40, ...others].join('.');
-    if (dotted.size < mostDotted) dotted.set(value, text);
+    // A part of a string keeps all of it in memory.
+    const copy = Buffer.from(value, 'latin1').toString('latin1');
+    if (dotted.size < mostDotted && value.length <= longestDotted) dotted.set(copy, text);
     return text;
   }
 
