@@ -4,7 +4,8 @@
  */
 import { asDer, contentOf, describeLabel, privateKeyInText, type Refusal } from './contents.ts';
 import { attempt, constructed, octetString, Reader, tags } from './der.ts';
-import { certificateLabels, pemBlocks, type PemBlock } from './pem.ts';
+import { serverUsages } from './extensions.ts';
+import { certificateLabels, pemBlocks, type PemBlock, unixLines } from './pem.ts';
 
 /** One certificate, still to be judged. */
 export interface Entry {
@@ -27,6 +28,8 @@ const pkcs7Labels = new Set(['PKCS7', 'PKCS #7 SIGNED DATA', 'CMS']);
 const encodedTwice =
   'it is base64-encoded twice: decode it once more, or put the PEM into the Secret as stringData; ' +
   'the values of data are encoded once';
+
+const otherEncoding = 'the file goes on in another encoding there, as UTF-16 beside UTF-8; write all of it as UTF-8';
 
 const refuse = (message: string, index?: number): Refusal => ({
   kind: 'not-a-certificate',
@@ -58,11 +61,20 @@ function recogniseWithin(octets: string, depth: number): readonly Recognised[] {
   return [...found.slice(0, maxEntries), refuse(`it has more than ${maxEntries} entries; the rest is not read`)];
 }
 
-/** The file as text with one character per octet, or the characters themselves where a mark says UTF-16. */
+/** The encoding that a mark at the start names, where it has more than one octet for each character. */
+function wideEncoding(octets: string): string | undefined {
+  if (octets.startsWith('\xff\xfe')) return 'utf-16le';
+  return octets.startsWith('\xfe\xff') ? 'utf-16be' : undefined;
+}
+
+/**
+ * The file as text with one character per octet, or the characters themselves where a mark says UTF-16. Files that were
+ * joined have marks in the middle too.
+ */
 function readText(octets: string): string {
-  const encoding = octets.startsWith('\xff\xfe') ? 'utf-16le' : octets.startsWith('\xfe\xff') ? 'utf-16be' : undefined;
-  if (encoding !== undefined) return new TextDecoder(encoding).decode(Buffer.from(octets, 'latin1'));
-  return octets.replaceAll('\xef\xbb\xbf', '');
+  const encoding = wideEncoding(octets);
+  if (encoding === undefined) return octets.replaceAll('\xef\xbb\xbf', '');
+  return new TextDecoder(encoding).decode(Buffer.from(octets, 'latin1')).replaceAll('\ufeff', '');
 }
 
 function recogniseForm(octets: string, text: string, depth: number): readonly Recognised[] {
@@ -71,8 +83,15 @@ function recogniseForm(octets: string, text: string, depth: number): readonly Re
   const isBinary = /[\cA-\cH]/.test(text);
   if (isBinary && octets.startsWith('0')) return readDer(octets, depth);
   if (!text.includes('-----BEGIN ')) return [explainText(octets, text, isBinary, depth)];
-  const found = readPem(text);
-  return isBinary ? [...found, refuse('it mixes PEM with binary data; give each its own file')] : found;
+  const { found, lost } = readPem(text);
+  const isMixed = wideEncoding(octets) !== undefined && octets.includes('-----BEGIN ');
+  const mixed = isMixed
+    ? otherEncoding
+    : isBinary
+      ? 'it mixes PEM with binary data; give each its own file'
+      : undefined;
+  const beside = mixed === undefined ? lost : refuse(mixed);
+  return beside === undefined ? found : [...found, beside];
 }
 
 /** Certificates in DER one after the other, or one PKCS#7. Blanks and zeros between and after them are padding. */
@@ -160,10 +179,38 @@ function repair(text: string): string {
   return /^[ \t]+-----BEGIN /m.test(parted) ? parted.replace(/^[ \t]+/gm, '') : parted;
 }
 
-function readPem(text: string): readonly Recognised[] {
+/** A certificate that no program would find: an END alone, its first octets in base64, or twice so, or NULs between letters. */
+const stray = /-----END |^[ \t]*(?:MI[A-Za-z0-9+/]{38,}={0,2}|LS0tLS1CRUdJTi[A-Za-z0-9+/]+={0,2})[ \t]*$|\0[^\0\s]/m;
+
+/** What stands between and beside whole blocks and would be taken for prose though it is none; undefined when all is prose. */
+function findStray(text: string, blocks: readonly PemBlock[]): Refusal | undefined {
+  const starts = [...blocks.map(({ start }) => start), text.length];
+  const ends = [0, ...blocks.map(({ end }) => end)];
+  for (const [at, from] of ends.entries()) {
+    const match = stray.exec(text.slice(from, starts[at]));
+    if (match === null) continue;
+    const line = text.slice(0, from + match.index).split('\n').length;
+    const what = match[0].startsWith('\0')
+      ? otherEncoding
+      : 'here seems to be a certificate without a whole BEGIN line, which no program would read; copy it again as a whole';
+    return refuse(`line ${line}: ${what}`);
+  }
+  return undefined;
+}
+
+interface InPem {
+  readonly found: readonly Recognised[];
+  /** A certificate beside them that is in no block. */
+  readonly lost: Refusal | undefined;
+}
+
+function readPem(input: string): InPem {
+  const text = unixLines(repair(input));
+  const blocks: PemBlock[] = [];
   const found: Recognised[] = [];
   const parameters: Recognised[] = [];
-  for (const block of pemBlocks(repair(text))) {
+  for (const block of pemBlocks(text)) {
+    blocks.push(block);
     const read = readBlock(block, found.length + parameters.length + 1);
     // Parameters beside certificates do no harm; openssl ecparam leaves them there.
     const isHarmless = block.label.endsWith(' PARAMETERS') && read.every(({ kind }) => kind !== 'private-key');
@@ -171,7 +218,11 @@ function readPem(text: string): readonly Recognised[] {
     if (found.length > maxEntries) break;
   }
   const all = found.length > 0 ? found : parameters;
-  return all.length > 0 ? all : [refuse('it speaks of PEM but holds no PEM block; put in the whole certificate')];
+  const isWhole = found.length <= maxEntries && all.every(({ kind }) => kind === 'certificate');
+  // What is wrong with a block is the better thing to say.
+  const lost = isWhole ? findStray(text, blocks) : undefined;
+  if (all.length > 0) return { found: all, lost };
+  return { found: [refuse('it speaks of PEM but holds no PEM block; put in the whole certificate')], lost: undefined };
 }
 
 function readBlock({ label, der, problem = '' }: PemBlock, index: number): readonly Recognised[] {
@@ -188,20 +239,21 @@ function readBlock({ label, der, problem = '' }: PemBlock, index: number): reado
 /** OpenSSL's own form: the certificate and, after it, the uses it is trusted or rejected for (X509_CERT_AUX). */
 function readTrusted(octets: string, index: number): Recognised {
   const whole = firstElement(octets);
-  const uses = attempt(() => readRejected(octets.slice(whole.length))) ?? [];
-  // RFC 5280, 4.2.1.12: TLS servers, and every use.
-  if (!uses.includes('1.3.6.1.5.5.7.3.1') && !uses.includes('2.5.29.37.0')) return certificate(whole, index);
+  if (attempt(() => isForServers(octets.slice(whole.length))) !== false) return certificate(whole, index);
   return refuse('its TRUSTED CERTIFICATE block says that servers must not be trusted by it; take it out', index);
 }
 
-/** The second list, of the rejected uses. */
-function readRejected(settings: string): readonly string[] {
+/** The list of trusted uses, which rules out all others where it is there, and the list of rejected ones. */
+function isForServers(settings: string): boolean {
   const fields = new Reader(settings, '').enter(tags.sequence);
-  fields.optional(tags.sequence);
-  const rejected = fields.enter(constructed(0));
-  const uses: string[] = [];
-  while (!rejected.empty) uses.push(rejected.oid());
-  return uses;
+  const [trusted, rejected] = [tags.sequence, constructed(0)].map((tag) => fields.optional(tag));
+  const namesServers = (list: string): boolean => {
+    const uses = new Reader(list, '');
+    // RFC 5280, 4.2.1.12: TLS servers, and every use.
+    while (!uses.empty) if (serverUsages.has(uses.oid())) return true;
+    return false;
+  };
+  return (trusted === undefined || namesServers(trusted)) && (rejected === undefined || !namesServers(rejected));
 }
 
 /** A file without PEM or DER: base64 of something, a key store, or plain text. */

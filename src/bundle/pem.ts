@@ -9,6 +9,9 @@ export interface PemBlock {
   readonly label: string;
   /** Counted from 1, broken blocks included. */
   readonly index: number;
+  /** Where it begins and ends in the text, as `unixLines` gives it. */
+  readonly start: number;
+  readonly end: number;
   /** The decoded body; absent when there is a problem. */
   readonly der?: Uint8Array;
   /** Why no program can read this block, as a phrase for a person. */
@@ -25,7 +28,7 @@ const cutOff = 'it is cut off: its END line is missing';
 
 /** A block under way: where it was found, and where to look for the next one. */
 interface Found {
-  readonly block: Omit<PemBlock, 'index'>;
+  readonly block: Omit<PemBlock, 'index' | 'start' | 'end'>;
   readonly next: number;
 }
 
@@ -37,21 +40,25 @@ function lineEnd(text: string, at: number): number {
   return feed < 0 ? text.length : feed;
 }
 
+/** The text with its lines ended as here. Windows ends them with two characters, old Macs with the first of them. */
+export function unixLines(text: string): string {
+  return text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text;
+}
+
 /**
  * Every block of a text, in order, with any text between them. A block that is cut off, ends under another name, holds
  * no base64 or does not begin on a line of its own comes with a problem and no bytes. Never throws. One after the other, so
  * that the bytes of all of a host's bundle need not be there at once.
  */
 export function* pemBlocks(input: string): Generator<PemBlock> {
-  // Windows ends lines with two characters, old Macs with the first of them.
-  const text = input.includes('\r') ? input.replace(/\r\n?/g, '\n') : input;
+  const text = unixLines(input);
   let index = 0;
   let lastEnd = text.indexOf(end);
   let at = text.indexOf(begin);
   while (at >= 0) {
     if (lastEnd >= 0 && lastEnd < at) lastEnd = text.indexOf(end, at);
     const found = isLineStart(text, at) ? readBlock(text, at) : readMisplaced(text, at, lastEnd);
-    if (found !== undefined) yield { index: (index += 1), ...found.block };
+    if (found !== undefined) yield { index: (index += 1), start: at, end: found.next, ...found.block };
     at = text.indexOf(begin, found?.next ?? at + begin.length);
   }
 }
@@ -94,7 +101,7 @@ function explainEndLine(line: string, wanted: string, startsLine: boolean): stri
   if (!startsLine) return 'its END is not on a line of its own';
   if (line === `${end}${wanted}`) return undefined;
   if (line.startsWith(`${end}${wanted}`)) return 'its END line goes on after the dashes';
-  return `it ends as ${printable(line.slice(end.length).replace(/-+$/, ''), 64)}`;
+  return `it ends as ${printable(line.slice(end.length).split(dashes, 1)[0] ?? '', 64)}`;
 }
 
 /** Headers before the body (RFC 1421, 4.4): lines with a colon, and the indented ones that continue them. */

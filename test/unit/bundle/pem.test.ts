@@ -15,8 +15,8 @@ describe('pemBlocks', () => {
   it('finds every block in any text', () => {
     const text = `Issuer: someone\n${block()}between\n${block('X509 CRL')}after`;
     expect([...pemBlocks(text)]).toEqual([
-      { label: 'CERTIFICATE', index: 1, der: bytes },
-      { label: 'X509 CRL', index: 2, der: bytes },
+      { label: 'CERTIFICATE', index: 1, der: bytes, start: 16, end: 16 + block().length - 1 },
+      { label: 'X509 CRL', index: 2, der: bytes, start: text.indexOf('-----BEGIN X'), end: text.length - 6 },
     ]);
   });
 
@@ -32,7 +32,7 @@ describe('pemBlocks', () => {
     ['headers without the blank line', block('CERTIFICATE', `Comment: one\n${body}`)],
     ['prose that names the BEGIN line', `paste -----BEGIN CERTIFICATE----- below\n${block()}`],
   ])('reads %s', (_, text) => {
-    expect([...pemBlocks(text)]).toEqual([{ label: 'CERTIFICATE', index: 1, der: bytes }]);
+    expect([...pemBlocks(text)]).toMatchObject([{ label: 'CERTIFICATE', index: 1, der: bytes }]);
   });
 
   it.each([
@@ -91,6 +91,11 @@ describe('pemBlocks', () => {
     ['BEGIN lines of other kinds', '-----BEGIN A-----\n-----'],
   ])('takes time in proportion to a megabyte of %s', (_, unit) => {
     expect(growth((size) => [...pemBlocks(unit.repeat(Math.ceil(size / unit.length)))])).toBeLessThan(10);
+  });
+
+  it('takes time in proportion to the dashes on an END line', () => {
+    const read = (size: number) => [...pemBlocks(`-----BEGIN A-----\nMIIB\n-----END X${'-'.repeat(size)}a\n`)];
+    expect(growth(read)).toBeLessThan(10);
   });
 
   it.each(['Name: value\n', ' ', 'A ', '\r', '\n'])(
