@@ -97,6 +97,8 @@ function whyNotForP11Kit({ version, isSelfIssued, isCa, forServers }: Profile): 
   return forServers === false ? 'its extendedKeyUsage lacks serverAuth' : undefined;
 }
 
+const goRefuses = 'containerd and kubelet (Go) verify nothing';
+
 function weaknessesOf(profile: Profile, x509: X509Certificate, key: string): readonly string[] {
   const weaknesses: string[] = [];
   const bits = Number(/^RSA\D* (\d+)$/.exec(key)?.[1] ?? 2048);
@@ -106,5 +108,10 @@ function weaknessesOf(profile: Profile, x509: X509Certificate, key: string): rea
   if (hash !== undefined && !isSelfSigned(profile, x509)) {
     weaknesses.push(`it is signed with ${hash}; clients refuse that`);
   }
+  const { unhandled, forServers } = profile;
+  if (unhandled !== undefined) weaknesses.push(`its critical extension ${unhandled} is one with which ${goRefuses}`);
+  if (forServers === false) weaknesses.push('its extendedKeyUsage lacks serverAuth; clients trust no server by it');
+  if (profile.key === undefined || key.startsWith('DSA'))
+    weaknesses.push(`its key is of a kind (${key}) with which ${goRefuses}`);
   return weaknesses;
 }

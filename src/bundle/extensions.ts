@@ -3,7 +3,8 @@
  * certificate with one that Go refuses is skipped by containerd, CRI-O and kubelet without a word.
  */
 import { constructed, Malformed, primitive, Reader, tags } from './der.ts';
-import { isDomainConstraint, isMailConstraint, isUri, isUriConstraint } from './uri.ts';
+import { checkName, checkNameOfIssuer, namesBy, unknownToGnuTls } from './general-names.ts';
+import { isDomainConstraint, isMailConstraint, isUriConstraint } from './uri.ts';
 
 /** What the rules ask of the extensions; absent where the certificate has none. */
 export interface Extensions {
@@ -13,41 +14,40 @@ export interface Extensions {
   maySign?: boolean;
   /** Whether extendedKeyUsage names TLS servers, or any use. */
   forServers?: boolean;
+  /** A critical one that Go does not handle: it verifies nothing with the certificate (RFC 5280, 4.2). */
+  unhandled?: string;
 }
 
-/** Reads the value of an extension; what the rules ask goes into the second argument. */
-type Read = (value: Reader, found: Extensions) => void;
+/** Reads the value of an extension; what the rules ask goes into the second argument. False says that Go does not handle it. */
+type Read = (value: Reader, found: Extensions) => unknown;
 
 /** Go's integers there have 64 bits. */
 const integerOctets = 8;
 
-/** A SEQUENCE OF what `read` reads, one at a time. */
-function sequenceOf(read: (members: Reader) => void): Read {
-  return (value) => {
-    const members = value.enter(tags.sequence);
-    while (!members.empty) read(members);
-  };
+/** What `read` has to say of each member of a SEQUENCE, which it reads one at a time. */
+function membersOf<T>(value: Reader, read: (members: Reader) => T): readonly T[] {
+  const members = value.enter(tags.sequence);
+  const said: T[] = [];
+  while (!members.empty) said.push(read(members));
+  return said;
 }
 
-const isAscii = (text: string): boolean => /^[\0-\x7f]*$/.test(text);
-
-/** By the tag of a GeneralName: what Go demands of it, and what is said when it does not hold. */
-type NameRules = Readonly<Record<number, readonly [(name: string) => boolean, string]>>;
-
-function namesBy(rules: NameRules): (names: Reader) => void {
-  return (names) => {
-    const { tag, value } = names.any();
-    const [isValid, problem] = rules[tag] ?? [];
-    if (isValid?.(value) === false) names.fail(problem);
-  };
+/** A SEQUENCE OF what `read` reads. */
+function sequenceOf(read: (members: Reader) => unknown): Read {
+  return (value) => membersOf(value, read);
 }
 
-const checkName = namesBy({
-  [primitive(1)]: [isAscii, 'a name is not ASCII'],
-  [primitive(2)]: [isAscii, 'a name is not ASCII'],
-  [primitive(6)]: [isUri, 'an invalid URI'],
-  [primitive(7)]: [({ length }) => length === 4 || length === 16, 'an invalid IP address'],
-});
+/** RFC 5280, 4.2.1.6: for each name whether Go looks into it. */
+function namesIn(value: Reader, check: (names: Reader) => boolean): readonly boolean[] {
+  const said = membersOf(value, check);
+  return value.empty ? said : value.fail(unknownToGnuTls);
+}
+
+/** RFC 5280, 4.2.1.7. */
+function readNamesOfIssuer(value: Reader): false {
+  namesIn(value, checkNameOfIssuer);
+  return false;
+}
 
 /** An address and a mask of ones, then zeros. */
 function isNetwork(octets: string): boolean {
@@ -64,16 +64,16 @@ const checkConstraint = namesBy({
 });
 
 /** RFC 5280, 4.2.1.10. */
-function checkNameConstraints(value: Reader): void {
+function checkNameConstraints(value: Reader): boolean {
   const constraints = value.enter(tags.sequence);
   const permitted = constraints.optional(constructed(0)) ?? '';
   const excluded = constraints.optional(constructed(1)) ?? '';
   if (!value.empty || !constraints.empty) value.fail();
   if (permitted === '' && excluded === '') value.fail('it is empty');
-  for (const contents of [permitted, excluded]) {
-    const subtrees = new Reader(contents, 'malformed nameConstraints');
-    while (!subtrees.empty) checkConstraint(subtrees.enter(tags.sequence));
-  }
+  const subtrees = [permitted, excluded].flatMap((contents) => [
+    ...new Reader(contents, 'malformed nameConstraints').all(tags.sequence),
+  ]);
+  return subtrees.map(checkConstraint).every((isHandled) => isHandled);
 }
 
 /** RFC 5280, 4.2.1.13: the walk that Go makes to the URIs. */
@@ -115,7 +115,7 @@ function checkPolicyMapping(mappings: Reader): void {
 }
 
 /** serverAuth and anyExtendedKeyUsage. */
-const serverUsages = new Set(['1.3.6.1.5.5.7.3.1', '2.5.29.37.0']);
+export const serverUsages: ReadonlySet<string> = new Set(['1.3.6.1.5.5.7.3.1', '2.5.29.37.0']);
 
 /** RFC 5280, 4.2.1.12. */
 function readUsages(value: Reader, found: Extensions): void {
@@ -136,7 +136,8 @@ const extensions: Readonly<Record<string, readonly [string, Read]>> = {
   '2.5.29.14': ['subjectKeyIdentifier', (value) => value.read(tags.octetString)],
   // keyCertSign is bit 5.
   '2.5.29.15': ['keyUsage', (value, found) => (found.maySign = (value.bits().charCodeAt(1) & 0x04) !== 0)],
-  '2.5.29.17': ['subjectAltName', sequenceOf(checkName)],
+  '2.5.29.17': ['subjectAltName', (value) => namesIn(value, checkName).includes(true)],
+  '2.5.29.18': ['issuerAltName', readNamesOfIssuer],
   '2.5.29.19': ['basicConstraints', readBasicConstraints],
   '2.5.29.30': ['nameConstraints', checkNameConstraints],
   '2.5.29.31': ['cRLDistributionPoints', sequenceOf(checkDistributionPoint)],
@@ -151,22 +152,32 @@ const extensions: Readonly<Record<string, readonly [string, Read]>> = {
 
 const neverCritical = new Set(['subjectKeyIdentifier', 'authorityKeyIdentifier', 'authorityInfoAccess']);
 
+/** One extension, by its OID in dotted decimal. */
+function readExtension(extension: Reader, oid: string, found: Extensions): void {
+  const [name = '', read] = extensions[oid] ?? [];
+  const isCritical = extension.flag();
+  if (isCritical && neverCritical.has(name)) throw new Malformed(`${name} is marked critical`);
+  const value = new Reader(extension.read(tags.octetString), `malformed ${name}`);
+  const isHandled = read === undefined ? false : read(value, found);
+  if (isCritical && isHandled === false) found.unhandled ??= name === '' ? oid : name;
+}
+
+/** An OID that is longer as text has no room in GnuTLS. */
+const longestOid = 127;
+
 /**
  * Reads the contents of a certificate's [3] field.
- * @throws Malformed when Go's parser would refuse them.
+ * @throws Malformed when Go's parser would refuse them, or GnuTLS.
  */
 export function readExtensions(contents: string): Extensions {
   const found: Extensions = {};
   const seen = new Set<string>();
   for (const extension of new Reader(contents, 'malformed extensions').enter(tags.sequence).all(tags.sequence)) {
     const oid = extension.oid();
-    const isCritical = extension.flag();
-    const value = extension.read(tags.octetString);
     if (seen.has(oid)) throw new Malformed(`the extension ${oid} stands there twice`);
+    if (oid.length > longestOid) throw new Malformed(`an extension has a very long OID; ${unknownToGnuTls}`);
     seen.add(oid);
-    const [name = '', read] = extensions[oid] ?? [];
-    if (isCritical && neverCritical.has(name)) throw new Malformed(`${name} is marked critical`);
-    read?.(new Reader(value, `malformed ${name}`), found);
+    readExtension(extension, oid, found);
   }
   return found;
 }

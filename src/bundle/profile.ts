@@ -1,9 +1,11 @@
 /**
  * A certificate's fields, read as strictly as Go's x509.ParseCertificate (crypto/x509/parser.go): containerd, CRI-O and
- * kubelet are Go programs, and each skips without a word what that function refuses.
+ * kubelet are Go programs, and each skips without a word what that function refuses. GnuTLS, which apt and git use on
+ * Debian, is stricter here and there (gnutls_x509_crt_import), and takes nothing of a file in which it refuses one.
  */
 import { attempt, constructed, Malformed, primitive, Reader, tags } from './der.ts';
 import { readExtensions, type Extensions } from './extensions.ts';
+import { unknownToGnuTls } from './general-names.ts';
 import { readAlgorithm, readPublicKey } from './keys.ts';
 import { readName, type Name } from './names.ts';
 
@@ -23,18 +25,17 @@ export function subjectOf(der: string): Name | undefined {
 /** The contents of the [0] field, for the versions 1 to 3. */
 const versions = ['\x02\x01\0', '\x02\x01\x01', '\x02\x01\x02'];
 
-/** A date as it stands, after its tag; "Z" is the only way to write no zone. */
-const zones = /(Z|[+-](?!0000)(?:[01]\d|2[0-3])[0-5]\d)$/.source;
+/** A date as it stands, after its tag. */
 const dates: Readonly<Record<number, RegExp>> = {
-  [tags.utcTime]: new RegExp(`^(\\d{12})${zones}`),
-  [tags.generalizedTime]: new RegExp(`^(\\d{14})${zones}`),
+  [tags.utcTime]: /^(\d{12})Z$/,
+  [tags.generalizedTime]: /^(\d{14})Z$/,
 };
 
-/** RFC 5280, 4.1.2.5, and the one liberty that Go and OpenSSL both take: zones. */
+/** RFC 5280, 4.1.2.5. Go and OpenSSL would take a zone too, GnuTLS does not. */
 function readTime(validity: Reader): Date {
   const { tag, value } = validity.any();
-  const [, digits, zone] = dates[tag]?.exec(value) ?? [];
-  if (digits === undefined || zone === undefined) throw new Malformed('malformed date in its validity');
+  const digits = dates[tag]?.exec(value)?.[1];
+  if (digits === undefined) throw new Malformed('malformed date in its validity');
   const century = digits < '5' ? '20' : '19';
   const full = tag === tags.utcTime ? `${century}${digits}` : digits;
   const written = full.replace(/^(....)(..)(..)(..)(..)(..)$/, '$1-$2-$3T$4:$5:$6.000');
@@ -42,15 +43,18 @@ function readTime(validity: Reader): Date {
   if (Number.isNaN(date.getTime()) || date.toISOString() !== `${written}Z`) {
     throw new Malformed('its validity holds a date that does not exist');
   }
-  return zone === 'Z' ? date : new Date(written + zone.replace(/(\d\d)$/, ':$1'));
+  return date;
 }
 
-/** issuerUniqueID, subjectUniqueID and extensions, which Go reads as far as the version allows them. */
+/** issuerUniqueID, subjectUniqueID and extensions, as far as the version allows them. Go would not look at the others. */
 function readTail(tbs: Reader, version: number): Extensions {
-  if (version === 1) return {};
-  tbs.as('malformed issuerUniqueID').optional(primitive(1));
-  tbs.as('malformed subjectUniqueID').optional(primitive(2));
-  const extensions = version === 3 ? tbs.as('malformed extensions').optional(constructed(3)) : undefined;
+  if (version > 1) {
+    tbs.as('malformed issuerUniqueID').optional(primitive(1));
+    tbs.as('malformed subjectUniqueID').optional(primitive(2));
+  }
+  if (version < 3 && !tbs.empty)
+    throw new Malformed(`it holds what version ${version} does not have; ${unknownToGnuTls}`);
+  const extensions = tbs.as('malformed extensions').optional(constructed(3));
   return extensions === undefined ? {} : readExtensions(extensions);
 }
 

@@ -1,6 +1,6 @@
 /**
  * Ten thousand broken files through readBundle: it never crashes, never hangs, and no anchor is a certificate that
- * OpenSSL or Go refuses. The other direction is measured too: what both accept as a CA and we refuse.
+ * OpenSSL, GnuTLS or Go refuses. The other direction is measured too: what all accept as a CA and we refuse.
  */
 import { X509Certificate } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { toPem } from '../../src/bundle/pem.ts';
 import { oddCertificates } from '../unit/bundle/odd-certificates.ts';
 import { caExtensions, derOf, Workshop } from '../unit/bundle/openssl.ts';
 import { rules } from '../unit/bundle/read.ts';
-import { askGo, buildGoJudge, refusedByOpenssl } from './judges.ts';
+import { askGo, buildGoJudge, refusedByGnuTls, refusedByOpenssl } from './judges.ts';
 import { mutant, pick, randomFrom, restructure } from './mutate.ts';
 
 const inputs = Number(process.env['FUZZ_INPUTS'] ?? 10_000);
@@ -75,7 +75,7 @@ const refusedByGo = (pems: readonly string[]): readonly string[] =>
         verdict.startsWith('ok') ? [] : [`${verdict}\n${pems[at] ?? ''}`],
       );
 
-it('no broken file crashes or hangs, and no anchor is refused by OpenSSL or Go', () => {
+it('no broken file crashes or hangs, and no anchor is refused by OpenSSL, GnuTLS or Go', () => {
   const random = randomFrom(seed);
   const anchors = new Map<string, string>();
   let slowest = 0;
@@ -93,6 +93,7 @@ it('no broken file crashes or hangs, and no anchor is refused by OpenSSL or Go',
   expect(slowest).toBeLessThan(1000);
   expect(pems.length).toBeGreaterThan(0);
   expect(refusedByOpenssl(workshop, pems)).toEqual([]);
+  expect(refusedByGnuTls(pems)).toEqual([]);
   expect(refusedByGo(pems)).toEqual([]);
 });
 
@@ -104,21 +105,35 @@ function isReadByOpenssl(pem: string): boolean {
   }
 }
 
-it.skipIf(goJudge === undefined)('hardly a CA that OpenSSL and Go both take is refused', () => {
+it.skipIf(goJudge === undefined)('hardly a CA that OpenSSL, GnuTLS and Go all take is refused', () => {
   const random = randomFrom(seed + 1);
   const ders = Array.from({ length: inputs }, () =>
     restructure(random, random(2) === 0 ? richest : pick(random, corpus), corpus),
   );
   const pems = ders.map((der) => toPem(der));
   const verdicts = askGo(goJudge ?? '', pems);
-  const cas = ders.flatMap((der, at) =>
-    /^ok [23] true$/.test(verdicts[at] ?? '') && isReadByOpenssl(pems[at] ?? '') ? [judge(der)] : [],
-  );
-  const refused = cas.flatMap((verdict) => (verdict.kind === 'refused' ? [verdict.reason] : []));
+  const cas = ders.flatMap((der, at) => {
+    const pem = pems[at] ?? '';
+    return /^ok [23] true/.test(verdicts[at] ?? '') && isReadByOpenssl(pem) ? [{ pem, verdict: judge(der) }] : [];
+  });
+  const ours = new Map(cas.flatMap(({ pem, verdict }) => (verdict.kind === 'refused' ? [[pem, verdict.reason]] : [])));
+  const theirs = new Set(refusedByGnuTls([...ours.keys()]));
+  const refused = [...ours].filter(([pem]) => !theirs.has(pem)).map(([, reason]) => reason);
   const reasons = refused.length === 0 ? '' : `: ${[...new Set(refused)].join('; ')}`;
-  console.log(`of ${cas.length} broken CAs that OpenSSL and Go take, ${refused.length} are refused${reasons}`);
+  console.log(`of ${cas.length} broken CAs that OpenSSL and Go take, ${theirs.size} are refused by GnuTLS,`);
+  console.log(`and ${refused.length} are refused beside them${reasons}`);
   expect(cas.length).toBeGreaterThan(0);
   expect(refused.length / cas.length).toBeLessThan(0.001);
+});
+
+it('GnuTLS says of the certificates of the unit tests what they expect', () => {
+  const some = oddCertificates.filter(({ refusal, go }) => refusal === undefined || go === true);
+  const refused = new Set(refusedByGnuTls(some.map(({ der }) => toPem(der))));
+  const surprises = some.filter(
+    ({ refusal, der }) =>
+      refused.has(toPem(der)) !== (refusal !== undefined) && (refusal === undefined || isReadByOpenssl(toPem(der))),
+  );
+  expect(surprises.map(({ name }) => name)).toEqual([]);
 });
 
 it.skipIf(goJudge === undefined)('Go says of the certificates of the unit tests what they expect', () => {
@@ -126,9 +141,19 @@ it.skipIf(goJudge === undefined)('Go says of the certificates of the unit tests 
     goJudge ?? '',
     oddCertificates.map(({ der }) => toPem(der)),
   );
-  const surprises = oddCertificates.filter(
-    ({ refusal, openssl }, at) =>
-      (verdicts[at]?.startsWith('ok') ?? false) !== (refusal === undefined || openssl === true),
-  );
+  const isOfNoUse = (der: Uint8Array): boolean => {
+    const judgement = judge(der);
+    return (
+      judgement.kind === 'certificate' &&
+      judgement.certificate.weaknesses.some((one) => one.includes('(Go) verify nothing'))
+    );
+  };
+  const surprises = oddCertificates.filter(({ refusal, go, der }, at) => {
+    const verdict = verdicts[at] ?? '';
+    const isTaken = refusal === undefined || go === true;
+    return (
+      verdict.startsWith('ok') !== isTaken || (refusal === undefined && verdict.endsWith('false') !== isOfNoUse(der))
+    );
+  });
   expect(surprises.map(({ name }) => name)).toEqual([]);
 });

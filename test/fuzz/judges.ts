@@ -1,5 +1,5 @@
 /**
- * The judges of what the bundle lets pass: the host's `openssl`, and Go's crypto/x509 where there is a Go.
+ * The judges of what the bundle lets pass: the host's `openssl` and GnuTLS, and Go's crypto/x509 where there is a Go.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, readFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ export function buildGoJudge(workshop: Workshop): string | undefined {
   return program;
 }
 
-/** Go's verdict on each PEM block: "ok", version and whether it is a CA, or "error" and why. */
+/** Go's verdict on each PEM block: "ok", version, whether it is a CA and of use, or "error" and why. */
 export function askGo(program: string, pems: readonly string[]): readonly string[] {
   // As strict as the newest Go, whatever version go.mod asks for.
   const env = { ...environment, GODEBUG: 'urlstrictcolons=1,x509negativeserial=0' };
@@ -25,12 +25,29 @@ export function askGo(program: string, pems: readonly string[]): readonly string
   return output.toString().trimEnd().split('\n').slice(0, pems.length);
 }
 
-/** Those of the PEM blocks that openssl cannot read. One run takes them all; only a failure is looked into. */
-export function refusedByOpenssl(workshop: Workshop, pems: readonly string[]): readonly string[] {
-  if (pems.length === 0 || isReadable(workshop, pems)) return [];
+/** Those of the PEM blocks that a judge cannot read. One run takes them all; only a failure is looked into. */
+function refused(pems: readonly string[], areReadable: (some: readonly string[]) => boolean): readonly string[] {
+  if (pems.length === 0 || areReadable(pems)) return [];
   if (pems.length === 1) return pems;
   const half = Math.ceil(pems.length / 2);
-  return [...refusedByOpenssl(workshop, pems.slice(0, half)), ...refusedByOpenssl(workshop, pems.slice(half))];
+  return [...refused(pems.slice(0, half), areReadable), ...refused(pems.slice(half), areReadable)];
+}
+
+export function refusedByOpenssl(workshop: Workshop, pems: readonly string[]): readonly string[] {
+  return refused(pems, (some) => isReadable(workshop, some));
+}
+
+/** certtool reads no more than so many at a time. */
+const mostForCerttool = 250;
+
+/** Those with which GnuTLS takes none of a file's certificates. */
+export function refusedByGnuTls(pems: readonly string[]): readonly string[] {
+  const areTaken = (some: readonly string[]): boolean =>
+    spawnSync('certtool', ['--certificate-info'], { input: some.join(''), maxBuffer: 1024 ** 3 }).status === 0;
+  const parts = Array.from({ length: Math.ceil(pems.length / mostForCerttool) }, (_, at) =>
+    pems.slice(at * mostForCerttool, (at + 1) * mostForCerttool),
+  );
+  return parts.flatMap((part) => refused(part, areTaken));
 }
 
 function isReadable(workshop: Workshop, pems: readonly string[]): boolean {

@@ -18,6 +18,7 @@ const project = fileURLToPath(new URL('../..', import.meta.url));
 /** The Debian package of each tool that tests may ask for. */
 const packages = {
   openssl: 'openssl',
+  certtool: 'gnutls-bin',
   curl: 'curl',
   chroot: 'coreutils',
   flock: 'util-linux',

@@ -1,6 +1,6 @@
 // Goparse says of each certificate on its standard input whether Go's crypto/x509 parses it, as containerd, CRI-O and
-// kubelet would. It reads PEM and prints one line for each block: "ok", the version, whether it is a CA and may sign,
-// or "error" and the reason.
+// kubelet would. It reads PEM and prints one line for each block: "ok", the version, whether it is a CA and may sign, and
+// whether anything can be verified with it; or "error" and the reason.
 package main
 
 import (
@@ -36,6 +36,8 @@ func main() {
 			hasKeyUsage = hasKeyUsage || extension.Id.String() == "2.5.29.15"
 		}
 		maySign := !hasKeyUsage || certificate.KeyUsage&x509.KeyUsageCertSign != 0
-		fmt.Fprintf(out, "ok %d %t\n", certificate.Version, certificate.IsCA && maySign)
+		isKnown := certificate.PublicKeyAlgorithm != x509.UnknownPublicKeyAlgorithm && certificate.PublicKeyAlgorithm != x509.DSA
+		isHandled := len(certificate.UnhandledCriticalExtensions) == 0
+		fmt.Fprintf(out, "ok %d %t %t\n", certificate.Version, certificate.IsCA && maySign, isKnown && isHandled)
 	}
 }

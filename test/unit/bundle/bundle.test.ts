@@ -51,13 +51,11 @@ describe('anchors', () => {
   it.each<readonly [string, readonly string[]]>([
     ['RSA 2048', rsa(2048)],
     ['RSA 3072', rsa(3072)],
-    ['RSA-PSS 2048', ['-algorithm', 'RSA-PSS', '-pkeyopt', 'rsa_keygen_bits:2048']],
     ['EC P-224', ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-224']],
     ['EC P-256', p256],
     ['EC P-384', ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-384']],
     ['EC P-521', ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-521']],
     ['Ed25519', ['-algorithm', 'ED25519']],
-    ['Ed448', ['-algorithm', 'ED448']],
   ])('may have a key of kind %s', (name, key) => {
     const bundle = readOne(workshop.certificate({ key }).pem);
     expect(bundle.findings).toEqual([]);
@@ -96,7 +94,11 @@ describe('not-a-ca', () => {
       () => workshop.certificate({ extensions: ['keyUsage=keyCertSign'] }).pem,
       /it has no basicConstraints/,
     ],
-    ['version 2', () => toPem(build({ version: Buffer.from([0xa0, 3, 2, 1, 1]) })), /it has no basicConstraints/],
+    [
+      'version 2',
+      () => toPem(build({ version: Buffer.from([0xa0, 3, 2, 1, 1]), tail: Buffer.alloc(0) })),
+      /it has no basicConstraints/,
+    ],
     [
       'a key that may not sign',
       () => workshop.certificate({ extensions: [caExtensions[0], 'keyUsage=cRLSign'] }).pem,
@@ -146,6 +148,64 @@ describe('weak', () => {
     });
     expect(messages(readOne(signed.pem))).toContain(`it is signed with ${name}`);
     expect(weakOnly(workshop.certificate({ key: rsa(2048), digest }).pem)).toEqual([]);
+  });
+
+  const goRefuses = 'containerd and kubelet (Go) verify nothing';
+  const critical = (...lines: readonly string[]): Made =>
+    workshop.certificate({ extensions: [...caExtensions, ...lines.map((line) => line.replace('=', '=critical,'))] });
+
+  it.each<readonly [string, () => Made, string]>([
+    [
+      'a key that they do not know',
+      () => workshop.certificate({ key: ['-algorithm', 'RSA-PSS', '-pkeyopt', 'rsa_keygen_bits:2048'] }),
+      `its key is of a kind (RSA-PSS 2048) with which ${goRefuses}`,
+    ],
+    [
+      'another such key',
+      () => workshop.certificate({ key: ['-algorithm', 'ED448'] }),
+      `its key is of a kind (Ed448) with which ${goRefuses}`,
+    ],
+    [
+      'a critical extension that they do not know',
+      () => critical('1.2.3.4=DER:0500'),
+      `its critical extension 1.2.3.4 is one with which ${goRefuses}`,
+    ],
+    [
+      'a critical constraint of names that they do not know',
+      () => critical('nameConstraints=permitted;otherName:1.2.3;UTF8:x'),
+      `its critical extension nameConstraints is one with which ${goRefuses}`,
+    ],
+    [
+      'critical names of the issuer',
+      () => critical('issuerAltName=DNS:x'),
+      `its critical extension issuerAltName is one with which ${goRefuses}`,
+    ],
+    [
+      'critical names of which they know none',
+      () => critical('subjectAltName=RID:1.2.3'),
+      `its critical extension subjectAltName is one with which ${goRefuses}`,
+    ],
+    [
+      'uses that leave servers out',
+      () => workshop.certificate({ extensions: [...caExtensions, 'extendedKeyUsage=clientAuth'] }),
+      'its extendedKeyUsage lacks serverAuth; clients trust no server by it',
+    ],
+  ])('warns of %s: clients take it and then verify nothing with it', (_, made, message) => {
+    const bundle = readOne(made().pem);
+    expect(codes(bundle)).toEqual(['warning weak 1']);
+    expect(messages(bundle)).toContain(message);
+    expect(bundle.anchors).toHaveLength(1);
+  });
+
+  it('does not warn of critical extensions that they know, nor of others that are not critical', () => {
+    const known = critical(
+      'subjectAltName=DNS:x,RID:1.2.3',
+      'nameConstraints=permitted;DNS:.x',
+      'certificatePolicies=1.2.3',
+    );
+    expect(weakOnly(known.pem)).toEqual([]);
+    const others = ['1.2.3.4=DER:0500', 'issuerAltName=DNS:x', 'subjectAltName=RID:1.2.3'];
+    expect(weakOnly(workshop.certificate({ extensions: [...caExtensions, ...others] }).pem)).toEqual([]);
   });
 
   it.each<readonly [string, readonly Uint8Array[], readonly string[]]>([
