@@ -8,7 +8,7 @@ import { follow, lineOf } from './harness/follower.ts';
 import { openProxy } from './harness/proxy.ts';
 
 /** All five hundred with NODE_CA_TRUST_FULL=1. */
-const faults = process.env['NODE_CA_TRUST_FULL'] === '1' ? 500 : 150;
+const faults = process.env['NODE_CA_TRUST_FULL'] === '1' ? 500 : 75;
 /** Heap that a collection leaves may differ by this much for no reason at all. */
 const noiseMiB = 1;
 

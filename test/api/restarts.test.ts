@@ -10,7 +10,7 @@ import { startApi } from './harness/api-server.ts';
 import { giveAccount, startPod } from './harness/pod.ts';
 
 /** A restart takes the API server ten seconds: all twenty with NODE_CA_TRUST_FULL=1. */
-const restarts = process.env['NODE_CA_TRUST_FULL'] === '1' ? 20 : 6;
+const restarts = process.env['NODE_CA_TRUST_FULL'] === '1' ? 20 : 4;
 /** What a process holds varies by this much from one look to the next. */
 const noiseMiB = 2;
 const mostAnonymousMiB = 35;

@@ -131,7 +131,7 @@ async function build(module: string, program: string): Promise<void> {
     // At the lowest priority: everything else on the machine goes first.
     await run('nice', ['-n', '19', 'go', 'build', ...flags, '-ldflags', linkerFlags(module), '-o', unfinished, what], {
       cwd: join(sources, module),
-      env: { ...compilerEnvironment(), CGO_ENABLED: '0', GOFLAGS: '', GOWORK: 'off' },
+      env: { ...compilerEnvironment(), CGO_ENABLED: '0', GOFLAGS: '', GOWORK: 'off', GOGC: '400' },
     });
     renameSync(unfinished, join(directory, program));
   } finally {

@@ -15,8 +15,8 @@ import { createWorld, type World } from '../sandbox/harness/world.ts';
 import { put } from './systems/p11-kit.ts';
 import type { System } from './system.ts';
 
-/** How many sudden deaths. */
-const kills = 50;
+/** How many sudden deaths; fifty with NODE_CA_TRUST_FULL=1. */
+const kills = process.env['NODE_CA_TRUST_FULL'] === '1' ? 50 : 20;
 
 /** Whether anchors lie among the links by hash, in the directory that holds the bundle. */
 const isAmongLinks = ({ anchors, hashed }: System): boolean => hashed.includes(anchors);
@@ -196,7 +196,7 @@ const rows: Readonly<Record<string, (system: System) => Promise<void>>> = {
     expect(await trust(system, world, old)).toEqual(nowhere);
   },
 
-  async [`killed at ${kills} moments`](system) {
+  async 'killed at many moments'(system) {
     const { world } = await scene(system);
     const seed = chooseSeed();
     const watched = {
