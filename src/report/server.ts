@@ -32,6 +32,8 @@ async function respond(answers: Answers, request: IncomingMessage, response: Ser
   response.writeHead(status, {
     'content-type': type ?? 'text/plain; charset=utf-8',
     'content-length': Buffer.byteLength(text),
+    // Node only says so itself for the last request of a connection, and holds it open.
+    connection: 'close',
   });
   response.end(request.method === 'HEAD' ? undefined : text);
 }
@@ -66,6 +68,8 @@ export async function openServer(host: string, port: number, answers: Answers): 
     });
   });
   takeNewest(server);
+  // Who asks a thousand times on one connection and reads nothing would have a thousand answers held, and made in one turn.
+  server.maxRequestsPerSocket = 1;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: Error & { code?: string }) => {
       const why = error.code === 'EADDRINUSE' ? 'another process listens there' : explain(error);

@@ -4,7 +4,7 @@ import { request } from 'node:http';
 import { type Socket, connect } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type ReportServer, openServer } from '../../../src/report/server.ts';
+import { type Answers, type ReportServer, openServer } from '../../../src/report/server.ts';
 
 const loopback = '127.0.0.1';
 const answers = {
@@ -12,8 +12,8 @@ const answers = {
   '/metrics': () => ({ status: 200, text: 'node_ca_trust_converged 1\n' }),
 };
 
-async function serving(): Promise<ReportServer> {
-  const server = await openServer(loopback, 0, answers);
+async function serving(told: Answers = answers): Promise<ReportServer> {
+  const server = await openServer(loopback, 0, told);
   onTestFinished(() => server.close());
   return server;
 }
@@ -89,6 +89,25 @@ describe('the port of probes and metrics', () => {
       await Promise.all(Array.from({ length: 1_200 }, () => open(server)));
       expect(await statusOf(server, '/healthz')).toBe(200);
     }
+  });
+
+  it('makes one answer for a connection that asks a thousand times at once, and reads nothing', async () => {
+    let made = 0;
+    const server = await serving({
+      ...answers,
+      '/metrics': () => {
+        made += 1;
+        return answers['/metrics']();
+      },
+    });
+    const socket = await open(server);
+    socket.write('GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(1_000));
+    expect(await statusOf(server, '/healthz')).toBe(200);
+    let said = '';
+    socket.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    await closed(socket);
+    expect(made).toBe(1);
+    expect(said).toMatch(/^HTTP\/1\.1 200 .*\r\nconnection: close\r\n.*node_ca_trust_converged 1\n/is);
   });
 
   it.each([
