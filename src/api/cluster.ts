@@ -15,6 +15,7 @@ import { UsageProblem } from '../host/problem.ts';
 import { type Door, adviceOn, openDoor, why } from './door.ts';
 import { ItemSplitter } from './items.ts';
 import { Refusal, jsonOf, messageOf } from './refusal.ts';
+import { listOf } from './shapes.ts';
 
 export interface ListRequest<S, T> {
   readonly path: string;
@@ -110,7 +111,7 @@ async function exchange(
 
 const pageShape = z.object({
   metadata: z.object({ continue: z.optional(z.string()) }),
-  items: z.array(z.null()),
+  items: listOf(z.null()),
 });
 
 /** What a refusal means for the admin. */

@@ -3,6 +3,7 @@
  */
 import * as z from 'zod/mini';
 import { type Trust, namesOf, readTrust } from '../api/trust-annotation.ts';
+import { listOf, texts } from '../api/shapes.ts';
 import { printable } from '../bundle/text.ts';
 import type { NodeLabel } from '../sources/node-label.ts';
 
@@ -37,8 +38,8 @@ export interface PodFacts {
 }
 
 const text = z.optional(z.string());
-const conditions = z.optional(z.array(z.object({ type: z.string(), status: z.string(), reason: text, message: text })));
-const words = z.optional(z.record(z.string(), z.string()));
+const conditions = z.optional(listOf(z.object({ type: z.string(), status: z.string(), reason: text, message: text })));
+const words = z.optional(texts);
 
 export const nodeShape = z.object({
   metadata: z.object({ name: z.string(), labels: words, annotations: words }),
@@ -51,11 +52,11 @@ const state = z.optional(
 );
 const container = z.object({ restartCount: z.optional(z.number()), state, lastState: state });
 
-const fields = z.optional(z.array(z.object({ values: z.optional(z.array(z.string())) })));
+const fields = z.optional(listOf(z.object({ values: z.optional(listOf(z.string())) })));
 const affinity = z.object({
   nodeAffinity: z.object({
     requiredDuringSchedulingIgnoredDuringExecution: z.object({
-      nodeSelectorTerms: z.array(z.object({ matchFields: fields })),
+      nodeSelectorTerms: listOf(z.object({ matchFields: fields })),
     }),
   }),
 });
@@ -68,8 +69,8 @@ export const podShape = z.object({
     reason: text,
     message: text,
     conditions,
-    initContainerStatuses: z.optional(z.array(container)),
-    containerStatuses: z.optional(z.array(container)),
+    initContainerStatuses: z.optional(listOf(container)),
+    containerStatuses: z.optional(listOf(container)),
   }),
 });
 

@@ -4,26 +4,23 @@
  */
 import * as z from 'zod/mini';
 import type { Api } from '../api/api.ts';
+import { list, texts } from '../api/shapes.ts';
 import type { NodeNames } from '../api/trust-annotation.ts';
 import type { Condition } from './standing.ts';
 
-/** Others' entries may hold anything. */
+/** Ours may be others' too, and hold anything. */
 const text = z.catch(z.string(), '');
 const nodeShape = z.object({
-  metadata: z.object({
-    name: z.string(),
-    uid: z.string(),
-    annotations: z.optional(z.record(z.string(), z.string())),
-  }),
-  spec: z.optional(z.object({ taints: z.optional(z.array(z.looseObject({ key: z.string() }))) })),
-  status: z.optional(
-    z.object({
-      conditions: z.optional(
-        z.array(z.object({ type: text, status: text, reason: text, message: text, lastTransitionTime: text })),
-      ),
-    }),
-  ),
+  metadata: z.object({ name: z.string(), uid: z.string(), annotations: z.optional(texts) }),
+  spec: z.optional(z.object({ taints: z.optional(list) })),
+  status: z.optional(z.object({ conditions: z.optional(list) })),
 });
+const conditionShape = z.object({ status: text, reason: text, message: text, lastTransitionTime: text });
+
+/** Whether an entry of a list is the one of this name. */
+function isNamed(entry: unknown, field: 'key' | 'type', name: string): boolean {
+  return typeof entry === 'object' && entry !== null && (entry as Record<string, unknown>)[field] === name;
+}
 
 /** What the Node says, as far as it concerns us. */
 export interface NodeView {
@@ -62,12 +59,15 @@ export function openNodeObject(nodeName: string, names: NodeNames, api: Api): No
     if (!success || data.metadata.name !== nodeName)
       throw new Error('what answered is not the API server, or not for this Node');
     const { uid, annotations = {} } = data.metadata;
-    const taints = (data.spec?.taints ?? []).map((taint, index) => ({ index, taint }));
+    const condition = data.status?.conditions?.find((entry) => isNamed(entry, 'type', names.condition));
+    const taints = (data.spec?.taints ?? []).flatMap((taint, index) =>
+      isNamed(taint, 'key', names.taint) ? { index, taint } : [],
+    );
     return {
       uid,
-      condition: data.status?.conditions?.find(({ type }) => type === names.condition),
+      condition: conditionShape.safeParse(condition).data,
       annotation: annotations[names.annotation],
-      taints: taints.filter(({ taint }) => taint.key === names.taint),
+      taints,
     };
   };
   return {

@@ -3,6 +3,7 @@
  * shows the label absent or different says no; whatever else happens keeps what is installed.
  */
 import * as z from 'zod/mini';
+import { texts } from '../api/shapes.ts';
 import { withinTime } from '../host/clock.ts';
 import { explain } from '../host/problem.ts';
 
@@ -22,7 +23,7 @@ const timeoutMs = 10_000;
 export type Labels = Readonly<Record<string, string>>;
 
 const nodeShape = z.object({
-  metadata: z.object({ name: z.string(), labels: z.optional(z.record(z.string(), z.string())) }),
+  metadata: z.object({ name: z.string(), labels: z.optional(texts) }),
 });
 
 export type ReadLabels = (nodeName: string) => Promise<Labels>;

@@ -2,15 +2,10 @@
  * What an object of the API holds: the keys of a Secret or of a ConfigMap, each a file.
  */
 import * as z from 'zod/mini';
+import { texts } from '../api/shapes.ts';
 import { maxFiles } from '../bundle/bundle.ts';
 import { printable } from '../bundle/text.ts';
 import type { Reading } from '../bundle/types.ts';
-
-/** Not a record of zod's, which leaves out a key named __proto__ without a word. */
-export const texts = z.custom<Readonly<Record<string, string>>>(
-  (value: unknown) =>
-    typeof value === 'object' && value !== null && Object.values(value).every((text) => typeof text === 'string'),
-);
 
 const values = z.optional(z.nullable(texts));
 const named = z.object({ name: z.string(), namespace: z.optional(z.string()) });

@@ -11,9 +11,10 @@
 import * as z from 'zod/mini';
 import type { Api } from '../api/api.ts';
 import { Refusal, isPassing } from '../api/refusal.ts';
+import { list, texts } from '../api/shapes.ts';
 import type { Reading } from '../bundle/types.ts';
 import { explain } from '../host/problem.ts';
-import { filesIn, texts } from './object.ts';
+import { filesIn } from './object.ts';
 
 export interface SecretName {
   readonly namespace: string;
@@ -73,7 +74,7 @@ const secretShape = z.object({
 const listShape = z.object({
   kind: z.literal('SecretList'),
   metadata: z.object({ resourceVersion: version }),
-  items: z.nullable(z.array(secretShape)),
+  items: z.nullable(list),
 });
 const eventShape = z.object({
   type: z.enum(['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR']),
@@ -141,11 +142,11 @@ function holdNothing(self: Follower): void {
 }
 
 /** Step 1. @returns the version to watch from */
-async function list(self: Follower, signal: AbortSignal): Promise<string> {
+async function listSecret(self: Follower, signal: AbortSignal): Promise<string> {
   const { metadata, items } = read(listShape, await self.api.ask({ path: self.path, signal }));
   const [secret] = items ?? [];
   if (secret === undefined) holdNothing(self);
-  else holdSecret(self, secret);
+  else holdSecret(self, read(secretShape, secret));
   return metadata.resourceVersion;
 }
 
@@ -191,7 +192,7 @@ async function attempt(
   let verb = 'list';
   let open = false;
   try {
-    let last = from ?? (await list(self, signal));
+    let last = from ?? (await listSecret(self, signal));
     verb = 'watch';
     const events = await watch(self, last, signal);
     open = true;

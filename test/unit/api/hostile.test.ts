@@ -7,6 +7,8 @@ import { type IncomingMessage, type ServerResponse, createServer } from 'node:ht
 import { gzipSync } from 'node:zlib';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { explain } from '../../../src/host/problem.ts';
 import { openNodeObject } from '../../../src/report/node-object.ts';
@@ -252,5 +254,28 @@ describe('a hostile API server', () => {
     await expect(node.read()).rejects.toThrow("the API server's answer is over");
     count = 100_000;
     expect((await node.read()).annotation).toBe('x');
+  });
+
+  const ones = Array.from({ length: 600_000 }, () => 1).join();
+  const numbers = Array.from({ length: 300_000 }, (_, n) => `"${n}":1`).join();
+  const head = '"kind":"SecretList","metadata":{"name":"one","uid":"u","resourceVersion":"1"';
+  const noServer = 'what answered is not the API server, or not';
+
+  it.each<[string, string, string | object]>([
+    [
+      'Secrets, taints and conditions',
+      `{${head}},"items":[${ones}],"spec":{"taints":[${ones}]},"status":{"conditions":[${ones}]}}`,
+      { uid: 'u', taints: [] },
+    ],
+    ['annotations', `{${head},"annotations":{${numbers}}},"items":[1]}`, `Error: ${noServer} for this Node`],
+  ])('whose %s are numbers without end gets no more room than they take', async (_, answer, view) => {
+    const server = await standIn((_request, response) => response.end(answer));
+    const reader = fileURLToPath(new URL('../support/small-reader.ts', import.meta.url));
+    const { stdout } = await execa(process.execPath, ['--max-old-space-size=64', reader, server.root]);
+    const secret = expect.stringContaining(`${noServer} about this Secret`) as unknown;
+    expect(JSON.parse(stdout)).toEqual({
+      view: typeof view === 'string' ? view : (expect.objectContaining(view) as unknown),
+      secret,
+    });
   });
 });
