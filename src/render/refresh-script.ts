@@ -6,6 +6,7 @@
  * It runs in whatever a system calls sh (dash, bash, BusyBox), so it keeps to POSIX. Braces after a dollar sign would be
  * TypeScript's here: it does without.
  */
+import { readLimit } from '../host/files.ts';
 
 /** Everything of ours that is no trust store's lies here: it can be written on systems with a read-only /usr, too. */
 export const directory = '/etc/node-ca-trust';
@@ -101,7 +102,7 @@ trap 'exit 1' HUP INT TERM
 export TMPDIR="$work"
 
 # What was put there for this system before its family was known takes its place, once, each file whole. That directory may
-# be another's: nothing is written to what is there already.
+# be another's: each is made in our own, and nothing is written to what is there already.
 for file in "$home"/anchors/node-ca-trust-*.crt "$home"/anchors/not-for-p11-kit/node-ca-trust-*.crt; do
   [ -f "$file" ] || continue
   case $family:$file in
@@ -112,9 +113,12 @@ for file in "$home"/anchors/node-ca-trust-*.crt "$home"/anchors/not-for-p11-kit/
       ;;
   esac
   name=$(basename "$file" .crt)$suffix
-  rm -f "$anchors/.$name.00000000.tmp"
-  (set -C && cat "$file" > "$anchors/.$name.00000000.tmp")
-  mv -f "$anchors/.$name.00000000.tmp" "$anchors/$name"
+  cat "$file" > "$work/$name"
+  # As a file that is made there.
+  chcon --reference="$anchors" "$work/$name" 2> /dev/null || true
+  # Into a link to a directory it would be moved, and not into its place.
+  if [ -h "$anchors/$name" ]; then rm -f "$anchors/$name"; fi
+  mv -f "$work/$name" "$anchors/$name"
   rm -f "$file"
 done
 
@@ -206,6 +210,9 @@ refresh_debian() {
 }
 
 refresh() {
+  # The tools read each whole, and as lines: a sparse one would take the memory of the node.
+  huge=$(find -L "$anchors" -type f -name "*$suffix" -size +${readLimit}c || true)
+  [ -z "$huge" ] || fail "too large for a certificate, over ${readLimit} bytes; remove it: $huge"
   case $family in
     debian) refresh_debian ;;
     # The exit code of none of them proves anything.

@@ -1,6 +1,6 @@
 // The script that refreshes a store where no agent may: run with Debian's real tools in a world, and what it must not do.
 import { existsSync } from 'node:fs';
-import { readFile, readdir, readlink, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { readFile, readdir, readlink, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { agent } from '../sandbox/harness/agent.ts';
 import { makeCert, makeThree, type Cert } from '../sandbox/harness/certs.ts';
@@ -227,6 +227,55 @@ describe('the refresh script', () => {
 
     expect(await readFile(world.path('/etc/precious'), 'utf8')).toBe('as it was\n');
     expect(await readFile(world.path(fileOf(one)), 'utf8')).toBe(one.pem);
+  });
+
+  test('writes to no device that another puts in its way at the last moment', async () => {
+    await using world = await smallWorld();
+    await install(world);
+    // Whatever is removed from the anchors is a link to a device at once.
+    await world.exec('mv', ['/usr/bin/rm', '/usr/bin/rm.real']);
+    const plant = `#!/bin/sh
+rm.real "$@"
+for path; do case $path in ${anchors}/*) ln -s /dev/null "$path";; esac; done
+`;
+    await writeFile(world.path('/usr/bin/rm'), plant, { mode: 0o755 });
+
+    expect(await install(world, one)).toEqual(done);
+
+    expect(await readFile(world.path(fileOf(one)), 'utf8')).toBe(one.pem);
+    expect(await ourFiles(world)).toEqual([nameOf(one)]);
+  });
+
+  test('moves nothing into a directory to which a link leads', async () => {
+    await using world = await smallWorld();
+    await install(world);
+    await symlink('/etc/default', world.path(fileOf(one)));
+    const before = await readdir(world.path('/etc/default'));
+
+    expect(await install(world, one)).toEqual(done);
+
+    expect(await readdir(world.path('/etc/default'))).toEqual(before);
+    expect(await readFile(world.path(fileOf(one)), 'utf8')).toBe(one.pem);
+  });
+
+  test('leaves the store as it is while there is a file that is too large to be read', async () => {
+    await using world = await smallWorld();
+    await install(world, one);
+    const before = await inBundle(world);
+    await writeFile(world.path(fileOf(two)), two.pem);
+    await writeFile(world.path('/etc/sparse'), '');
+    await truncate(world.path('/etc/sparse'), 8 * 1024 * 1024 + 1);
+    await symlink('/etc/sparse', world.path(`${anchors}/huge.crt`));
+
+    expect(await refresh(world)).toMatchObject({
+      code: 1,
+      stderr: `node-ca-trust-refresh: too large for a certificate, over 8388608 bytes; remove it: ${anchors}/huge.crt\n`,
+    });
+
+    expect(await inBundle(world)).toEqual(before);
+    await rm(world.path(`${anchors}/huge.crt`));
+    expect(await refresh(world)).toEqual(done);
+    expect(await trust(world, two)).toEqual(everywhere);
   });
 
   test('does not let what a killed run of the tool left bring a CA back', async () => {
