@@ -58,7 +58,7 @@ async function credentials(config: KubeConfig, signal: AbortSignal): Promise<Req
     if (error instanceof UsageProblem) throw error;
     const user = config.getCurrentUser() ?? { name: '' };
     throw new UsageProblem(
-      `the credentials of the kubeconfig's user ${user.name} cannot be had: ${trouble(error, user)}; log in again, or mend the kubeconfig`,
+      `the credentials of the kubeconfig's user ${printable(user.name)} cannot be had: ${trouble(error, user)}; log in again, or mend the kubeconfig`,
       { cause: error },
     );
   }
@@ -112,9 +112,11 @@ export async function openDoor(config: KubeConfig, environment: NodeJS.ProcessEn
     agent = new SecureAgent({ ...identity, keepAlive: true, proxyEnv: environment });
     options.agent = agent;
   }
-  const where = `${url} (context ${config.getCurrentContext()})`;
+  // A kubeconfig comes from elsewhere as often as not.
+  const where = `${printable(url)} (context ${printable(config.getCurrentContext())})`;
+  const user = printable(config.getCurrentUser()?.name ?? '');
   const close = (): void => agent?.destroy();
-  return { url, options, where, user: config.getCurrentUser()?.name ?? '', proxy: proxyOf(isOwn, environment), close };
+  return { url, options, where, user, proxy: proxyOf(isOwn, environment), close };
 }
 
 /** What to do when there is no answer. */

@@ -14,7 +14,7 @@ import { type Alarm, systemClock } from './clock.ts';
 import { type StatusConfig, type Streams, exitCodes } from './config.ts';
 import type { Environment } from './environment.ts';
 import { showProgress } from './progress.ts';
-import { say } from './say.ts';
+import { lineLimit, say } from './say.ts';
 import { type PodFacts, nodePicker, nodeShape, pickPod, podShape } from './status-facts.ts';
 import { type ClusterStatus, statusOf } from './status-lines.ts';
 import { type Screen, openScreen } from './status-screen.ts';
@@ -51,7 +51,9 @@ interface Work extends Outside {
   readonly telling: Telling;
 }
 
-function note({ streams, telling }: Work, line: string): void {
+function note({ streams, telling }: Work, said: string): void {
+  // What others say must not reach the terminal as a command: the screen writes it as it is.
+  const line = printable(said, lineLimit);
   const isNew = telling.notice !== line;
   telling.notice = line;
   // On a terminal it stands in the progress, or on the screen.

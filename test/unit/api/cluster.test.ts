@@ -216,6 +216,18 @@ describe('what goes wrong', () => {
     await expectProblem(list(cluster.kubeconfig), message);
   });
 
+  it('is said in one line, whatever the kubeconfig calls its context and its user', async () => {
+    const cluster = await standInCluster((_, response) => {
+      answer(response, 401, {});
+    });
+    const text = readFileSync(cluster.kubeconfig, 'utf8');
+    writeFileSync(
+      cluster.kubeconfig,
+      text.replaceAll('"test"', String.raw`"\u001b]0;x"`).replaceAll('"admin"', '"a\\nb"'),
+    );
+    await expectProblem(list(cluster.kubeconfig), /\(context \\u\{1b\}\]0;x\) does not accept .* user a\\u\{a\}b: /);
+  });
+
   it('says that nobody asked, where the kubeconfig has no credentials that the server knows', async () => {
     const message = 'nodes is forbidden: User "system:anonymous" cannot list resource "nodes"';
     const cluster = await standInCluster((_, response) => {

@@ -234,6 +234,19 @@ describe('watching', () => {
     expect(out.split(leave)[0]).toMatch(/cannot be reached[^\n]*$/);
   });
 
+  it('lets no words of others paint that terminal', async () => {
+    const painted = '\u001b]0;owned\u0007\u202e\nlines';
+    const words = String.raw`\u{1b}]0;owned\u{7}\u{202e}\u{a}lines`;
+    for (const fail of [
+      { nodesFail: new UsageProblem(`no ${painted}`) },
+      { podsFail: new Refusal(403, '', `the ${painted}`) },
+    ]) {
+      const { out, err } = await run({ watch: true }, [{}, fail], { stopAt: 2, terminal: true });
+      expect(out).toContain(words);
+      for (const mark of ['\u001b]', '\u0007', '\u202e']) expect(out + err).not.toContain(mark);
+    }
+  });
+
   it('gives the terminal back when it fails', async () => {
     const stdout = new Capture(true);
     const watching = run({ watch: true }, [{}, { nodesFail: new TypeError('x') }], { stdout });
