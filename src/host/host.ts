@@ -30,6 +30,11 @@ export interface Host {
   /** Where a symbolic link points, as written; undefined when there is none. */
   link(path: string): string | undefined;
   /**
+   * The permission bits of the program that a process runs, whatever has taken its place since.
+   * @returns undefined when it has ended, or is not ours to see
+   */
+  program(pid: number): number | undefined;
+  /**
    * Gives what `look` gives, with each place looked at once however often it is asked for: what it sees is of one moment.
    * It must change nothing, and end before it returns.
    */
@@ -89,7 +94,7 @@ function reading(
   root: string,
   resolve: Resolve,
   entries: Entries,
-): Pick<Host, 'locate' | 'real' | 'read' | 'list' | 'entry' | 'target' | 'link' | 'atOnce'> {
+): Pick<Host, 'locate' | 'real' | 'read' | 'list' | 'entry' | 'target' | 'link' | 'program' | 'atOnce'> {
   const at = (path: string): string => resolve(path, false);
   const through = (path: string): string => resolve(path, true);
   const look = <T>(path: string, action: () => T): T => orProblem(`cannot look at ${path} on the host`, action);
@@ -115,6 +120,14 @@ function reading(
         return entries.link(here) === undefined ? entries.at(here) : atEnd(path);
       }),
     link: (path) => look(path, () => entries.link(at(path))),
+    program: (pid) => {
+      try {
+        // The kernel's link leads to the program itself: what it reads like may be gone, or another.
+        return fs.statSync(at(`/proc/${pid}/exe`)).mode & 0o7777;
+      } catch {
+        return undefined;
+      }
+    },
     atOnce: (ask) => entries.atOnce(ask),
   };
 }

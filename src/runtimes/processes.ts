@@ -50,11 +50,16 @@ function startIn(stat: string): number {
 
 /**
  * Whether a process is the node's own, and root's: its process namespace is that of this /proc (a number for each that it
- * is in, ours first), and whoever else may call a program containerd must not lead root's hand.
+ * is in, ours first), and whoever else may call a program containerd must not lead root's hand. A program that any user
+ * can start as root (sudo, by a link of that name) keeps the groups of that user until it knows him.
  */
 function isNodes(status: string): boolean {
-  return /^NSpid:[ \t]+\d+[ \t]+\d/m.exec(status) === null && /^Uid:\s+0\s+0\s+0\s+0$/m.test(status);
+  const isNested = /^NSpid:[ \t]+\d+[ \t]+\d/m.test(status);
+  return !isNested && /^Uid:\s+0\s+0\s+0\s+0\nGid:\s+0\s+0\s+0\s+0$/m.test(status);
 }
+
+/** The bits set-user-ID and set-group-ID: with one of them a program is not its user's own. */
+const setId = 0o6000;
 
 /** The control group of a pod, by each of the kubelet's drivers, and by kind's, whose root is `kubelet`. */
 const ofPod = /[/-]kubepods\b/;
@@ -74,7 +79,7 @@ function processAt(host: Host, pid: number, comm: string): FoundProcess | undefi
   );
   // Without arguments it is about to end, or was never a program.
   if (stat === undefined || status === undefined || groups === undefined || !line || !isNodes(status)) return undefined;
-  if (isPods(host, groups)) return undefined;
+  if (isPods(host, groups) || ((host.program(pid) ?? 0) & setId) !== 0) return undefined;
   const argv = line.replace(/\0$/, '').split('\0');
   return { pid, comm, argv, started: startIn(stat), unit: unitIn(groups) };
 }

@@ -1,10 +1,12 @@
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { openHost } from '../../../src/host/host.ts';
 import { readMoment } from '../../../src/host/moment.ts';
 import { findProcesses, isRunning } from '../../../src/runtimes/processes.ts';
-import { emptyHost } from '../support/directories.ts';
+import { emptyHost, temporaryDirectory } from '../support/directories.ts';
 import { type FakeProcess, putProcess } from '../support/proc-tree.ts';
 
 const comms = new Set(['containerd', 'dockerd']);
@@ -83,6 +85,36 @@ describe('the processes of the node', () => {
       { pid: 30, comm: 'containerd', groups: `0::${path}\n` },
     );
     expect(findProcesses(host, comms).map(({ pid }) => pid)).toEqual([30]);
+  });
+
+  it.each<[string, Partial<FakeProcess>]>([
+    ["is another user's", { user: 1000 }],
+    ['has the groups of another user', { groupIds: [1000, 1000, 1000, 1000] }],
+    ['has the groups of another user, but for the one it acts as', { groupIds: [1000, 0, 0, 0] }],
+    ['runs a program that makes root of any user', { mode: 0o4755 }],
+    ['runs a program that gives any user a group', { mode: 0o2755 }],
+  ])("do not include one that %s: anybody can have root's programs run by another name", (_, changed) => {
+    const host = hostWith({ pid: 30, comm: 'containerd', mode: 0o755, ...changed }, { pid: 31, comm: 'containerd' });
+    expect(findProcesses(host, comms).map(({ pid }) => pid)).toEqual([31]);
+  });
+
+  it('are judged by the program that they run, though it is gone', async () => {
+    const directory = temporaryDirectory();
+    const start = async (name: string, mode: number): Promise<void> => {
+      const program = join(directory, name);
+      copyFileSync('/bin/sleep', program);
+      chmodSync(program, mode);
+      const started = spawn(program, ['60']);
+      onTestFinished(() => {
+        started.kill();
+      });
+      await once(started, 'spawn');
+      rmSync(program);
+    };
+    await start('its-own', 0o755);
+    await start('of-any-user', 0o4755);
+    const found = findProcesses(openHost('/'), new Set(['its-own', 'of-any-user']));
+    expect(found.map(({ comm }) => comm)).toEqual(['its-own']);
   });
 
   it.each(['comm', 'cmdline', 'stat', 'status', 'cgroup'])('leave out one that ends before its %s is read', (file) => {
