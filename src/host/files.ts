@@ -49,17 +49,51 @@ export function readOpen(descriptor: number, size: number): Buffer {
   return Buffer.concat(chunks);
 }
 
+function noProc(cause: unknown): Problem {
+  return new Problem('/proc of this process is not there, and nothing on the host is used without it; mount it', {
+    cause,
+  });
+}
+
+/** Holds a place without opening what is there (open(2)), which Node has no name for. */
+const O_PATH = 0o10_000_000;
+
+/** Opens what is held. */
+function reopen(held: number): number {
+  try {
+    return fs.openSync(`/proc/self/fd/${held}`, O_RDONLY | O_NONBLOCK);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT' && !fs.existsSync('/proc/self/fd')) throw noProc(error);
+    throw error;
+  }
+}
+
+/**
+ * Opens a regular file, and nothing else: to open a device may be to use it, a watchdog say.
+ *
+ * 1. The place is held, so that nothing else takes it; a link there is not followed.
+ * 2. What is held is opened, if it is a file.
+ */
+function openRegular(path: string): { descriptor: number; size: number } {
+  const held = fs.openSync(path, O_PATH | O_NOFOLLOW); // (1)
+  try {
+    const stats = fs.fstatSync(held);
+    if (!stats.isFile()) throw new Problem(`${path} is not a regular file; remove it`);
+    if (stats.size > readLimit) throw tooLarge(path);
+    return { descriptor: reopen(held), size: stats.size }; // (2)
+  } finally {
+    fs.closeSync(held);
+  }
+}
+
 /**
  * Reads a regular file of this process's view. A FIFO or a device planted there must not block or flood us, nor a link
  * that has taken its place since it was looked at lead out of the host's root.
  */
 export function readRegular(path: string): Buffer {
-  const descriptor = fs.openSync(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+  const { descriptor, size } = openRegular(path);
   try {
-    const stats = fs.fstatSync(descriptor);
-    if (!stats.isFile()) throw new Problem(`${path} is not a regular file; remove it`);
-    if (stats.size > readLimit) throw tooLarge(path);
-    const bytes = readOpen(descriptor, stats.size);
+    const bytes = readOpen(descriptor, size);
     if (bytes.length > readLimit) throw tooLarge(path);
     return bytes;
   } finally {
@@ -72,9 +106,7 @@ function linkOf(place: string): string {
   try {
     return fs.readlinkSync(place);
   } catch (error) {
-    throw new Problem('/proc of this process is not there, and nothing is written without it; mount it', {
-      cause: error,
-    });
+    throw noProc(error);
   }
 }
 

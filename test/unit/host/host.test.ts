@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import * as fs from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openHost } from '../../../src/host/host.ts';
@@ -82,6 +84,17 @@ describe('reading', () => {
 
   it('refuses a device at once', () => {
     expect(() => openHost('/').read('/dev/zero')).toThrow(/\/dev\/zero is not a regular file/);
+  });
+
+  it('opens nothing else than a file: to open a device may be to use it', async () => {
+    const host = emptyHost();
+    // No socket can be opened, so whoever tries hears of that.
+    const server = createServer().listen(join(host.root, 'etc/socket'));
+    await once(server, 'listening');
+    onTestFinished(() => {
+      server.close();
+    });
+    expect(() => host.read('/etc/socket')).toThrow(/\/etc\/socket is not a regular file; remove it/);
   });
 
   it('refuses a directory, and names it', () => {
@@ -168,7 +181,7 @@ describe('a look at once', () => {
         fs.symlinkSync(outside, join(host.root, 'etc/file'));
         return host.read('/etc/file');
       });
-    expect(read).toThrow('cannot read /etc/file on the host: too many symbolic links (ELOOP)');
+    expect(read).toThrow(/\/etc\/file is not a regular file/);
     expect(host.read('/etc/file')).toBeUndefined();
   });
 });
