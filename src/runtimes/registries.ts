@@ -4,7 +4,6 @@
  */
 import { printable } from '../bundle/text.ts';
 import type { Host } from '../host/host.ts';
-import { explain } from '../host/problem.ts';
 import {
   type Edit,
   type Memory,
@@ -16,6 +15,7 @@ import {
   oursIn,
   surveyHosts,
   surveyLink,
+  whyAt,
 } from './registry-files.ts';
 
 export interface SurveyOptions {
@@ -32,8 +32,7 @@ function orProblem(path: string, action: () => Survey): Survey {
   try {
     return action();
   } catch (error) {
-    const why = explain(error);
-    return { ...nothing, problems: [why.includes(path) ? why : `${path} on the host: ${why}`] };
+    return { ...nothing, problems: [whyAt(path, error)] };
   }
 }
 

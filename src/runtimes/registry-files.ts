@@ -9,7 +9,7 @@ import { parse } from 'smol-toml';
 import { type PemBlock, pemBlocks } from '../bundle/pem.ts';
 import { printable } from '../bundle/text.ts';
 import type { Entry, Host } from '../host/host.ts';
-import { Problem } from '../host/problem.ts';
+import { Problem, explain } from '../host/problem.ts';
 import { linkName } from '../host/runtime-ledger.ts';
 import { type HostsTrust, addTrust, removeTrust, withoutMark } from './hosts-toml.ts';
 import { isTable } from './toml-lines.ts';
@@ -108,6 +108,21 @@ function breaks(path: string, why: string): string {
   return `${printable(path)} on the host ${why}, and every pull that reads it fails; mend or remove it`;
 }
 
+/** What went wrong at a path, as a line that names it. */
+export function whyAt(path: string, error: unknown): string {
+  const why = explain(error);
+  return why.includes(path) ? why : `${printable(path)} on the host: ${why}`;
+}
+
+/** What cannot be looked at is a problem, too, and keeps nothing from being done. */
+function orWhy(path: string, look: () => readonly string[]): readonly string[] {
+  try {
+    return look();
+  } catch (error) {
+    return [whyAt(path, error)];
+  }
+}
+
 /** Another's files beside the link that break every pull by this directory. */
 function brokenFiles({ host, directory, memory, byName }: Place): readonly string[] {
   const names = (host.list(directory) ?? []).filter(
@@ -127,7 +142,7 @@ function brokenFiles({ host, directory, memory, byName }: Place): readonly strin
 /** A character for each byte, so that every byte of another's file comes out as it went in. */
 const encoding = 'latin1';
 
-/** The files of CAs that a hosts.toml names, and that break every pull by it. */
+/** The files of CAs that a hosts.toml names, without our lines, and that break every pull by it. */
 function brokenAuthorities(host: Host, file: string, text: string, memory: Memory): readonly string[] {
   const top: Record<string, unknown> = parse(withoutMark(text));
   const hosts = isTable(top['host']) ? Object.values<unknown>(top['host']) : [];
@@ -156,7 +171,7 @@ export interface Place {
 export function surveyLink(place: Place, isSpare = false): Survey {
   const { host, directory, bundle } = place;
   const path = `${directory}/${linkName}`;
-  const problems = isSpare ? [] : brokenFiles(place);
+  const problems = isSpare ? [] : orWhy(directory, () => brokenFiles(place));
   if (host.link(path) === bundle) return { ...nothing, links: [path], problems };
   if (host.entry(path) === undefined) return { ...nothing, links: [path], edits: [{ kind: 'link', path }], problems };
   if (isSpare) return nothing;
@@ -186,8 +201,10 @@ function surveyLines(place: Place, path: string, entry: Entry): Survey {
   const bytes = host.read(path) ?? Buffer.alloc(0);
   const text = bytes.toString(encoding);
   const edits: readonly Edit[] = trust.text === text ? [] : [{ kind: 'lines', path }];
-  const edited = trust.text === removeTrust(trust.text) ? [] : [path];
-  const problems = brokenAuthorities(host, path, text, memory);
+  // As it is now it may not even parse: somebody's `ca` beside ours, or two of ours where a header was cut out.
+  const others = removeTrust(trust.text);
+  const edited = trust.text === others ? [] : [path];
+  const problems = orWhy(path, () => brokenAuthorities(host, path, others, memory));
   const isText = isUtf8(bytes);
   const notes = isText ? [] : [`${path} on the host is not UTF-8, and containerd 2 passes it over; write it anew`];
   return merge([{ ...nothing, edits, edited, problems, notes }, surveyLink(place, trust.readByAll && isText)]);

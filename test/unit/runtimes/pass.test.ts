@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
+import { parse } from 'smol-toml';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Reading } from '../../../src/bundle/types.ts';
 import { openHost } from '../../../src/host/host.ts';
@@ -759,6 +760,47 @@ describe.skipIf(process.getuid?.() !== 0)('bad input', () => {
       expect.stringMatching(/\.pem on the host is named by .*hosts\.toml/),
     ]);
   });
+
+  it.each<readonly [string, (edited: string) => string]>([
+    [
+      'into which an admin has put a "ca" beside ours',
+      (edited) => edited.replace('[host."https://n.example"]\n', '$&ca = "/etc/x.pem"\n'),
+    ],
+    [
+      'out of which the header of the last host was cut',
+      (edited) => edited.replace('[host."https://n.example"]\n', ''),
+    ],
+  ])('a hosts.toml %s is mended: containerd refuses it as it is', async (_, alter) => {
+    put('/etc/x.pem', south.pem);
+    const mine = `${hostsOf('')}capabilities = ["pull"]\n[host."https://n.example"]\n`;
+    put(`${certs}/a.example/hosts.toml`, mine);
+    await pass([north]);
+    const altered = alter(text(`${certs}/a.example/hosts.toml`));
+    put(`${certs}/a.example/hosts.toml`, altered);
+    expect(() => parse(altered)).toThrow(/redefine/);
+    expect(saidIn(await pass([north]))[0]).toBe('trusts');
+    const { host: hosts = {} } = parse(text(`${certs}/a.example/hosts.toml`)) as {
+      host?: Record<string, { ca?: unknown }>;
+    };
+    for (const { ca } of Object.values(hosts)) expect([ca].flat()).toContain(bundlePath);
+    await pass([], removeAll);
+    expect(text(`${certs}/a.example/hosts.toml`)).toBe(alter(mine));
+  });
+
+  it.each([
+    ['named by it', '/etc/large.pem'],
+    ['beside the link', `${certs}/a.example/large.crt`],
+  ])(
+    'a file of CAs that is too large, %s, is named, and keeps no edit of its registry from being made',
+    async (_, path) => {
+      put(path, '');
+      fs.truncateSync(host.path(path), 100 * 2 ** 20);
+      if (path.endsWith('.pem')) put(`${certs}/a.example/hosts.toml`, `ca = "${path}"\n[host."https://m.example"]\n`);
+      expect(saidIn(await pass([north]))).toEqual(['incomplete', expect.stringContaining(path)]);
+      expect(fs.readlinkSync(host.path(`${certs}/a.example/node-ca-trust.crt`))).toBe(bundlePath);
+      if (fs.existsSync(hostsPath())) expect(text(`${certs}/a.example/hosts.toml`).split(bundlePath)).toHaveLength(3);
+    },
+  );
 
   it.each([
     ['a certificate that is cut off', 'other.crt', '-----BEGIN CERTIFICATE-----\nMIIB'],
