@@ -44,8 +44,8 @@ function learn(runtime: Runtime | undefined, before: Known | undefined, now: num
   const never = Number.POSITIVE_INFINITY;
   if (runtime === undefined || runtime.version !== undefined) return { runtime, until: never, due: never, tries: 0 };
   const until = now + silentMs;
-  // What brings a pass meanwhile uses up no try.
-  if (before !== undefined && now < before.due) return { ...before, runtime, until };
+  // What brings a pass meanwhile uses up no try, and puts off none: a pass that is due and may not ask is due again at once.
+  if (before !== undefined && now < before.due) return { ...before, runtime, until: Math.min(until, before.due) };
   const tries = before === undefined ? 0 : before.tries + 1;
   const due = isPuzzle(runtime) && tries < mostTries ? now + silentMs * 2 ** tries : never;
   return { runtime, until, due, tries };

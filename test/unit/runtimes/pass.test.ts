@@ -364,11 +364,15 @@ describe.skipIf(process.getuid?.() !== 0)('a containerd that does not say its ve
     for (;;) {
       const { dueMs } = await reconciler.pass();
       if (dueMs === undefined) break;
+      expect(dueMs).toBeGreaterThan(0);
       waits.push(dueMs / 1000);
-      // One in between changes nothing of that.
-      now += dueMs / 2;
-      expect((await reconciler.pass()).dueMs).toBe(dueMs / 2);
-      now += dueMs / 2;
+      // Those in between change nothing of that, not even one shortly before.
+      const due = now + dueMs;
+      for (const leftMs of [dueMs / 2, 5_000]) {
+        now = due - leftMs;
+        expect((await reconciler.pass()).dueMs).toBe(leftMs);
+      }
+      now = due;
     }
     expect(waits).toEqual([30, 60, 120, 240]);
     now += 3_600_000;
