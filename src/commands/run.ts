@@ -2,8 +2,6 @@
  * `run`: the daemon. It makes a pass whenever the bundle or the host may have changed, tells who asks, and ends on
  * SIGTERM once the pass under way has ended.
  */
-import { realpathSync, statSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
 import type { Api } from '../api/api.ts';
 import { type WatchTarget, openWatch } from '../host/watch.ts';
 import { openReconciler } from '../reconcile.ts';
@@ -15,6 +13,7 @@ import { type Logger, openLog, openPassLog } from '../report/log.ts';
 import { openScrape } from '../report/scrape.ts';
 import { type Answers, openServer } from '../report/server.ts';
 import { type ReadLabels, readEnabled, readLabels } from '../sources/node-label.ts';
+import { bundleTargets } from './bundle-targets.ts';
 import { type Alarm, systemClock } from './clock.ts';
 import { type Cluster, openCluster } from './cluster.ts';
 import { type RunConfig, type Streams, exitCodes } from './config.ts';
@@ -45,37 +44,6 @@ export const outside: Outside = {
 const lockWaitMs = 60_000;
 /** After SIGTERM a removal that fails is tried again for so long, within the pod's grace period of 120 s. */
 const leaveMs = 90_000;
-
-/** Whether a path is a directory; one that is not there may become one. */
-function isDirectory(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    return true;
-  }
-}
-
-/** The directories in which a change can mean another bundle. A file is watched by its directory: it may be replaced. */
-function bundleTargets(paths: readonly string[]): readonly WatchTarget[] {
-  return paths.flatMap((path) => {
-    if (isDirectory(path)) return { path, concerns: () => true };
-    return [path, ...linkedFile(path)].map((file) => ({
-      path: dirname(file),
-      // The kubelet's names, which begin with two dots, tell of a new version of the file too.
-      concerns: (entry) => entry === basename(file) || entry.startsWith('..'),
-    }));
-  });
-}
-
-/** The file that a link leads to, unless it lies beside it, as the kubelet's do. */
-function linkedFile(path: string): readonly string[] {
-  try {
-    const real = realpathSync(path);
-    return real.startsWith(`${realpathSync(dirname(path))}/`) ? [] : [real];
-  } catch {
-    return [];
-  }
-}
 
 /** One daemon: what it was asked for, what it meets, and whom it tells. */
 export interface Daemon extends Outside {

@@ -1,42 +1,12 @@
 import * as fs from 'node:fs';
-import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { type Watch, type WatchTarget, openWatch } from '../../../src/host/watch.ts';
+import { describe, expect, it } from 'vitest';
+import type { WatchTarget } from '../../../src/host/watch.ts';
 import { temporaryDirectory } from '../support/directories.ts';
+import { lookedAt, watching } from '../support/watching.ts';
 
 const all = (path: string): WatchTarget => ({ path, concerns: () => true });
 const only = (path: string, wanted: string): WatchTarget => ({ path, concerns: (name) => name === wanted });
-
-interface Watching {
-  readonly watch: Watch;
-  /** Resolves once a change was told of since the last call. */
-  readonly seen: () => Promise<void>;
-  /** How often something was told of. */
-  readonly count: () => number;
-}
-
-function watching(): Watching {
-  let count = 0;
-  let looked = 0;
-  const watch = openWatch(
-    () => {
-      count += 1;
-    },
-    (reason) => {
-      throw new Error(reason);
-    },
-  );
-  onTestFinished(() => watch.close());
-  return {
-    watch,
-    count: () => count,
-    seen: async () => {
-      await vi.waitUntil(() => count > looked, { timeout: 2_000, interval: 5 });
-      looked = count;
-    },
-  };
-}
 
 /** A volume as the kubelet lays it out. */
 function mountVolume(path: string): { swap(key: string, text: string): void } {
@@ -167,18 +137,7 @@ describe('openWatch', () => {
   it('looks at no entry of others, beside its directory or in one that is shared: their mounts may not answer', async () => {
     const parent = temporaryDirectory();
     for (const name of ['ours', 'theirs', 'ours/theirs', 'shared', 'shared/theirs']) fs.mkdirSync(join(parent, name));
-    const looked: unknown[] = [];
-    const real = { lstat: fs.promises.lstat, stat: fs.promises.stat };
-    const spy = (name: keyof typeof real) => (path: fs.PathLike, options?: object) => {
-      looked.push(path);
-      return (real[name] as (path: fs.PathLike, options?: object) => Promise<unknown>)(path, options);
-    };
-    Object.assign(fs.promises, { lstat: spy('lstat'), stat: spy('stat') });
-    syncBuiltinESMExports();
-    onTestFinished(() => {
-      Object.assign(fs.promises, real);
-      syncBuiltinESMExports();
-    });
+    const looked = lookedAt();
     const { watch, seen } = watching();
     const shared: WatchTarget = {
       path: join(parent, 'shared'),
@@ -188,9 +147,7 @@ describe('openWatch', () => {
     await watch.follow([all(join(parent, 'ours')), all(join(parent, 'missing')), shared]);
     // What it looks into it does look at.
     expect(looked).toContain(join(parent, 'ours/theirs'));
-    expect(
-      looked.filter((path) => [join(parent, 'theirs'), join(parent, 'shared/theirs')].includes(String(path))),
-    ).toEqual([]);
+    expect(looked.filter((path) => [join(parent, 'theirs'), join(parent, 'shared/theirs')].includes(path))).toEqual([]);
     fs.writeFileSync(join(parent, 'shared/socket'), '');
     await seen();
   });
