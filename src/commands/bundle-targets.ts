@@ -3,7 +3,7 @@
  */
 import { realpathSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import type { WatchTarget } from '../host/watch.ts';
+import { type WatchTarget, linksTo } from '../host/watch.ts';
 
 /** Whether a path is a directory; one that is not there may become one. */
 function isDirectory(path: string): boolean {
@@ -14,24 +14,33 @@ function isDirectory(path: string): boolean {
   }
 }
 
-/** The file that a link leads to, unless it lies beside it, as the kubelet's do. */
-function linkedFile(path: string): readonly string[] {
+/** Whether a path lies in a version of the kubelet's, which never changes: the next one has another name. */
+const isInVersion = (path: string): boolean => /\/\.\.[^/]+\//.test(path);
+
+/** What a file is in the end. */
+function realOf(file: string): string {
   try {
-    const real = realpathSync(path);
-    return real.startsWith(`${realpathSync(dirname(path))}/`) ? [] : [real];
+    return realpathSync(file);
   } catch {
-    return [];
+    // It went just now, and what is above it tells.
+    return file;
   }
+}
+
+/** A file, the links on the way to it, and what it is in the end. */
+function stepsTo(file: string): readonly string[] {
+  const further = [...linksTo(file), realOf(file)].filter((step) => !isInVersion(step));
+  return [...new Set([file, ...further])];
 }
 
 /**
  * The directories in which a change can mean another bundle. A file is watched by its directory, since it may be
- * replaced; what else lies there is not ours to look at.
+ * replaced, and so is each link to it; what else lies there is not ours to look at.
  */
 export function bundleTargets(paths: readonly string[]): readonly WatchTarget[] {
   return paths.flatMap((path): readonly WatchTarget[] => {
     if (isDirectory(path)) return [{ path, concerns: () => true }];
-    return [path, ...linkedFile(path)].map((file) => ({
+    return stepsTo(path).map((file) => ({
       path: dirname(file),
       // The kubelet's names, which begin with two dots, tell of a new version of the file too.
       concerns: (entry) => entry === basename(file) || entry.startsWith('..'),

@@ -3,8 +3,8 @@
  * doubled, so nothing but a pass ever follows from one.
  */
 import { once } from 'node:events';
-import { watch as hearNames, lstatSync, realpathSync, statSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { watch as hearNames, readlinkSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { watch as chokidarWatch } from 'chokidar';
 import { errnoOf, explain } from './problem.ts';
 
@@ -28,6 +28,41 @@ export interface Watch {
   close(): Promise<void>;
 }
 
+/** So many links on one way the kernel follows, and no more. */
+const mostLinks = 40;
+
+/** Where a link leads; undefined for what is none, the empty text for what is not there. */
+function leadOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch (error) {
+    return errnoOf(error) === 'ENOENT' ? '' : undefined;
+  }
+}
+
+/**
+ * The links on the way to a path, itself included, and on the way to where each leads: what they lead to may change and
+ * no directory with it. Where the way ends too early, also what is missing.
+ */
+export function linksTo(path: string): readonly string[] {
+  const found: string[] = [];
+  const ahead = resolve(path).split('/');
+  let real = '/';
+  while (ahead.length > 0 && found.length < mostLinks) {
+    const next = join(real, ahead.shift() ?? '');
+    const lead = leadOf(next);
+    if (lead === undefined) {
+      real = next;
+      continue;
+    }
+    found.push(next);
+    if (lead === '') break;
+    if (isAbsolute(lead)) real = '/';
+    ahead.unshift(...lead.split('/'));
+  }
+  return [...new Set(found)];
+}
+
 interface Place {
   /** The real directory at a path; where there is none, the nearest one on the way to it. */
   readonly directory: string;
@@ -37,7 +72,7 @@ interface Place {
   readonly identity: string;
 }
 
-function placeAt(path: string, missing?: string): Place | undefined {
+function nearest(path: string, missing?: string): Place | undefined {
   try {
     const directory = realpathSync(path);
     const stats = statSync(directory);
@@ -48,21 +83,14 @@ function placeAt(path: string, missing?: string): Place | undefined {
   } catch {
     // Not there, or not to be seen: what is above it tells when that changes.
   }
-  return dirname(path) === path ? undefined : placeAt(dirname(path), basename(path));
+  return dirname(path) === path ? undefined : nearest(dirname(path), basename(path));
 }
 
-/** The links on the way to a path, itself included: what they lead to may change and no directory with it. */
-function linksTo(path: string): readonly string[] {
-  const above = dirname(path);
-  return above === path ? [] : [...linksTo(above), ...(isLink(path) ? [path] : [])];
-}
-
-function isLink(path: string): boolean {
-  try {
-    return lstatSync(path).isSymbolicLink();
-  } catch {
-    return false;
-  }
+/** The same directory by other links is another place, since other links are to be watched. */
+function placeAt(path: string): (Place & { readonly links: readonly string[] }) | undefined {
+  const place = nearest(path);
+  const links = linksTo(path);
+  return place && { ...place, links, identity: [place.identity, ...links].join(':') };
 }
 
 interface Followed {
@@ -135,7 +163,7 @@ async function start(
 ): Promise<Followed> {
   const place = placeAt(target.path);
   if (place === undefined) return { identity: undefined, problem: told, close: () => Promise.resolve() };
-  const { directory, missing, identity } = place;
+  const { directory, missing, links, identity } = place;
   const concerns = missing === undefined ? target.concerns : (name: string) => name === missing;
   const isLookedInto = missing === undefined && target.isShared !== true;
   const ends: (() => unknown)[] = [];
@@ -151,7 +179,7 @@ async function start(
     Object.assign(followed, { identity: undefined, problem });
   };
   // What is above tells when another one takes the place of this directory, or of a link to it.
-  for (const path of [directory, ...linksTo(target.path)])
+  for (const path of [directory, ...links])
     ends.push(hear(dirname(path), { concerns: (name) => name === basename(path), changed, failed: lost }));
   const heard: Heard = { concerns, changed, failed: lost };
   ends.push(isLookedInto ? await look(directory, target.isDeep === true, heard) : hear(directory, heard));

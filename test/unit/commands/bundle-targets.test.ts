@@ -32,6 +32,55 @@ describe('the watch of a bundle that is a file', () => {
     await after.seen();
   });
 
+  it.each<readonly [string, string, string]>([
+    ['to the directory of the file', 'opt/current', 'v2'],
+    ['to the file', 'opt/ca.pem', 'v2/ca.pem'],
+    ['to both', 'ca.pem', 'opt/v2/ca.pem'],
+  ])('tells when a link on the way comes to lead elsewhere: the link %s', async (_, link, to) => {
+    const parent = temporaryDirectory();
+    for (const name of ['v1', 'v2']) {
+      fs.mkdirSync(join(parent, 'opt', name), { recursive: true });
+      fs.writeFileSync(join(parent, 'opt', name, 'ca.pem'), name);
+    }
+    fs.symlinkSync('v1', join(parent, 'opt/current'));
+    fs.symlinkSync('current/ca.pem', join(parent, 'opt/ca.pem'));
+    fs.symlinkSync('opt/ca.pem', join(parent, 'ca.pem'));
+    const { watch, seen } = watching();
+    await watch.follow(bundleTargets([join(parent, 'ca.pem')]));
+    fs.symlinkSync(to, join(parent, 'new'));
+    fs.renameSync(join(parent, 'new'), join(parent, link));
+    await seen();
+  });
+
+  it('tells when the file behind its links is written', async () => {
+    const parent = temporaryDirectory();
+    fs.mkdirSync(join(parent, 'below'));
+    fs.writeFileSync(join(parent, 'below/ca.pem'), 'one');
+    fs.symlinkSync('below/ca.pem', join(parent, 'ca.pem'));
+    const { watch, seen } = watching();
+    await watch.follow(bundleTargets([join(parent, 'ca.pem')]));
+    fs.writeFileSync(join(parent, 'below/ca.pem'), 'two');
+    await seen();
+  });
+
+  it("starts nothing anew with each of the kubelet's versions", async () => {
+    const volume = temporaryDirectory();
+    const swap = (version: string): void => {
+      fs.mkdirSync(join(volume, version));
+      fs.writeFileSync(join(volume, version, 'ca.pem'), version);
+      fs.symlinkSync(version, join(volume, '..data_tmp'));
+      fs.renameSync(join(volume, '..data_tmp'), join(volume, '..data'));
+    };
+    swap('..one');
+    fs.symlinkSync('..data/ca.pem', join(volume, 'ca.pem'));
+    const { watch, seen } = watching();
+    const follow = (): Promise<boolean> => watch.follow(bundleTargets([join(volume, 'ca.pem')]));
+    await follow();
+    swap('..two');
+    await seen();
+    expect(await follow()).toBe(false);
+  });
+
   it('looks at nothing of what lies beside it: the mounts there may not answer', async () => {
     const parent = temporaryDirectory();
     for (const name of ['theirs', 'elsewhere', 'elsewhere/theirs']) fs.mkdirSync(join(parent, name));

@@ -134,6 +134,38 @@ describe('openWatch', () => {
     await seen();
   });
 
+  it.each([
+    ['another directory', 'v1', 'v2'],
+    ['the same directory through one more link', 'v1', 'link-to-v1'],
+    ['another directory, after one more link', '../opt/link-to-v1', 'v2'],
+    ['a directory, after it was missing', undefined, 'v1'],
+  ])('tells when a link on the way of a link leads elsewhere: %s', async (_, first, then) => {
+    const parent = temporaryDirectory();
+    for (const name of ['v1', 'v2']) fs.mkdirSync(join(parent, 'opt', name, 'ca'), { recursive: true });
+    fs.symlinkSync('v1', join(parent, 'opt/link-to-v1'));
+    fs.symlinkSync(join(parent, 'opt/current/ca'), join(parent, 'bundle'));
+    const lead = (to: string): void => {
+      fs.symlinkSync(to, join(parent, 'opt/new'));
+      fs.renameSync(join(parent, 'opt/new'), join(parent, 'opt/current'));
+    };
+    if (first !== undefined) lead(first);
+    const { watch, seen } = watching();
+    await watch.follow([all(join(parent, 'bundle'))]);
+    lead(then);
+    await seen();
+    expect(await watch.follow([all(join(parent, 'bundle'))])).toBe(true);
+    expect(await watch.follow([all(join(parent, 'bundle'))])).toBe(false);
+  });
+
+  it('follows a link that leads to itself no further, and tells when it leads elsewhere', async () => {
+    const parent = temporaryDirectory();
+    fs.symlinkSync('circle', join(parent, 'circle'));
+    const { watch, seen } = watching();
+    await watch.follow([all(join(parent, 'circle/ca'))]);
+    fs.rmSync(join(parent, 'circle'));
+    await seen();
+  });
+
   it('looks at no entry of others, beside its directory or in one that is shared: their mounts may not answer', async () => {
     const parent = temporaryDirectory();
     for (const name of ['ours', 'theirs', 'ours/theirs', 'shared', 'shared/theirs']) fs.mkdirSync(join(parent, name));
