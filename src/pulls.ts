@@ -56,7 +56,9 @@ function saidOfDirectories({ runtime, survey, isNamed }: Found, isStale: boolean
   if (isStale && !isNamed) {
     return restartNeeded(runtime, 'it reads one directory for each registry; name all of yours by --registry');
   }
-  const lacking = survey.edits.filter(({ kind }) => kind !== 'clean').map(({ path }) => path);
+  const lacking = survey.edits
+    .filter(({ kind, isSpare }) => kind !== 'clean' && isSpare !== true)
+    .map(({ path }) => path);
   // Without the record nothing is edited, so its failure is that of all.
   const [ofAll] = failures.values();
   const unmade = lacking.map((path) => failures.get(path) ?? ofAll ?? `${path} on the host is not made yet`);
@@ -219,7 +221,7 @@ export function tellPulls(host: Host, pass: PullsPass): Pulls {
       // Nothing is proven that could not be seen.
       ...(refresh !== 'auto' || !needed ? problems : []),
     ],
-    notes: [...problems, ...after.found.flatMap((found) => notesOf(found, now))],
+    notes: [...problems, ...(after.spared ?? []), ...after.found.flatMap((found) => notesOf(found, now))],
     watched: after.found.flatMap(watchedOf),
     ...restartsOf(pass, runtimes, failed, now),
   };

@@ -18,6 +18,8 @@ import { isTable } from './toml-lines.ts';
 export interface Edit {
   readonly kind: 'link' | 'lines' | 'clean';
   readonly path: string;
+  /** Pulls see the store without it, as long as containerd takes the hosts.toml beside it. */
+  readonly isSpare?: true;
 }
 
 /** What is there of it, and what is missing. */
@@ -173,7 +175,9 @@ export function surveyLink(place: Place, isSpare = false): Survey {
   const path = `${directory}/${linkName}`;
   const problems = isSpare ? [] : orWhy(directory, () => brokenFiles(place));
   if (host.link(path) === bundle) return { ...nothing, links: [path], problems };
-  if (host.entry(path) === undefined) return { ...nothing, links: [path], edits: [{ kind: 'link', path }], problems };
+  if (host.entry(path) === undefined) {
+    return { ...nothing, links: [path], edits: [{ kind: 'link', path, ...(isSpare && { isSpare }) }], problems };
+  }
   if (isSpare) return nothing;
   const strange = `${path} on the host is not ours, though it bears our name; move it away`;
   return { ...nothing, problems: [strange, ...problems] };

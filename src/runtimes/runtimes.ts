@@ -44,6 +44,8 @@ export interface RuntimesState {
   readonly todo: 'keep' | 'release' | 'nothing';
   /** What that changes: paths. */
   readonly edits: readonly string[];
+  /** What could not be made and is not needed as things are: a line each. */
+  readonly spared?: readonly string[];
   /** In how many milliseconds there is something to be found out that could not be now. */
   readonly dueMs?: number | undefined;
   /** Why nothing could be found out. */
@@ -137,19 +139,30 @@ function intended(host: Host, state: RuntimesState, instances: readonly string[]
 
 const isLink = (path: string): boolean => path.endsWith(`/${linkName}`);
 
+/** What could not be made, as far as it is missing and every runtime can spare it. */
+function sparedOf(found: readonly Found[], failed: Failures): Failures {
+  const edits = found.flatMap(({ survey }) => survey.edits);
+  const paths = new Set(edits.map(({ path }) => path));
+  for (const { path, isSpare } of edits) if (isSpare !== true) paths.delete(path);
+  return new Map([...failed].filter(([path]) => paths.has(path)));
+}
+
 /** What is to be done, from what is there and what is on record. */
 function todoOf(
   { found, strays, ledger, record }: Pick<RuntimesState, 'found' | 'strays' | 'ledger' | 'record'>,
   instance: string,
   needed: boolean,
+  unmade: Failures,
 ): Pick<RuntimesState, 'todo' | 'edits'> {
   const counted = ledger.instances.includes(instance);
   const recorded = [...ledger.links, ...ledger.edited];
   const there = all(found, present);
   if (needed) {
-    const edits = found.flatMap(({ survey }) => survey.edits.map(({ path }) => path));
+    const edits = all(found, (survey) => survey.edits.map(({ path }) => path));
     const isOnRecord = there.every((path) => counted && recorded.includes(path));
-    return { todo: edits.length === 0 && isOnRecord ? 'nothing' : 'keep', edits };
+    // What failed and can be spared is tried again beside other things only.
+    const isIdle = isOnRecord && edits.every((path) => unmade.has(path));
+    return isIdle ? { todo: 'nothing', edits: [] } : { todo: 'keep', edits };
   }
   const ours = union(recorded, [...there, ...strays]);
   const isRecorded = ours.length > 0 || ledger.restarted !== undefined || record === 'broken';
@@ -201,7 +214,12 @@ function straysIn(
 const noFinding: Finding = { found: [], dueMs: undefined };
 
 /** What is seen of the runtimes, as long as nothing stands in the way. */
-function openEyes(host: Host, bundle: string, settings: RuntimeSettings): (needed: boolean) => Promise<RuntimesState> {
+function openEyes(
+  host: Host,
+  bundle: string,
+  settings: RuntimeSettings,
+  failed: Failures,
+): (needed: boolean) => Promise<RuntimesState> {
   const { instance, refresh, registries, clock } = settings;
   const options = { bundle, registries, memory: openMemory() };
   const find = openFinder(host, clock, options);
@@ -214,23 +232,32 @@ function openEyes(host: Host, bundle: string, settings: RuntimeSettings): (neede
     const seen = isOff ? await (isLost ? find().catch(() => noFinding) : noFinding) : await find();
     const strays = isWanted ? [] : straysIn(host, options, { ...seen, ledger }, isLost);
     const state = { ...(isOff ? noFinding : seen), strays, ledger, record };
-    return { ...state, ...todoOf(state, instance, isWanted) };
+    const unmade = sparedOf(state.found, failed);
+    const spared = [...unmade].map(
+      ([path, why]) => `${path} on the host is needed only where containerd refuses the hosts.toml beside it: ${why}`,
+    );
+    return { ...state, spared, ...todoOf(state, instance, isWanted, unmade) };
   };
 }
 
 /** Opens the runtimes of one host. @param bundle the bundle of the host's store */
 export function openRuntimes(host: Host, bundle: string, settings: RuntimeSettings): Runtimes {
   const { instance } = settings;
-  const observe = openEyes(host, bundle, settings);
+  /** What the last attempt could not make. */
+  const failed = new Map<string, string>();
+  const observe = openEyes(host, bundle, settings, failed);
   return {
     observe: (needed) => observe(needed).catch((error: unknown) => ({ ...unseen, problem: explain(error) })),
     keep: (state) =>
       orFailure(() => {
         writeRuntimeLedger(host, intended(host, state, union(state.ledger.instances, [instance])));
         const edits = state.found.flatMap((one) => one.survey.edits);
-        return each(edits, (edit) => {
+        const failures = each(edits, (edit) => {
           makeEdit(host, edit, bundle);
         });
+        failed.clear();
+        for (const [path, why] of failures) failed.set(path, why);
+        return failures;
       }),
     release: (state) =>
       orFailure(() => {

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'smol-toml';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { Reading } from '../../../src/bundle/types.ts';
 import { openHost } from '../../../src/host/host.ts';
 import { type PassSettings, openReconciler } from '../../../src/reconcile.ts';
@@ -1003,6 +1003,30 @@ describe.skipIf(process.getuid?.() !== 0)('bad input', () => {
     expect(report.runtimes[0]?.message).toMatch(/certs\.d\/_default/);
     expect(host.trusts(north)).toBe(true);
     expect(await pass([], removeAll)).toMatchObject({ converged: true });
+  });
+
+  it('a link that can be spared and cannot be made is noted, keeps pulls from nothing, and is not tried again and again', async () => {
+    put(`${certs}/_default/hosts.toml`, `ca = "${bundlePath}"\n[host."http://127.0.0.1:30020"]\n`);
+    const directory = host.path(`${certs}/_default`);
+    execFileSync('mount', ['--bind', directory, directory]);
+    onTestFinished(() => {
+      execFileSync('umount', [directory]);
+    });
+    execFileSync('mount', ['-o', 'remount,bind,ro', directory]);
+    const reconciler = openReconciler(settings({}), () => readings(north), clock);
+    const notes = [expect.stringMatching(/_default\/node-ca-trust\.crt on the host is needed only where/)];
+    const said = { converged: true, edits: [], notes, runtimes: [{ state: 'trusts' }] };
+    expect((await reconciler.pass()).report).toMatchObject(said);
+    expect((await reconciler.pass()).report).toMatchObject(said);
+    const runtimes = openRuntimes(openHost(host.root), bundlePath, { ...settings({}), clock });
+    expect([...runtimes.keep(await runtimes.observe(true)).keys()]).toEqual([link]);
+    expect((await runtimes.observe(true)).todo).toBe('nothing');
+    execFileSync('mount', ['-o', 'remount,bind,rw', directory]);
+    // Beside something else.
+    fs.mkdirSync(host.path(`${certs}/b.example`));
+    await reconciler.pass();
+    expect(fs.readlinkSync(host.path(link))).toBe(bundlePath);
+    expect((await reconciler.pass()).report).toMatchObject({ ...said, notes: [] });
   });
 
   it('a link that runs in a circle costs nobody else anything', async () => {
