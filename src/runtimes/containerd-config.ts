@@ -193,17 +193,22 @@ function oldestFor(files: readonly ConfigFile[]): Release {
 const pullsIn = (it: Sources): Pulls => ({ release: it.release, settings: settingsOf(it), place: placeOf(it) });
 const wayIn = (it: Sources): Way => wayOf(pullsIn(it));
 
-/** The way of a process that does not say its version: the directories of all readings, if each of them reads some. */
+/** The way of a process that does not say its version: the directories of all readings, if each of them reads some; no guess, if none does. */
 function agreedWay(reading: Sources): Way {
   const later = releases.filter((release) => since(release, ...reading.release));
   const others = later.map((release) => wayIn(sourcesOf(reading.line, reading.files, release)));
-  const lists = [wayIn(reading), ...others].map((way) => (way.kind === 'directories' ? way.lists : undefined));
-  if (lists.every((list) => list !== undefined)) {
+  const ways = [wayIn(reading), ...others];
+  const lists = ways.flatMap((way) => (way.kind === 'directories' ? [way.lists] : []));
+  if (lists.length === ways.length) {
     const distinct = new Map(lists.flat().map((roots) => [JSON.stringify(roots), roots]));
     return { kind: 'directories', lists: [...distinct.values()], byName: false };
   }
-  const why = `containerd does not say its version, and what ${reading.line.config} means depends on it`;
-  return { kind: 'restart', why: `${why}; have it answer, or ${remedyOf(placeOf(reading))}`, isGuess: true };
+  const isGuess = lists.length > 0;
+  const [why = '', ...more] = new Set(ways.flatMap((way) => (way.kind === 'restart' ? [way.why] : [])));
+  if (!isGuess && more.length === 0) return { kind: 'restart', why };
+  const unsaid = `containerd does not say its version, and what ${reading.line.config} means depends on it`;
+  const remedy = `${unsaid}; have it answer, or ${remedyOf(placeOf(reading))}`;
+  return { kind: 'restart', why: remedy, ...(isGuess && { isGuess }) };
 }
 
 /**

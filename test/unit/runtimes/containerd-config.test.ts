@@ -453,6 +453,16 @@ describe('a process that does not say its version', () => {
     expect(pulls(main(platforms.defaultOfTwo(4)), version)).toEqual(oneDirectory);
   });
 
+  it('needs a restart, which is no guess, where all versions agree on that', () => {
+    const mirrors = `version = 2\n[${cri}.registry.mirrors."docker.io"]\nendpoint = ["https://m.example"]\n`;
+    const { way } = read(main(mirrors));
+    expect(way).toEqual({
+      kind: 'restart',
+      why: expect.stringMatching(/^registry\.mirrors in \/etc\/containerd\/config\.toml takes the place/) as unknown,
+    });
+    expect(read(main(platforms.defaultOfOne)).way).toMatchObject({ isGuess: true });
+  });
+
   it.each([
     ['defaults', {}],
     ["1.7's defaults", main(platforms.defaultOfOne)],
