@@ -118,8 +118,8 @@ async function repeat(work: Work, screen: Screen): Promise<void> {
     screen.show(status, telling.notice);
     const now = clock.steady();
     if (isOver(work, status, deadline, now)) return;
-    // One that failed has listed nothing, however long it took.
-    const pause = isSeen ? Math.max(pauseMs, pauseFactor * (now - began)) : pauseMs;
+    // One that failed has listed nothing, but may have asked somebody to log in, who is not to be asked at once again.
+    const pause = Math.max(pauseMs, (isSeen ? pauseFactor : 1) * (now - began));
     // Ended early by the signal, which the next look sees.
     await clock.sleep(Math.min(pause, deadline - now), stop).catch(() => undefined);
   }
