@@ -35,8 +35,9 @@ function ownFileAt(context: StoreContext, path: string, file: CertificateFile): 
   const name = path.slice(anchors.length + 1);
   const prefix = path.startsWith(`${anchors}/`) ? prefixIn(instance, name, extension) : undefined;
   if (prefix === undefined) return undefined;
-  const [fingerprint, ...more] = file.fingerprints;
-  const single = file.problems.length === 0 && more.length === 0;
+  // In another form it does not do for all programs, and none of the host's own tools would change that.
+  const [fingerprint] = file.plain;
+  const single = file.problems.length === 0 && file.fingerprints.length === 1;
   return single && fingerprint?.startsWith(prefix) === true
     ? { name, content: 'intact', fingerprint }
     : { name, content: 'altered' };

@@ -13,11 +13,15 @@ import { hiddenProblem } from './hidden.ts';
 export interface CertificateFile {
   /** Fingerprints of the certificates that OpenSSL reads from it, in order. */
   readonly fingerprints: readonly string[];
+  /** Those of them that stand there in the form that every program reads. Go passes over what OpenSSL calls them otherwise. */
+  readonly plain: readonly string[];
   /** Why a program that reads this file as a bundle may fail or leak a secret; empty for a good one. */
   readonly problems: readonly string[];
   /** It has no end, or is too large for certificates; or something keeps us from what may be in it. */
   readonly unread?: 'huge' | 'denied';
 }
+
+type IsWanted = (fingerprint: string, label: string) => boolean;
 
 export interface CertificateFiles {
   /** What a file holds; undefined when no file is there. */
@@ -26,10 +30,13 @@ export interface CertificateFiles {
   know(anchors: readonly Anchor[]): void;
   /**
    * The good certificates of a text that has other things too, in the words of their own blocks.
-   * @param isWanted of which of them, by fingerprint
+   * @param isWanted of which of them, by fingerprint and what their blocks are called
    */
-  goodBlocks(text: string, isWanted?: (fingerprint: string) => boolean): string;
+  goodBlocks(text: string, isWanted?: IsWanted): string;
 }
+
+/** What all programs call a certificate. OpenSSL alone reads its other names. */
+export const plainLabel = 'CERTIFICATE';
 
 /** Far more than any host has; beyond it everything is read anew. */
 const memoryLimit = 10_000;
@@ -80,7 +87,19 @@ function withoutMarks(text: string): string {
 /** One certificate in DER, as p11-kit takes it. */
 function examineDer(bytes: Buffer, judge: Judge): CertificateFile | undefined {
   const fingerprint = bytes[0] === 0x30 ? judge(bytes) : undefined;
-  return fingerprint === undefined ? undefined : { fingerprints: [fingerprint], problems: [] };
+  return fingerprint === undefined ? undefined : whole([fingerprint]);
+}
+
+function whole(fingerprints: readonly string[]): CertificateFile {
+  return { fingerprints, plain: fingerprints, problems: [] };
+}
+
+/** The certificates of a text in the form that every program reads, of those that OpenSSL reads from it. */
+function plainIn(text: string, { fingerprints, problems }: Omit<CertificateFile, 'plain'>, judge: Judge): string[] {
+  const blocks = text.match(plainBlock) ?? [];
+  // Nearly always all are: then none need be decoded again.
+  if (problems.length === 0 && blocks.length === fingerprints.length) return [...fingerprints];
+  return blocks.flatMap((block) => [...pemBlocks(block)].flatMap(({ der }) => (der && judge(der)) ?? []));
 }
 
 function examinePem(text: string, judge: Judge): CertificateFile {
@@ -94,7 +113,8 @@ function examinePem(text: string, judge: Judge): CertificateFile {
       if (fingerprint !== undefined) fingerprints.push(fingerprint);
     }
   }
-  return { fingerprints, problems };
+  const found = { fingerprints, problems };
+  return { ...found, plain: plainIn(text, found, judge) };
 }
 
 function examine(bytes: Buffer, judge: Judge, der: boolean): CertificateFile {
@@ -102,7 +122,7 @@ function examine(bytes: Buffer, judge: Judge, der: boolean): CertificateFile {
 }
 
 function denied({ message }: Problem): CertificateFile {
-  return { fingerprints: [], problems: [message], unread: 'denied' };
+  return { ...whole([]), problems: [message], unread: 'denied' };
 }
 
 function hidden(end: string): CertificateFile {
@@ -110,13 +130,13 @@ function hidden(end: string): CertificateFile {
 }
 
 function huge(size: number): CertificateFile {
-  return { fingerprints: [], problems: [`it has ${size} bytes, too many for certificates`], unread: 'huge' };
+  return { ...whole([]), problems: [`it has ${size} bytes, too many for certificates`], unread: 'huge' };
 }
 
-function goodBlocksOf(text: string, judge: Judge, isWanted: (fingerprint: string) => boolean): string {
+function goodBlocksOf(text: string, judge: Judge, isWanted: IsWanted): string {
   const good = pemBlocks(withoutMarks(text)).flatMap(({ der, label }) => {
     const fingerprint = der && certificateLabels.has(label) ? judge(der) : undefined;
-    return der && fingerprint !== undefined && isWanted(fingerprint) ? [toPem(der, label)] : [];
+    return der && fingerprint !== undefined && isWanted(fingerprint, label) ? [toPem(der, label)] : [];
   });
   return good.toArray().join('');
 }
@@ -184,18 +204,32 @@ export function openCertificateFiles(host: Host, { der = false, hiddenEnd }: Rea
       for (const memory of [byPlace, byContent]) memory.turn();
       for (const { fingerprint, pem } of anchors.filter((anchor) => !certificates.has(anchor.fingerprint))) {
         remember(certificates, fingerprint, fingerprint);
-        byContent.set(hash('sha256', pem), { fingerprints: [fingerprint], problems: [] });
+        byContent.set(hash('sha256', pem), whole([fingerprint]));
       }
     },
     goodBlocks: (text, isWanted = () => true) => goodBlocksOf(text, judge, isWanted),
   };
 }
 
-const certificateBlock = /-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----[A-Za-z0-9+/=\s]*-----END \1-----/g;
+/**
+ * A block whose form both OpenSSL and Go read: lines that end as on Linux or Windows, none of them blank, at which OpenSSL
+ * gives up the whole file, and no headers.
+ * @param label a pattern of what it is called
+ */
+const blockOf = (label: string): RegExp => {
+  const [blank, base64] = ['[ \\t]*', '[A-Za-z0-9+/=]'];
+  const body = `(?:${blank}${base64}[A-Za-z0-9+/= \\t]*\\r?\\n)+`;
+  const [first, last] = [`-----BEGIN (${label})-----${blank}\\r?\\n`, `-----END \\1-----${blank}\\r?(?![^\\n])`];
+  return new RegExp(`(?<![^\\n])${first}${body}${last}`, 'g');
+};
+
+const plainBlock = blockOf(plainLabel);
+const certificateBlock = blockOf([...certificateLabels].join('|'));
 
 /**
- * Whether a text is certificates and nothing else. A link to a file that only root can read has no certificate in it, and
- * the host's tool copies what it finds: what else a text holds must not come into a bundle that everyone can read.
+ * Whether a text is certificates and nothing else, each in a form that OpenSSL reads. A link to a file that only root can
+ * read has no certificate in it, and the host's tool copies what it finds: what else a text holds must not come into a
+ * bundle that everyone can read.
  */
 export function isBare(text: string): boolean {
   return text.replace(certificateBlock, '').trim() === '';

@@ -5,7 +5,7 @@
 import { readLimit } from '../host/files.ts';
 import { Problem } from '../host/problem.ts';
 import type { StoreContext } from './anchor-files.ts';
-import { isBare } from './certificate-files.ts';
+import { isBare, plainLabel } from './certificate-files.ts';
 import { privateBundle } from './debian-layout.ts';
 import { type StoreChange, isTakenBy } from './store.ts';
 
@@ -15,18 +15,25 @@ const longestAsItIs = 64 * 1024;
 /**
  * What of a file comes into the bundle: not the broken blocks of another's, since one truncated block breaks curl for
  * every site, nor what else is in it, since what only root can read, a private key say, would be there for all to read.
- * @param seen the certificates that are in the bundle by now
+ * @param seen the certificates that are in the bundle by now, in the form that all programs read
  */
 function contribution({ host, files }: StoreContext, path: string, seen: Set<string>): string {
   const file = files.read(path);
   if (file === undefined || file.fingerprints.length === 0) return '';
   const text = host.read(path)?.toString('latin1') ?? '';
-  const missing = new Set(file.fingerprints.filter((fingerprint) => !seen.has(fingerprint)));
-  // One that says for what it is trusted is not the same certificate to all programs; each other one is enough once.
-  const isRepeated = missing.size < file.fingerprints.length && !text.includes('TRUSTED');
-  if (isRepeated) return files.goodBlocks(text, (fingerprint) => missing.delete(fingerprint));
-  const isAsItIs = file.problems.length === 0 && text.length <= longestAsItIs && isBare(text);
-  return isAsItIs ? text : files.goodBlocks(text);
+  // Each is enough once; but one that OpenSSL alone reads is not the same certificate to all programs.
+  const missing = new Set(file.plain.filter((fingerprint) => !seen.has(fingerprint)));
+  const isRepeated = missing.size < file.plain.length;
+  const isAsItIs = !isRepeated && file.problems.length === 0 && text.length <= longestAsItIs && isBare(text);
+  const isWanted = (print: string, label: string): boolean => {
+    if (label !== plainLabel) return true;
+    const isNew = !seen.has(print);
+    seen.add(print);
+    return isNew;
+  };
+  if (!isAsItIs) return files.goodBlocks(text, isWanted);
+  for (const fingerprint of missing) seen.add(fingerprint);
+  return text;
 }
 
 /**
@@ -49,7 +56,6 @@ function contributions(context: StoreContext, paths: readonly string[]): readonl
   const seen = new Set<string>();
   return paths.map((path) => {
     const text = contribution(context, path, seen);
-    if (!text.includes('TRUSTED')) for (const print of context.files.read(path)?.fingerprints ?? []) seen.add(print);
     length += text.length;
     if (text.length > largest.length) largest = { path, length: text.length };
     if (length <= readLimit) return text;
@@ -72,9 +78,9 @@ function flawOf(context: StoreContext, paths: readonly string[], { required }: S
   const built = files.read(privateBundle(context));
   const [problem] = built?.problems ?? [];
   if (problem !== undefined) return `is broken: ${problem}`;
-  const held = new Set(built?.fingerprints);
-  const expected = new Set([...required, ...paths.flatMap((path) => files.read(path)?.fingerprints ?? [])]);
-  const lost = [...expected].filter((fingerprint) => !held.has(fingerprint));
+  const [held, plain] = [new Set(built?.fingerprints), new Set(built?.plain)];
+  const ofAll = paths.flatMap((path) => files.read(path)?.fingerprints ?? []);
+  const lost = [...required].filter((one) => !plain.has(one)).concat(ofAll.filter((one) => !held.has(one)));
   if (lost.length === 0) return undefined;
   return `lacks ${lost.length} certificates (${lost[0]?.slice(0, 16) ?? ''}...)`;
 }

@@ -65,7 +65,7 @@ function observe(context: DebianContext, wanted: readonly Anchor[]): StoreState 
   const effective = files.read(debian.bundle);
   return {
     ...sources,
-    trusted: new Set(effective?.fingerprints),
+    trusted: new Set(effective?.plain),
     problems: bundleProblems(context, effective, sources.carriers.keys()),
     unmade:
       isMarked(context) && layout.canRelink?.(context) === true

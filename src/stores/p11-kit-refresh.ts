@@ -86,11 +86,11 @@ function foundByHash({ host, files, bundle }: P11KitContext, directory: string):
  */
 function isStale(context: P11KitContext, made: ReadonlySet<string>, change: StoreChange): boolean {
   const { host, files, bundle, layout } = context;
-  const held = files.read(bundle)?.fingerprints ?? [];
+  const effective = files.read(bundle);
   const found = change.remove.length > 0 ? layout.hashed(host).flatMap((path) => foundByHash(context, path)) : [];
   const isTaken = isTakenBy(change);
-  const isRevived = [...held, ...found].some((print) => isTaken(print) && !made.has(print));
-  const all = new Set(held);
+  const isRevived = [...(effective?.fingerprints ?? []), ...found].some((print) => isTaken(print) && !made.has(print));
+  const all = new Set(effective?.plain);
   return isRevived || [...made].some((print) => !all.has(print));
 }
 

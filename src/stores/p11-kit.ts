@@ -57,7 +57,7 @@ function goNotes(context: P11KitContext, wanted: readonly Anchor[]): readonly st
   const { host, files, bundle } = context;
   const first = goFiles.find((path) => host.target(path)?.kind === 'file');
   if (first === undefined || host.real(first) === host.real(bundle)) return [];
-  const held = new Set([...(files.read(first)?.fingerprints ?? []), ...holdersIn(context, goDirectories).keys()]);
+  const held = new Set([...(files.read(first)?.plain ?? []), ...holdersIn(context, goDirectories).keys()]);
   const hidden = wanted.filter(({ fingerprint }) => !held.has(fingerprint)).length;
   if (hidden === 0) return [];
   return [
@@ -90,7 +90,7 @@ function observe(context: P11KitContext, wanted: readonly Anchor[]): StoreState 
   files.know(wanted);
   const sources = observeSources(context, sourcePaths(context));
   const effective = files.read(bundle);
-  const trusted = new Set(effective?.fingerprints);
+  const trusted = new Set(effective?.plain);
   // trust(1) takes our unfinished files for anchors.
   const unfinished = temporariesOf(context).map((path) => `${path} was left behind, and the store reads it`);
   const hashed = wanted.filter(({ notHashedByP11Kit }) => notHashedByP11Kit === undefined);

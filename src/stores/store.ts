@@ -20,7 +20,7 @@ export interface OwnFile {
 /** What is on the host, as far as a pass must know. Reading it changes nothing and starts no process. */
 export interface StoreState {
   readonly own: readonly OwnFile[];
-  /** Fingerprints in the effective bundle. */
+  /** Fingerprints in the effective bundle, in the form that every program reads: Go passes over what OpenSSL alone does. */
   readonly trusted: ReadonlySet<string>;
   /** What is wrong with the effective bundle as a whole: missing, broken blocks, certificates of the host's own lost. */
   readonly problems: readonly string[];

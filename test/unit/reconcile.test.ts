@@ -517,6 +517,26 @@ describe.skipIf(process.getuid?.() !== 0)('a pass', () => {
     expect(fs.existsSync(host.path(temporary))).toBe(stays);
   });
 
+  it.each([
+    ['a name that Go does not know', (pem: string) => pem.replaceAll('CERTIFICATE', 'X509 CERTIFICATE')],
+    ['lines that end as on old Macs', (pem: string) => `${pem.replaceAll('\n', '\r')}\n`],
+    ['headers', (pem: string) => pem.replace('\n', '\nName: north\n\n')],
+  ])('takes a certificate with %s for none that all programs trust, and mends it in one pass', async (_, change) => {
+    const host = littleHost();
+    await passOn(host.root, bundle(north));
+    fs.writeFileSync(host.path(bundlePath), world.pem + change(north.pem));
+    expect(await passOn(host.root, bundle(north))).toMatchObject({ converged: true, repaired: [north.fingerprint] });
+    expect(host.trusts(north)).toBe(true);
+    fs.writeFileSync(fileOf(host, north), change(north.pem));
+    expect(await passOn(host.root, bundle(north))).toMatchObject({ converged: true, repaired: [north.fingerprint] });
+    // In a file of another it has no end: it is read by some, and ours is there beside it.
+    put(host, `${anchorDirectory}/corp.crt`, change(north.pem));
+    fs.writeFileSync(host.path(bundlePath), world.pem + change(north.pem));
+    expect(await passOn(host.root, bundle(north))).toMatchObject({ converged: true, repaired: [north.fingerprint] });
+    expect(host.trusts(north)).toBe(true);
+    expect(await passOn(host.root, bundle(north))).toMatchObject({ converged: true, refreshed: [] });
+  });
+
   it('tells the hooks of each addition and removal once', async () => {
     const host = littleHost();
     put(

@@ -88,6 +88,24 @@ describe('the bundle put together without the tool', () => {
     expect(text).toBe(trusted + north.pem + south.pem);
   });
 
+  it.each([
+    ['is called otherwise', (pem: string) => pem.replaceAll('CERTIFICATE', 'X509 CERTIFICATE')],
+    ['is there in both ways', (pem: string) => pem.replaceAll('CERTIFICATE', 'X509 CERTIFICATE') + pem],
+    ['has lines that end as on old Macs', (pem: string) => pem.replaceAll('\n', '\r')],
+    ['has a blank line in it', (pem: string) => pem.replace('\n-----END', '\n\n-----END')],
+    ['has headers', (pem: string) => pem.replace('\n', '\nName: north\n\n')],
+    ['begins with a mark', (pem: string) => `\xef\xbb\xbf${pem}`],
+  ])('has for all programs what in the file of another %s', (_, other) => {
+    const { context, put } = contextOf([]);
+    put('/anchors/corp.crt', other(north.pem));
+    put('/anchors/ours.crt', north.pem);
+    const paths = ['/anchors/corp.crt', '/anchors/ours.crt'];
+    const text = concatenation(context, paths, { ...change, required: new Set() }).toString('latin1');
+    const [first, second, ...more] = text.split(north.pem);
+    expect([second, more]).toEqual(['', []]);
+    expect(['', north.pem.replaceAll('CERTIFICATE', 'X509 CERTIFICATE')]).toContain(first);
+  });
+
   it('takes of a file that is blank for the most part only its certificates', () => {
     const { context, put } = contextOf([]);
     put('/anchors/padded.crt', `${east.pem}${'\n'.repeat(2 ** 20)}`);
