@@ -7,7 +7,7 @@ import type { Entry, Host } from '../host/host.ts';
 import type { Lock } from '../host/lock.ts';
 import { Problem, caught } from '../host/problem.ts';
 import type { StoreContext } from './anchor-files.ts';
-import { hiddenEnd, isToNeighbour } from './hidden.ts';
+import { hiddenEnd, hiddenLinkEnd, isToNeighbour } from './hidden.ts';
 import { type Changed, type Extension, type StoreChange, prefixIn } from './store.ts';
 
 export const debian = {
@@ -108,7 +108,7 @@ export function certificatePaths(host: Host, directory: string): readonly string
     if (entry instanceof Problem) return [path];
     if (entry !== undefined) return below(path, entry, depth);
     const isOwnEnd = depth > 0 && !isToNeighbour(host.link(path));
-    return isOwnEnd && hiddenEnd(host, path) !== undefined ? [path] : [];
+    return isOwnEnd && caught(() => hiddenEnd(host, path)) !== undefined ? [path] : [];
   };
   return at(directory, 0);
 }
@@ -145,7 +145,7 @@ export function hiddenLinks({ host, layout }: DebianContext): ReadonlyMap<string
     const path = `${debian.certs}/${name}`;
     const target = host.link(path);
     if (target === undefined || isToNeighbour(target) || known.some((above) => target.startsWith(above))) continue;
-    const end = host.target(path) === undefined ? hiddenEnd(host, path) : undefined;
+    const end = hiddenLinkEnd(host, path);
     if (end !== undefined) found.set(path, end);
   }
   return found;

@@ -140,8 +140,8 @@ function chainChanges(
     const inOrder = [...before].sort(([a], [b]) => a - b).filter(([, target]) => !isGoing(target));
     const path = (suffix: number): string => `${debian.certs}/${hash}.${suffix}`;
     // A look-up ends at a link that leads nowhere, whosever it is, and at a file that OpenSSL cannot read. What one reads that
-    // the agent does not see is not known.
-    const isThere = (place: string): boolean => host.target(place) !== undefined || files.read(place) !== undefined;
+    // the agent does not see, or cannot look through, is not known: files first, which never throw.
+    const isThere = (place: string): boolean => files.read(place) !== undefined || host.target(place) !== undefined;
     const leading = inOrder.filter(([suffix]) => isThere(path(suffix)));
     const isReadable = ([suffix]: [number, unknown]): boolean => isLookedPast(files.read(path(suffix)));
     const [readable, others] = [leading.filter(isReadable), leading.filter((link) => !isReadable(link))];

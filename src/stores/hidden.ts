@@ -12,10 +12,18 @@ const whole = ['/usr/', '/etc/'];
 /** Such an agent serves Debian's family alone (detect.ts), each of whose systems has this. */
 const farFromMounts = '/var/lib/dpkg';
 
+function isOfWhole(path: string): boolean {
+  return whole.some((above) => `${path}/`.startsWith(above));
+}
+
+/** Whether the agent has all of the host's root, but for what may be missing from the root itself. */
+function seesAll(host: Host): boolean {
+  return host.target(farFromMounts) !== undefined;
+}
+
 /** Whether what is not in a directory is not on the host either. */
 function isWhole(host: Host, directory: string): boolean {
-  if (whole.some((path) => `${directory}/`.startsWith(path))) return true;
-  return directory !== '/' && host.target(farFromMounts) !== undefined;
+  return isOfWhole(directory) || (directory !== '/' && seesAll(host));
 }
 
 /** Whether a link, as it is written, leads to a neighbour or below one: what that leads to is asked of the neighbour. */
@@ -35,6 +43,20 @@ export function hiddenEnd(host: Host, path: string): string | undefined {
   let above = posix.dirname(end);
   while (above !== '/' && host.target(above) === undefined) above = posix.dirname(above);
   return isWhole(host, above) ? undefined : end;
+}
+
+/**
+ * The same of a link of another's, by as few looks as will do: what it leads to may be on a mount that does not answer, or
+ * not for the agent to look through. That is hidden too.
+ */
+export function hiddenLinkEnd(host: Host, path: string): string | undefined {
+  const end = posix.resolve(host.real(posix.dirname(path)), host.link(path) ?? posix.basename(path));
+  if (seesAll(host) && !isOfWhole(end)) {
+    const [, top = ''] = end.split('/');
+    return host.list('/')?.includes(top) === true ? undefined : end;
+  }
+  const found = caught(() => (host.target(path) === undefined ? hiddenEnd(host, path) : undefined));
+  return found instanceof Problem ? end : found;
 }
 
 /** What is said of a file to which a hidden end leads. */

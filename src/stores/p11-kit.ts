@@ -7,6 +7,7 @@ import { posix } from 'node:path';
 import type { Anchor } from '../bundle/types.ts';
 import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
+import { caught } from '../host/problem.ts';
 import {
   abandonedAfterMs,
   bundleProblems,
@@ -55,7 +56,9 @@ function leftovers(context: P11KitContext): readonly string[] {
 /** A bundle of its own at the place where Go programs look first hides the store from them. */
 function goNotes(context: P11KitContext, wanted: readonly Anchor[]): readonly string[] {
   const { host, files, bundle } = context;
-  const first = goFiles.find((path) => host.target(path)?.kind === 'file');
+  const isFile = (path: string): boolean => host.target(path)?.kind === 'file';
+  // What cannot be looked through, a dead mount's, is none for Go either.
+  const first = goFiles.find((path) => caught(() => isFile(path)) === true);
   if (first === undefined || host.real(first) === host.real(bundle)) return [];
   const held = new Set([...(files.read(first)?.plain ?? []), ...holdersIn(context, goDirectories).keys()]);
   const hidden = wanted.filter(({ fingerprint }) => !held.has(fingerprint)).length;
