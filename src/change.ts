@@ -4,14 +4,14 @@
  */
 import { readBundle } from './bundle/bundle.ts';
 import type { Anchor, Bundle } from './bundle/types.ts';
-import { datesOf, publishedAt } from './dates.ts';
+import { datesOf, publishedAt, trustedNames } from './dates.ts';
 import type { Clock } from './host/clock.ts';
 import type { Host } from './host/host.ts';
-import { type Ledger, missingAbove, readLedger, removeLedger, writeLedger } from './host/ledger.ts';
+import { type Ledger, datedNames, missingAbove, readLedger, removeLedger, writeLedger } from './host/ledger.ts';
 import type { Lock } from './host/lock.ts';
 import { type Moment, readMoment } from './host/moment.ts';
 import { Problem, caught, explain } from './host/problem.ts';
-import { type Plan, type Policy, decide, isIdle, mayRemove } from './plan.ts';
+import { type Plan, type Policy, decide, isIdle, leavesStore, mayRemove } from './plan.ts';
 import { type Proof, isSound, prove, remnantsIn } from './proof.ts';
 import type { StoreState, TrustStore } from './stores/store.ts';
 
@@ -92,12 +92,16 @@ export function survey(scene: StoreScene): Survey {
  * Every file and directory of ours that may be on the host while the change is under way, or whose removal is not proven
  * before its end.
  */
-function intended({ host, store }: StoreScene, { ledger, plan: { required, remove, heldBack } }: Survey): Ledger {
+function intended({ host, store }: StoreScene, { ledger, plan, state }: Survey): Ledger {
+  const { required, remove, heldBack } = plan;
   const files = new Map(ledger.files.map(({ name, fingerprint }) => [name, fingerprint]));
   for (const { name, fingerprint } of [...remove, ...heldBack]) files.set(name, fingerprint ?? files.get(name) ?? '');
   for (const fingerprint of required) files.set(store.nameOf(fingerprint), fingerprint);
   const made = [...new Set([...ledger.made, ...missingAbove(host, `${store.anchorDirectory}/any`)])].sort();
-  return { ...ledger, files: [...files].map(([name, fingerprint]) => ({ name, fingerprint })), made };
+  // What the host does not trust now is news once it does, whoever publishes it.
+  const trusted = new Set(trustedNames(plan, state, (fingerprint) => store.nameOf(fingerprint)));
+  const dated = datedNames(ledger).filter((name) => trusted.has(name));
+  return { ...ledger, files: [...files].map(([name, fingerprint]) => ({ name, fingerprint })), made, dated };
 }
 
 /** The ledger after a change: what is there, and what may be as long as its removal is not proven. */
@@ -106,18 +110,26 @@ function recorded(intent: Ledger, plan: Plan, { finished }: Proof): Ledger {
   return { ...intent, files: intent.files.filter(({ name }) => !gone.has(name)), announced: [...plan.present] };
 }
 
-/** The dates of the record after a change, where there is a clock to go by. */
+/** The dates of the record after a change, where there is a clock to go by, and what is dated. */
 function dates(
   { host, store }: StoreScene,
   { ledger, plan, state: before }: Survey,
   after: StoreState,
   { finished }: Proof,
   published: Moment | undefined,
-): Pick<Ledger, 'added' | 'removed'> {
-  const now = readMoment(host);
-  if (now === undefined || published === undefined) return {};
+): Pick<Ledger, 'added' | 'removed' | 'dated'> {
   const nameOf = (fingerprint: string): string => store.nameOf(fingerprint);
-  return datesOf(ledger, { plan, before, after, finished, nameOf, published, now });
+  const dated = [...trustedNames(plan, after, nameOf)];
+  const now = readMoment(host);
+  if (now === undefined || published === undefined) return { dated };
+  return { ...datesOf(ledger, { plan, before, after, finished, nameOf, published, now }), dated };
+}
+
+/** Writes the ledger where no more is to be done. Where it cannot be, the next pass dates what this one has seen. */
+function tryToWrite({ host, instance }: StoreScene, ledger: Ledger): void {
+  caught(() => {
+    writeLedger(host, instance, ledger);
+  });
 }
 
 /**
@@ -125,15 +137,12 @@ function dates(
  * @throws Problem the failure, where nothing can be said but that
  */
 function failed(failure: Problem, scene: StoreScene, seen: Survey, intent: Ledger, published?: Moment): Made {
-  const { host, store, instance } = scene;
+  const { store } = scene;
   const state = caught(() => store.observe(seen.plan.wanted));
   if (state instanceof Problem || !isSound(seen.plan, state)) throw failure;
   const proof = { hostReasons: [explain(failure), ...seen.plan.conflicts], stillTrusted: [], finished: [] };
   const ledger = { ...intent, ...dates(scene, seen, state, proof, published) };
-  // Where it cannot be put on record, the next pass dates it.
-  caught(() => {
-    writeLedger(host, instance, ledger);
-  });
+  tryToWrite(scene, ledger);
   return { proof, notes: [], ledger, state, isFailed: true, isSound: true };
 }
 
@@ -185,6 +194,16 @@ export function unchanged({ store }: StoreScene, { plan, state, ledger }: Survey
   return { proof, notes: [], ledger, state, isFailed: false, isSound: isSound(plan, state) };
 }
 
+/** What is there where nothing of the store is changed, and put on record since when, of what another has published. */
+function untouched(scene: StoreScene, seen: Survey): Made {
+  const made = unchanged(scene, seen);
+  if (isIdle(seen.plan)) return made;
+  const published = publishedAt(scene.host, scene.store, scene.clock);
+  const ledger = { ...seen.ledger, ...dates(scene, seen, seen.state, made.proof, published) };
+  tryToWrite(scene, ledger);
+  return { ...made, ledger };
+}
+
 /** Those of the wanted anchors that the host does not trust as it should. */
 function lackingAnchors({ required }: Plan, { own, trusted, unlinked }: StoreState): readonly string[] {
   const installed = new Set(own.flatMap(({ fingerprint }) => fingerprint ?? []));
@@ -228,7 +247,7 @@ export async function changeUntilProven(scene: StoreScene, lock: Lock): Promise<
   for (let round = 1, seen = first; ; round += 1, seen = survey(scene)) {
     const { plan } = seen;
     const idle = isIdle(plan);
-    const made = idle ? unchanged(scene, seen) : await change(scene, lock, seen);
+    const made = leavesStore(plan) ? untouched(scene, seen) : await change(scene, lock, seen);
     const after = made.isFailed ? made.state : undefined;
     for (const reason of made.isFailed ? [] : plan.refresh) refreshed.add(reason);
     for (const note of made.notes) notes.add(note);

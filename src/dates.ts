@@ -4,7 +4,7 @@
  */
 import type { Clock } from './host/clock.ts';
 import type { Host } from './host/host.ts';
-import type { Ledger } from './host/ledger.ts';
+import { type Ledger, datedNames } from './host/ledger.ts';
 import { type Moment, later, momentOf, readMoment } from './host/moment.ts';
 import type { Plan } from './plan.ts';
 import { type Proof, remnantsIn } from './proof.ts';
@@ -32,12 +32,18 @@ export interface Course {
   readonly now: Moment;
 }
 
-function addedAt({ added: last, announced }: Ledger, course: Course): Moment {
+/** The names of those required that a state has in the bundle: they can be dated. */
+export function trustedNames({ required }: Plan, { trusted }: StoreState, nameOf: Course['nameOf']): readonly string[] {
+  return required.filter((print) => trusted.has(print)).map(nameOf);
+}
+
+function addedAt(ledger: Ledger, course: Course): Moment {
+  const { added: last } = ledger;
   const { plan, before, after, nameOf, published, now } = course;
   if (plan.required.some((print) => !before.trusted.has(print) && after.trusted.has(print))) return now;
   // In the bundle, and news to the record: a pass that was killed has published it, or another did: the node's first boot.
-  const known = new Set(announced);
-  const isNews = plan.required.some((print) => before.trusted.has(print) && !known.has(nameOf(print)));
+  const known = new Set(datedNames(ledger));
+  const isNews = trustedNames(plan, before, nameOf).some((name) => !known.has(name));
   return last !== undefined && !isNews ? last : later(last, published);
 }
 

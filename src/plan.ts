@@ -3,7 +3,7 @@
  * policy. Rules 1 and 2 of the design live here.
  */
 import { type Anchor, type Bundle, hasErrors } from './bundle/types.ts';
-import type { LedgerFile } from './host/ledger.ts';
+import { type LedgerFile, datedNames } from './host/ledger.ts';
 import type { OwnFile, StoreState } from './stores/store.ts';
 
 export interface Policy {
@@ -37,6 +37,8 @@ export interface Plan {
   readonly present: readonly string[];
   /** The host's hooks have not heard of exactly those. */
   readonly announce: boolean;
+  /** Names of files of ours that the host trusts, and since when is not on record: another has published them. */
+  readonly undated: readonly string[];
   /** The ledger has to go: nothing of ours is to be left. */
   readonly forget: boolean;
   /** What stands in the way: each a line for the admin. */
@@ -162,6 +164,13 @@ function mustAnnounce({ ledger, retell }: PlanInput, present: readonly string[])
   return [...announced].sort().join() !== present.join() || (retell === true && unheard.length > 0);
 }
 
+/** The names of those that the host trusts by now, as far as the record has no date for it. */
+function undatedNames({ state, ledger, nameOf }: PlanInput, settled: readonly Anchor[]): readonly string[] {
+  const dated = new Set(datedNames(ledger.ledger));
+  const trusted = settled.filter(({ fingerprint }) => state.trusted.has(fingerprint));
+  return trusted.map(({ fingerprint }) => nameOf(fingerprint)).filter((name) => !dated.has(name));
+}
+
 /** Decides what a pass does. Pure: the same input gives the same plan. */
 export function decide(input: PlanInput): Plan {
   const { state, ledger, policy, nameOf } = input;
@@ -190,6 +199,7 @@ export function decide(input: PlanInput): Plan {
     refresh,
     present,
     announce,
+    undated: undatedNames(input, settled),
     forget: policy.removeAll && (changes || ledger.state !== 'absent'),
     conflicts: [...barredNames].map(
       (name) => `${name} on the host is not ours, though it bears our name; move it away`,
@@ -198,7 +208,12 @@ export function decide(input: PlanInput): Plan {
   };
 }
 
-/** A plan that changes nothing: no lock is taken for it and no process started. */
-export function isIdle(plan: Plan): boolean {
+/** A plan that changes nothing of the store: no process is started for it. */
+export function leavesStore(plan: Plan): boolean {
   return plan.refresh.length === 0 && plan.clean.length === 0 && !plan.announce && !plan.forget;
+}
+
+/** A plan that changes nothing at all: no lock is taken for it. */
+export function isIdle(plan: Plan): boolean {
+  return leavesStore(plan) && plan.undated.length === 0;
 }

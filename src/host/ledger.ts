@@ -29,6 +29,8 @@ const shape = z.object({
   /** When the host last came to trust something through this instance, and when it last ceased to. */
   added: z.optional(momentShape),
   removed: z.optional(momentShape),
+  /** Names of those files whose certificates the host was seen to trust when that was put down. */
+  dated: z.optional(z.array(ownName)),
 });
 
 export type Ledger = z.infer<typeof shape>;
@@ -37,6 +39,11 @@ export interface LedgerFile {
   readonly state: 'kept' | 'absent' | 'broken';
   /** What was read, or an empty ledger. */
   readonly ledger: Ledger;
+}
+
+/** The names that are dated. Earlier versions took all for it that hooks had heard of. */
+export function datedNames({ dated, announced }: Ledger): readonly string[] {
+  return dated ?? announced;
 }
 
 function ledgerPath(instance: string): string {
@@ -63,7 +70,7 @@ export function workDirectory(instance: string): string {
 function parse(text: string, instance: string): Ledger | undefined {
   try {
     const ledger = shape.parse(JSON.parse(text));
-    const names = [...ledger.files.map(({ name }) => name), ...ledger.announced];
+    const names = [...ledger.files.map(({ name }) => name), ...ledger.announced, ...datedNames(ledger)];
     return names.every((name) => name.slice(0, -21) === `node-ca-trust-${instance}`) ? ledger : undefined;
   } catch {
     return undefined;

@@ -1,54 +1,130 @@
-// What a change comes to that fails half-way, as those of p11-kit do for an anchor that it leaves out.
+// What a change comes to that fails half-way, as those of p11-kit do for an anchor that it leaves out, and what is dated then.
 import * as fs from 'node:fs';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { readBundle } from '../../src/bundle/bundle.ts';
 import { type Outcome, changeUntilProven } from '../../src/change.ts';
 import { openHost } from '../../src/host/host.ts';
 import { lockDirectory } from '../../src/host/lock.ts';
 import { Problem } from '../../src/host/problem.ts';
 import { openStore } from '../../src/stores/detect.ts';
-import { north, south } from './support/fixtures.ts';
-import { bundlePath, littleHost } from './support/little-host.ts';
+import type { TrustStore } from '../../src/stores/store.ts';
+import { type Fixture, north, south } from './support/fixtures.ts';
+import { type LittleHost, bundlePath, littleHost } from './support/little-host.ts';
 import { setUptime } from './support/runtime.ts';
 
-it.skipIf(process.getuid?.() !== 0)('what a change that fails has published is told and dated, and once', async () => {
+type Change = (...args: Parameters<TrustStore['change']>) => ReturnType<TrustStore['change']>;
+
+interface Bench {
+  readonly little: LittleHost;
+  readonly clock: { now: () => number };
+  /** Changes the host until it trusts these, by a change that goes as told. */
+  readonly change: (certificates: readonly Fixture[], how?: (change: Change) => Change) => Promise<Outcome>;
+}
+
+function bench(): Bench {
   const little = littleHost();
-  const { root } = little;
-  const host = openHost(root);
+  const host = openHost(little.root);
   const clock = { now: () => Date.now(), steady: () => 0, sleep: () => Promise.resolve() };
   const store = openStore(host, 'default', clock);
-  const files = [north, south].map(({ pem, fingerprint }) => ({ source: fingerprint, bytes: Buffer.from(pem) }));
   const rules = { now: new Date(), allowLeaf: false, allowEmpty: false, maxCertificates: 9 };
-  const change = async (changes: readonly (typeof files)[number][], isFailing: boolean): Promise<Outcome> => {
-    const failing: typeof store.change = async (...args) => {
-      await store.change(...args);
-      throw new Problem('it leaves out 1 anchors');
-    };
-    const bundle = readBundle([{ files: changes, findings: [] }], rules);
+  const change: Bench['change'] = async (certificates, how = (same) => same) => {
+    const files = certificates.map(({ pem, fingerprint }) => ({ source: fingerprint, bytes: Buffer.from(pem) }));
+    const bundle = readBundle([{ files, findings: [] }], rules);
     const policy = { strict: false, removeAll: false };
-    const used = isFailing ? { ...store, change: failing } : store;
+    const used = { ...store, change: how((...args) => store.change(...args)) };
     const lock = await lockDirectory(host, '/etc/ssl/certs', 10_000);
     const scene = { host, store: used, clock, instance: 'default', policy, bundle, retell: false };
     return changeUntilProven(scene, lock).finally(() => {
       lock.release();
     });
   };
+  return { little, clock, change };
+}
 
-  setUptime(root, 100);
-  await change(files.slice(0, 1), false);
-  setUptime(root, 200);
-  const outcome = await change(files, true);
-  expect(outcome).toMatchObject({ isFailed: true, isSound: true, added: [south.fingerprint], refreshed: [] });
-  expect(outcome.proof.hostReasons).toEqual(['it leaves out 1 anchors']);
-  expect(outcome.ledger.added).toMatchObject({ seconds: 200 });
+const ending =
+  (error: Error) =>
+  (change: Change): Change =>
+  async (...args) => {
+    await change(...args);
+    throw error;
+  };
+const failing = ending(new Problem('it leaves out 1 anchors'));
 
-  const published = fs.statSync(little.path(bundlePath)).ctimeMs;
-  clock.now = () => published + 100_000;
-  setUptime(root, 300);
-  const again = await change(files, true);
-  expect(again).toMatchObject({ isFailed: true, added: [] });
-  expect(again.ledger.added?.seconds).toBeCloseTo(200, 0);
+/** Another's refresh: the bundle is replaced by this. */
+function publish(little: LittleHost, text: string | Buffer): void {
+  fs.writeFileSync(little.path('/another'), text);
+  fs.renameSync(little.path('/another'), little.path(bundlePath));
+}
 
-  clock.now = () => published + 1_000_000;
-  expect(await change(files, false)).toMatchObject({ isFailed: false, added: [], proof: { hostReasons: [] } });
+const readBundleOf = (little: LittleHost): Buffer => fs.readFileSync(little.path(bundlePath));
+const ledgerOf = (little: LittleHost): string =>
+  fs.readFileSync(little.path('/var/lib/node-ca-trust/default.json'), 'utf8');
+
+describe.skipIf(process.getuid?.() !== 0)('what a host trusts', () => {
+  it('by a change that fails is told and dated, and once', async () => {
+    const { little, clock, change } = bench();
+    setUptime(little.root, 100);
+    await change([north]);
+    setUptime(little.root, 200);
+    const outcome = await change([north, south], failing);
+    expect(outcome).toMatchObject({ isFailed: true, isSound: true, added: [south.fingerprint], refreshed: [] });
+    expect(outcome.proof.hostReasons).toEqual(['it leaves out 1 anchors']);
+    expect(outcome.ledger.added).toMatchObject({ seconds: 200 });
+
+    // Others refresh the store meanwhile, and publish the same.
+    publish(little, readBundleOf(little));
+    const published = fs.statSync(little.path(bundlePath)).ctimeMs;
+    clock.now = () => published + 10_000;
+    setUptime(little.root, 300);
+    const again = await change([north, south], failing);
+    expect(again).toMatchObject({ isFailed: true, added: [], ledger: { added: outcome.ledger.added } });
+
+    clock.now = () => published + 1_000_000;
+    expect(await change([north, south])).toMatchObject({ isFailed: false, added: [], proof: { hostReasons: [] } });
+  });
+
+  it('by the refresh of another is dated by it, where no pass of ours had proven it', async () => {
+    const { little, clock, change } = bench();
+    setUptime(little.root, 100);
+    await change([north]);
+    const before = readBundleOf(little);
+    const undone = await change([north, south], (make) => async (...args) => {
+      const made = await make(...args);
+      publish(little, before);
+      return made;
+    });
+    expect(undone.proof.hostReasons).toHaveLength(1);
+    expect(undone.ledger.added).toMatchObject({ seconds: 100 });
+
+    publish(little, Buffer.concat([before, Buffer.from(south.pem)]));
+    const published = fs.statSync(little.path(bundlePath)).ctimeMs;
+    clock.now = () => published + 100_000;
+    setUptime(little.root, 300);
+    const runs = little.runs();
+    const outcome = await change([north, south]);
+    expect(outcome).toMatchObject({ added: [], repaired: [], refreshed: [], proof: { hostReasons: [] } });
+    expect(outcome.ledger.added?.seconds).toBeCloseTo(200, 0);
+    expect(little.runs()).toBe(runs);
+
+    const ledger = ledgerOf(little);
+    publish(little, readBundleOf(little));
+    clock.now = () => published + 200_000;
+    expect(await change([north, south])).toMatchObject({ ledger: { added: outcome.ledger.added } });
+    expect(ledgerOf(little)).toBe(ledger);
+  });
+
+  it('again by a repair that was killed once it had published is dated anew', async () => {
+    const { little, clock, change } = bench();
+    setUptime(little.root, 100);
+    await change([north, south]);
+    publish(little, readBundleOf(little).toString('latin1').replace(south.pem, ''));
+    setUptime(little.root, 200);
+    await expect(change([north, south], ending(new Error('killed')))).rejects.toThrow('killed');
+    const published = fs.statSync(little.path(bundlePath)).ctimeMs;
+    clock.now = () => published + 100_000;
+    setUptime(little.root, 300);
+    const outcome = await change([north, south]);
+    expect(outcome).toMatchObject({ repaired: [], refreshed: [], proof: { hostReasons: [] } });
+    expect(outcome.ledger.added?.seconds).toBeCloseTo(200, 0);
+  });
 });

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Anchor, Finding } from '../../src/bundle/types.ts';
 import type { Ledger, LedgerFile } from '../../src/host/ledger.ts';
-import { type Plan, type PlanInput, type Policy, decide, isIdle } from '../../src/plan.ts';
+import { type Plan, type PlanInput, type Policy, decide, isIdle, leavesStore } from '../../src/plan.ts';
 import type { OwnFile, StoreState } from '../../src/stores/store.ts';
 import { anchorOf, bundleOf, findingOf } from './support/anchors.ts';
 
@@ -472,6 +472,15 @@ describe('decide', () => {
     const plan = decide(inputOf({ bundle: bundleOf([old]), state: host.state, ledger }));
     expect(plan).toMatchObject({ announce: true, refresh: [] });
     expect(isIdle(plan)).toBe(false);
+  });
+
+  it('dates what another has published, and nothing more; by a ledger of an earlier version all is dated', () => {
+    const host = trusting(old);
+    const undated: LedgerFile = { state: 'kept', ledger: { ...host.ledger.ledger, dated: [] } };
+    const plan = decide(inputOf({ bundle: bundleOf([old]), state: host.state, ledger: undated }));
+    expect(plan).toMatchObject({ undated: [nameOf(old.fingerprint)], announce: false, refresh: [] });
+    expect([isIdle(plan), leavesStore(plan)]).toEqual([false, true]);
+    expect(isIdle(decide(inputOf({ bundle: bundleOf([old]), state: host.state, ledger: host.ledger })))).toBe(true);
   });
 
   it('forgets its ledger when all is removed', () => {

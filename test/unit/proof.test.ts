@@ -34,6 +34,7 @@ const plan = (changed: Partial<Plan> = {}): Plan => ({
   refresh: [],
   present: [],
   announce: false,
+  undated: [],
   forget: false,
   conflicts: [],
   strangers: [],

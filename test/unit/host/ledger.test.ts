@@ -66,6 +66,7 @@ describe('readLedger', () => {
     ['another version', JSON.stringify({ ...ledger, version: 2 })],
     ['a path for a name', JSON.stringify({ ...ledger, files: [{ name: '../../../etc/passwd', fingerprint: 'f' }] })],
     ["another's file", JSON.stringify({ ...ledger, announced: ['custom-ca.crt'] })],
+    ["another instance's date", JSON.stringify({ ...ledger, dated: [nameIn('other')] })],
     ["another instance's file", JSON.stringify({ ...ledger, announced: [nameIn('other')] })],
     ['a field of another kind', JSON.stringify({ ...ledger, files: [{ name: 1 }] })],
     ['a field too few', JSON.stringify({ ...ledger, announced: undefined })],

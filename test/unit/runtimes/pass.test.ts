@@ -315,12 +315,21 @@ describe.skipIf(process.getuid?.() !== 0)('a runtime that reads no directory', (
       },
     ],
     [
+      'published by another after a pass that could not prove it',
+      async () => {
+        await pass([north]);
+        const path = '/var/lib/node-ca-trust/default.json';
+        const ledger = JSON.parse(text(path)) as object;
+        put(path, JSON.stringify({ ...ledger, dated: [], added: { boot: 'this-boot', seconds: 1 } }));
+      },
+    ],
+    [
       'published by a pass that was killed then',
       async () => {
         await pass([north]);
         const path = '/var/lib/node-ca-trust/default.json';
         const ledger = JSON.parse(text(path)) as object;
-        put(path, JSON.stringify({ ...ledger, announced: [], added: { boot: 'this-boot', seconds: 1 } }));
+        put(path, JSON.stringify({ ...ledger, announced: [], dated: [], added: { boot: 'this-boot', seconds: 1 } }));
       },
     ],
   ])('is judged by when the bundle was published that had the CA already: %s', async (_, prepare) => {
