@@ -43,13 +43,21 @@ function ownFileAt(context: StoreContext, path: string, file: CertificateFile): 
     : { name, content: 'altered' };
 }
 
-/** What stands under a name of ours in the anchor directory and is no file: a directory, a FIFO, a link to nowhere. */
-function squatters({ host, files, instance, anchors, extension }: StoreContext): readonly OwnFile[] {
+/**
+ * What stands under a name of ours in the anchor directory and is no file: a directory, a FIFO, a link to nowhere, or to where
+ * the agent sees nothing by way of a neighbour.
+ */
+function squatters(
+  { host, files, instance, anchors, extension }: StoreContext,
+  sources: ReadonlySet<string>,
+): readonly OwnFile[] {
   const names = (host.list(anchors) ?? []).filter((name) => prefixIn(instance, name, extension) !== undefined);
   return names.flatMap((name): readonly OwnFile[] => {
     const path = `${anchors}/${name}`;
     if (host.entry(path)?.kind === 'directory') return [{ name, content: 'directory' }];
-    return files.read(path) === undefined ? [{ name, content: 'altered' }] : [];
+    const file = files.read(path);
+    const isUnseen = file?.unread !== undefined && !sources.has(path);
+    return file === undefined || isUnseen ? [{ name, content: 'altered' }] : [];
   });
 }
 
@@ -64,7 +72,7 @@ export function observeSources(
   context: StoreContext,
   paths: readonly string[],
 ): Pick<StoreState, 'own' | 'carriers' | 'notes'> {
-  const own = [...squatters(context)];
+  const own = [...squatters(context, new Set(paths))];
   const carriers = new Map<string, string>();
   const notes: string[] = [];
   for (const path of paths) {

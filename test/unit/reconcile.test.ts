@@ -583,6 +583,19 @@ describe.skipIf(process.getuid?.() !== 0)('a file of another that bears a name o
     expect(fs.readFileSync(fileOf(host, north), 'latin1')).toBe(east.pem);
   });
 
+  it('stays where it is a link by way of a neighbour to where the agent sees nothing', async () => {
+    const host = littleHost();
+    const neighbour = host.path(`${anchorDirectory}/corp.pem`);
+    fs.mkdirSync(dirname(neighbour), { recursive: true });
+    fs.symlinkSync('/opt/corp/ca.pem', neighbour);
+    fs.symlinkSync('corp.pem', fileOf(host, north));
+    const report = await passOn(host.root, bundle(north, south));
+    expect(report.reasons).toEqual([expect.stringMatching(new RegExp(`^${nameOf(north)} .*move it away`))]);
+    expect(host.trusts(south)).toBe(true);
+    await passOn(host.root, [], removeAll);
+    expect(fs.readlinkSync(fileOf(host, north))).toBe('corp.pem');
+  });
+
   it('keeps no removal from being finished', async () => {
     const host = littleHost();
     setUptime(host.root, 100);
