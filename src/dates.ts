@@ -6,6 +6,7 @@ import type { Clock } from './host/clock.ts';
 import type { Host } from './host/host.ts';
 import { type Ledger, datedNames } from './host/ledger.ts';
 import { type Moment, later, momentOf, readMoment } from './host/moment.ts';
+import { Problem, caught } from './host/problem.ts';
 import type { Plan } from './plan.ts';
 import { type Proof, remnantsIn } from './proof.ts';
 import type { StoreState, TrustStore } from './stores/store.ts';
@@ -16,8 +17,11 @@ import type { StoreState, TrustStore } from './stores/store.ts';
  */
 export function publishedAt(host: Host, { bundle }: TrustStore, clock: Pick<Clock, 'now'>): Moment | undefined {
   const now = readMoment(host);
-  // Which link leads to it counts too. Without a bundle nothing is known.
-  const times = [host.entry(bundle), host.target(bundle)].map((entry) => entry?.changed ?? Number.POSITIVE_INFINITY);
+  // Which link leads to it counts too. Without a bundle, or with one that cannot be looked at, nothing is known.
+  const times = [() => host.entry(bundle), () => host.target(bundle)].map((look) => {
+    const entry = caught(look);
+    return entry instanceof Problem ? Number.POSITIVE_INFINITY : (entry?.changed ?? Number.POSITIVE_INFINITY);
+  });
   return now && momentOf(now, clock.now(), Math.max(...times));
 }
 

@@ -49,8 +49,11 @@ export interface DebianContext extends StoreContext {
 /** Whether a path leads to the effective bundle, maybe by another name. */
 export function isBundle(host: Host, path: string): boolean {
   if (path === debian.bundle) return true;
-  const entry = host.link(path) === undefined ? undefined : caught(() => host.target(path));
-  return !(entry instanceof Problem) && entry !== undefined && entry.at === host.target(debian.bundle)?.at;
+  const isLedThere = (): boolean => {
+    const entry = host.link(path) === undefined ? undefined : host.target(path);
+    return entry !== undefined && entry.at === host.target(debian.bundle)?.at;
+  };
+  return caught(isLedThere) === true;
 }
 
 /** The name in the certificate directory of a file of ours. */

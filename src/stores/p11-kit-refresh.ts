@@ -8,7 +8,7 @@ import { getSystemErrorMessage } from 'node:util';
 import type { CommandResult } from '../host/commands.ts';
 import type { Host } from '../host/host.ts';
 import type { Lock } from '../host/lock.ts';
-import { Problem, caught } from '../host/problem.ts';
+import { Problem } from '../host/problem.ts';
 import {
   abandonedAfterMs,
   discard,
@@ -76,8 +76,7 @@ async function tryOut(context: P11KitContext, change: StoreChange, lock: Lock): 
 function foundByHash({ host, files, bundle }: P11KitContext, directory: string): readonly string[] {
   const made = host.locate(posix.dirname(bundle));
   const links = (host.list(directory) ?? []).filter(isHashLink).map((name) => `${directory}/${name}`);
-  const isOfStore = (path: string): boolean => host.target(path)?.at.startsWith(`${made}/`) === true;
-  const ofStore = links.filter((path) => caught(() => isOfStore(path)) === true);
+  const ofStore = links.filter((path) => host.target(path)?.at.startsWith(`${made}/`) === true);
   return ofStore.flatMap((path) => files.read(path)?.fingerprints ?? []);
 }
 

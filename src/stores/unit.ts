@@ -6,7 +6,7 @@
 import type { Clock } from '../host/clock.ts';
 import type { Host } from '../host/host.ts';
 import { removeLeftovers, stateDirectory } from '../host/ledger.ts';
-import { Problem } from '../host/problem.ts';
+import { Problem, caught } from '../host/problem.ts';
 import { removeAnchors } from './anchor-files.ts';
 import { type Changed, type StoreChange, type TrustStore, nothingToTell } from './store.ts';
 
@@ -47,15 +47,21 @@ function requireUnit(waited: number | undefined): void {
   );
 }
 
+/** Of a bundle that cannot be looked at there is none either: the refresh puts a good one in its place. */
+function bundleVersion({ store, host }: Unit): string | undefined {
+  const entry = caught(() => host.target(store.bundle));
+  return entry instanceof Problem ? undefined : entry?.version;
+}
+
 /**
  * Waits until a run after the change has published a bundle with all that is required.
  * @param version what tells the bundle from the one before the change
  */
 async function untilRefreshed(unit: Unit, { required }: StoreChange, version: string | undefined): Promise<void> {
-  const { store, host, clock } = unit;
+  const { store, clock } = unit;
   const end = clock.steady() + finishMs;
   const isDone = (): boolean => {
-    if (host.target(store.bundle)?.version === version) return false;
+    if (bundleVersion(unit) === version) return false;
     const { trusted } = store.observe([]);
     return [...required].every((fingerprint) => trusted.has(fingerprint));
   };
@@ -75,7 +81,7 @@ async function untilRefreshed(unit: Unit, { required }: StoreChange, version: st
 /** Files, then the request for a run, then the wait for it. */
 async function changeByUnit(unit: Unit, change: StoreChange): Promise<Changed> {
   const { store, host } = unit;
-  const version = host.target(store.bundle)?.version;
+  const version = bundleVersion(unit);
   host.makeDirectory(store.anchorDirectory);
   for (const path of change.clean) host.remove(path);
   for (const { fingerprint, pem } of change.add)

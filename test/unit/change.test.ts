@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { readBundle } from '../../src/bundle/bundle.ts';
 import { type Outcome, changeUntilProven } from '../../src/change.ts';
-import { openHost } from '../../src/host/host.ts';
+import { type Host, openHost } from '../../src/host/host.ts';
 import { lockDirectory } from '../../src/host/lock.ts';
 import { Problem } from '../../src/host/problem.ts';
 import { openStore } from '../../src/stores/detect.ts';
@@ -17,13 +17,22 @@ type Change = (...args: Parameters<TrustStore['change']>) => ReturnType<TrustSto
 interface Bench {
   readonly little: LittleHost;
   readonly clock: { now: () => number };
+  /** The next looks at what the bundle's path leads to fail, as on a dead mount, until the bundle is replaced. */
+  readonly deaden: () => void;
   /** Changes the host until it trusts these, by a change that goes as told. */
   readonly change: (certificates: readonly Fixture[], how?: (change: Change) => Change) => Promise<Outcome>;
 }
 
 function bench(): Bench {
   const little = littleHost();
-  const host = openHost(little.root);
+  const inner = openHost(little.root);
+  let dead: string | undefined;
+  const target: Host['target'] = (path) => {
+    if (path === bundlePath && inner.entry(path)?.identity === dead)
+      throw new Problem('its file system does not answer');
+    return inner.target(path);
+  };
+  const host: Host = { ...inner, target };
   const clock = { now: () => Date.now(), steady: () => 0, sleep: () => Promise.resolve() };
   const store = openStore(host, 'default', clock);
   const rules = { now: new Date(), allowLeaf: false, allowEmpty: false, maxCertificates: 9 };
@@ -38,7 +47,10 @@ function bench(): Bench {
       lock.release();
     });
   };
-  return { little, clock, change };
+  const deaden = (): void => {
+    dead = inner.entry(bundlePath)?.identity;
+  };
+  return { little, clock, deaden, change };
 }
 
 const ending =
@@ -111,6 +123,20 @@ describe.skipIf(process.getuid?.() !== 0)('what a host trusts', () => {
     clock.now = () => published + 200_000;
     expect(await change([north, south])).toMatchObject({ ledger: { added: outcome.ledger.added } });
     expect(ledgerOf(little)).toBe(ledger);
+  });
+
+  it('is mended and dated, where its bundle cannot be looked at', async () => {
+    const { little, deaden, change } = bench();
+    setUptime(little.root, 100);
+    await change([north]);
+    deaden();
+    setUptime(little.root, 200);
+    expect(await change([north, south])).toMatchObject({
+      repaired: [north.fingerprint],
+      proof: { hostReasons: [] },
+      ledger: { added: { seconds: 200 } },
+    });
+    expect(little.trusts(south)).toBe(true);
   });
 
   it('again by a repair that was killed once it had published is dated anew', async () => {

@@ -5,7 +5,9 @@ import { readBundle } from '../../../src/bundle/bundle.ts';
 import type { Host } from '../../../src/host/host.ts';
 import { Problem } from '../../../src/host/problem.ts';
 import { debianFamily } from '../../../src/stores/debian.ts';
+import { flatcarFamily } from '../../../src/stores/flatcar.ts';
 import { hiddenEnd } from '../../../src/stores/hidden.ts';
+import { rhelFamily } from '../../../src/stores/rhel.ts';
 import { emptyHost } from '../support/directories.ts';
 import { north, world } from '../support/fixtures.ts';
 
@@ -95,4 +97,14 @@ it.each([
   expect(
     notes.filter((note) => note.startsWith(`${certs}/theirs.pem`)).map((note) => /to (\S+),/.exec(note)?.[1]),
   ).toEqual(end === undefined ? [] : [end]);
+});
+
+it.each([rhelFamily, flatcarFamily])('a bundle that cannot be looked through ends no pass: $name', (family) => {
+  const { host } = hostWithLink('/mnt/nfs/ca.pem', true);
+  symlinkSync('/usr/local/share/ca-certificates/world.crt', join(host.root, certs, 'world.pem'));
+  const look: Host['target'] = (path) => {
+    if (path === `${certs}/ca-certificates.crt`) throw new Problem('its file system does not answer');
+    return host.target(path);
+  };
+  expect([...family.open({ ...host, target: look }, 'default', clock).observe([]).trusted]).toEqual([]);
 });

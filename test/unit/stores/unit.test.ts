@@ -4,8 +4,12 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '../../../src/host/clock.ts';
+import { type Host, openHost } from '../../../src/host/host.ts';
+import { noLock } from '../../../src/host/lock.ts';
+import { Problem } from '../../../src/host/problem.ts';
 import { type Reconciler, openReconciler } from '../../../src/reconcile.ts';
-import { requestPath } from '../../../src/stores/unit.ts';
+import { openStore } from '../../../src/stores/detect.ts';
+import { leaveToUnit, requestPath } from '../../../src/stores/unit.ts';
 import { type Fixture, east, north, south } from '../support/fixtures.ts';
 import { type LittleHost, bundlePath, littleHost } from '../support/little-host.ts';
 
@@ -165,5 +169,27 @@ describe.skipIf(process.getuid?.() !== 0)('a pass that leaves the refresh to a u
     want(fails, north);
     const said = /^the refresh has run and made no bundle .*journalctl -u node-ca-trust-refresh$/;
     expect((await reconciler.pass()).report.reasons).toEqual([expect.stringMatching(said)]);
+  });
+
+  it('asks for the refresh that puts a good bundle where one cannot be looked at', async () => {
+    const little = littleHost();
+    const inner = openHost(little.root);
+    inner.makeDirectory('/var/lib/node-ca-trust');
+    let isDead = true;
+    const target: Host['target'] = (path) => {
+      if (isDead && path === bundlePath) throw new Problem('its file system does not answer');
+      return inner.target(path);
+    };
+    const host: Host = { ...inner, target };
+    const sleep = (): Promise<void> => {
+      works(little);
+      isDead = false;
+      return Promise.resolve();
+    };
+    const clock: Clock = { now: () => Date.now(), steady: () => 0, sleep };
+    const told = { announced: [], present: [], unheard: [] };
+    const change = { add: [], remove: [], clean: [], link: [], refresh: true, required: new Set<string>(), ...told };
+    await leaveToUnit(openStore(host, 'default', clock), host, clock).change(change, noLock);
+    expect([isDead, little.runs()]).toEqual([false, 1]);
   });
 });
