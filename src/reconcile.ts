@@ -7,6 +7,7 @@ import type { Bundle, BundleRules, Reading } from './bundle/types.ts';
 import { type Outcome, type StoreScene, account, changeUntilProven, survey, unchanged } from './change.ts';
 import type { Clock } from './host/clock.ts';
 import { type Host, openHost } from './host/host.ts';
+import { stateDirectory } from './host/ledger.ts';
 import { readMoment } from './host/moment.ts';
 import { type Lock, lockDirectory, noLock } from './host/lock.ts';
 import { explain } from './host/problem.ts';
@@ -113,8 +114,8 @@ async function converge(scene: Scene): Promise<readonly [Outcome, Pulls]> {
     return [{ plan, ...unchanged(scene, seen), ...account(seen, store), refreshed: plan.refresh, notes }, pulls];
   }
   store.requireTools();
-  const directory = store.lockDirectory;
-  const lock = directory === undefined ? noLock : await lockDirectory(host, directory, settings.lockWaitMs);
+  const lock =
+    store.isRefreshedByUnit === true ? noLock : await lockDirectory(host, stateDirectory, settings.lockWaitMs);
   try {
     return await changeAll(scene, lock, needed);
   } finally {

@@ -62,28 +62,23 @@ done
 
 suffix=.crt
 tool='update-ca-certificates'
-# The locks are those that the agent takes: SUSE's tool has one of its own, on its bundle's directory.
 case $family in
   debian | alpine)
     anchors=/usr/local/share/ca-certificates
     bundle=/etc/ssl/certs/ca-certificates.crt
-    locked=/etc/ssl/certs
     ;;
   flatcar)
     anchors=/etc/ssl/certs suffix=.pem
     bundle=/etc/ssl/certs/ca-certificates.crt
-    locked=/etc/ssl/certs
     ;;
   suse)
     anchors=/etc/pki/trust/anchors
     bundle=/var/lib/ca-certificates/ca-bundle.pem
-    locked=/etc/pki/trust
     ;;
   rhel)
     tool='update-ca-trust extract'
     anchors=/etc/pki/ca-trust/source/anchors
     bundle=/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem
-    locked=/etc/pki/ca-trust
     ;;
   *) fail "the trust store of $ID is not known here" ;;
 esac
@@ -91,12 +86,19 @@ command -v "$(echo "$tool" | cut -d ' ' -f 1)" > /dev/null || fail "$tool is not
 mkdir -p "$anchors"
 
 # One run at a time, and none while an agent of node-ca-trust changes the store. The lock ends with whoever holds it, the
-# tool included.
-exec 9< "$locked"
-timeout 100 flock 9 || fail "another has held the lock of $locked for too long"
+# tool included. Nobody else may open the directory: who can, can lock it.
+locked=/var/lib/node-ca-trust
+for _ in 1 2 3 4 5; do
+  mkdir -p "$locked"
+  chmod go= "$locked"
+  exec 9< "$locked"
+  timeout 100 flock 9 || fail "another has held the lock of $locked for too long"
+  # It may have gone with the lock of who had it.
+  [ "$(stat -L -c %i /dev/fd/9 2> /dev/null)" != "$(stat -L -c %i "$locked" 2> /dev/null)" ] || break
+done
 rm -rf "$work"
 mkdir -m 700 "$work"
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$work"; rmdir "$locked" 2> /dev/null || true' EXIT
 trap 'exit 1' HUP INT TERM
 # Of tools that are killed, what they leave goes with the rest.
 export TMPDIR="$work"

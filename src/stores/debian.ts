@@ -96,7 +96,6 @@ export function storesOf(layout: Layout): Family['open'] {
       family,
       bundle,
       anchorDirectory: anchors,
-      lockDirectory: certs,
       ...(volatile && { volatile }),
       watched: [
         { path: anchors, concerns: (name) => prefixIn(instance, name, extension) !== undefined },

@@ -14,7 +14,6 @@ export interface P11KitLayout {
   readonly bundle: string;
   /** Where an instance has its bundle tried out: on the disk of the effective one, where nobody looks for certificates. */
   readonly workspace: string;
-  readonly lockDirectory: string;
   /** The host's own refresh command. */
   readonly tool: readonly [command: string, ...args: string[]];
   /** The directories in which it makes hash links. */

@@ -124,7 +124,7 @@ export function openP11KitStore(
   instance: string,
   clock: Clock,
 ): Omit<TrustStore, 'requireTools'> {
-  const { family, anchors, bundle, lockDirectory } = layout;
+  const { family, anchors, bundle } = layout;
   const files = openCertificateFiles(host, { der: true });
   const context: P11KitContext = { host, instance, clock, files, anchors, extension: '.crt', bundle, layout };
   const isOurs = (name: string): boolean => prefixIn(instance, name, '.crt') !== undefined;
@@ -136,7 +136,6 @@ export function openP11KitStore(
     family,
     bundle,
     anchorDirectory: anchors,
-    lockDirectory,
     watched: [
       { path: anchors, concerns: isOurs },
       { path: posix.dirname(bundle), concerns: (name) => name === posix.basename(bundle) },

@@ -26,7 +26,6 @@ const layout: P11KitLayout = {
   sources: ['/etc/pki/ca-trust/source', '/usr/share/pki/ca-trust-source'].flatMap((path) => [path, `${path}/anchors`]),
   bundle: `${extracted}/pem/tls-ca-bundle.pem`,
   workspace: extracted,
-  lockDirectory: '/etc/pki/ca-trust',
   tool: ['update-ca-trust', 'extract'],
   hashed,
 };

@@ -80,8 +80,8 @@ export interface TrustStore {
   /** The effective bundle, as the host knows it. */
   readonly bundle: string;
   readonly anchorDirectory: string;
-  /** The directory whose lock keeps other instances out; undefined where the host's own refresh takes it. */
-  readonly lockDirectory: string | undefined;
+  /** The host's own unit refreshes it, and takes the lock that keeps other instances out. */
+  readonly isRefreshedByUnit?: true;
   /** What is written there is gone when the machine is started anew. */
   readonly volatile?: true;
   /** Directories in which a change can mean drift. */

@@ -1,6 +1,6 @@
 /**
  * The trust store of SUSE: an update-ca-certificates(8) of its own over p11-kit. It takes a lock on its output directory
- * (so ours is on another, which it does not take), ends with 0 whatever happens, and systemd starts it by itself when
+ * (so ours is on another), ends with 0 whatever happens, and systemd starts it by itself when
  * anchors change.
  */
 import type { P11KitLayout } from './p11-kit-layout.ts';
@@ -15,7 +15,6 @@ const layout: P11KitLayout = {
   sources: ['/etc/pki/trust', '/usr/share/pki/trust'].flatMap((path) => [path, `${path}/anchors`]),
   bundle: `${output}/ca-bundle.pem`,
   workspace: output,
-  lockDirectory: '/etc/pki/trust',
   tool: ['update-ca-certificates'],
   // What /etc/ssl/certs leads to.
   hashed: () => [`${output}/pem`],
@@ -30,7 +29,7 @@ export const suseFamily: Family = {
     '/usr/bin/trust': 'p11-kit-tools',
     '/usr/bin/flock': 'util-linux',
     [output]: 'ca-certificates',
-    [layout.lockDirectory]: 'p11-kit',
+    '/etc/pki/trust': 'p11-kit',
   },
   open: (host, instance, clock) => openP11KitStore(layout, host, instance, clock),
 };

@@ -104,8 +104,7 @@ export function leaveToUnit(store: TrustStore, host: Host, clock: Clock): TrustS
   const isWritten = (path: string): boolean => path.startsWith(`${store.anchorDirectory}/`);
   return {
     ...store,
-    // The unit's script holds the lock while it runs; two agents never write the same file.
-    lockDirectory: undefined,
+    isRefreshedByUnit: true,
     observe: (wanted) => {
       const state = store.observe(wanted);
       return { ...state, leftovers: state.leftovers.filter(isWritten), isUnfinished: false };

@@ -66,7 +66,7 @@ async function useBusyBox(world: World): Promise<readonly string[]> {
   await copyFile(inject('busybox'), world.path('/bin/busybox'));
   const { stdout } = await world.exec('busybox', ['--list']);
   const wanted =
-    'sh awk basename cat chmod cmp comm cp cut dirname find flock grep ls mkdir mv printf rm sed sleep sort tail timeout touch tr xargs';
+    'sh awk basename cat chmod cmp comm cp cut dirname find flock grep ls mkdir mv printf rm rmdir sed sleep sort stat tail timeout touch tr xargs';
   const names = wanted.split(' ').filter((name) => stdout.split('\n').includes(name));
   await world.exec('busybox', [
     'sh',

@@ -1,7 +1,7 @@
 // Other writers of the store, and sudden death: no reader ever sees less than a whole bundle, and the next pass converges.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { lstat, utimes } from 'node:fs/promises';
+import { lstat, utimes, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { agent, eventually, signalGroup } from './harness/agent.ts';
 import { makeCert, makeThree } from './harness/certs.ts';
@@ -16,6 +16,7 @@ import {
   plainTemporary,
   scene,
   smallWorld,
+  state,
   trust,
 } from './harness/host.ts';
 import { mountSecret } from './harness/secret-mount.ts';
@@ -28,6 +29,8 @@ describe('instances on one host', () => {
   test('wait for each other', async () => {
     const { world, secret } = await scene({ 'a.crt': one.pem });
     await using lock = await holdLock(world);
+    // The record of who has it.
+    await writeFile(world.path(`${state}/first.json`), '');
     const pass = { ended: false };
     const applied = agent(world)
       .apply(secret.directory)

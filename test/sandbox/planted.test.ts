@@ -1,10 +1,12 @@
 // What somebody plants who is not root and may write where the agent writes: Debian's group staff owns /usr/local. Nothing
 // of it may lead root's hand, give away what only root can read, or keep a CA from being trusted.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, readFile, readdir, writeFile } from 'node:fs/promises';
 import { describe, expect, test, type TestContext } from 'vitest';
 import { agent } from './harness/agent.ts';
 import { makeThree } from './harness/certs.ts';
-import { anchors, bundle, everywhere, fileOf, inBundle, nameOf, trust, wholeWorld } from './harness/host.ts';
+import { anchors, bundle, everywhere, fileOf, inBundle, nameOf, state, trust, wholeWorld } from './harness/host.ts';
 import { leaveOut } from './harness/leave-out.ts';
 import { mountSecret } from './harness/secret-mount.ts';
 import type { World } from './harness/world.ts';
@@ -177,4 +179,26 @@ test('programs in /usr/local stand for none of the system’s', async (context) 
   expect(await agent(world).apply(mounted.directory)).toMatchObject({ code: 0 });
   expect(await world.exec('ls', ['/var/led'])).toMatchObject({ code: 2 });
   expect(await readFile(world.path(fileOf(one)), 'utf8')).toBe(one.pem);
+});
+
+test('a user who locks every directory that he can open keeps no pass waiting', async (context) => {
+  await using world = await staffWorld(context);
+  await using mounted = await mountSecret({ 'a.crt': one.pem });
+  expect(await agent(world).apply(mounted.directory)).toMatchObject({ code: 0 });
+  const places = ['/etc/ssl', '/etc/ca-certificates', '/usr/share/ca-certificates', anchors, state].map((path) =>
+    world.path(path),
+  );
+  const script = `for place in $(find ${places.join(' ')} -type d); do
+    [ ! -r "$place" ] || set -- "$@" flock -x "$place"
+  done
+  exec "$@" sh -c 'echo locked; exec cat'`;
+  // It ends with its standard input, however this process does.
+  const holder = spawn('setpriv', [...staff, 'sh', '-c', script], { stdio: ['pipe', 'pipe', 'ignore'] });
+  const ended = once(holder, 'exit');
+  await once(holder.stdout, 'data');
+  await mounted.swap({ 'a.crt': two.pem });
+  expect(await agent(world).apply(mounted.directory)).toMatchObject({ code: 0 });
+  expect(holder.exitCode).toBeNull();
+  holder.stdin.end();
+  await ended;
 });

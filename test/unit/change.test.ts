@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { readBundle } from '../../src/bundle/bundle.ts';
 import { type Outcome, changeUntilProven } from '../../src/change.ts';
 import { type Host, openHost } from '../../src/host/host.ts';
+import { stateDirectory } from '../../src/host/ledger.ts';
 import { lockDirectory } from '../../src/host/lock.ts';
 import { Problem } from '../../src/host/problem.ts';
 import { openStore } from '../../src/stores/detect.ts';
@@ -41,7 +42,7 @@ function bench(): Bench {
     const bundle = readBundle([{ files, findings: [] }], rules);
     const policy = { strict: false, removeAll: false };
     const used = { ...store, change: how((...args) => store.change(...args)) };
-    const lock = await lockDirectory(host, '/etc/ssl/certs', 10_000);
+    const lock = await lockDirectory(host, stateDirectory, 10_000);
     const scene = { host, store: used, clock, instance: 'default', policy, bundle, retell: false };
     return changeUntilProven(scene, lock).finally(() => {
       lock.release();

@@ -14,7 +14,6 @@ const storeWith = (...holders: readonly string[]): TrustStore => ({
   family: 'debian',
   bundle,
   anchorDirectory: '/usr/local/share/ca-certificates',
-  lockDirectory: '/etc/ssl/certs',
   watched: [],
   requireTools: () => undefined,
   nameOf,

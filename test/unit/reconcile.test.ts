@@ -470,7 +470,7 @@ describe.skipIf(process.getuid?.() !== 0)('a pass', () => {
     fs.rmSync(host.path('/usr/bin/flock'));
     put(host, '/usr/bin/flock', 'no program\n');
     const report = await passOn(host.root, bundle(north));
-    expect(report.reasons).toEqual([expect.stringMatching(/^cannot lock \/etc\/ssl\/certs on the host: /)]);
+    expect(report.reasons).toEqual([expect.stringMatching(/^cannot lock \/var\/lib\/node-ca-trust on the host: /)]);
     expect(host.anchors()).toEqual([]);
   });
 

@@ -103,8 +103,9 @@ export async function danglingLinks(world: World): Promise<readonly string[]> {
 
 /** Holds the lock that passes take, as another pass would. */
 export async function holdLock(world: World): Promise<Undo> {
+  await mkdir(world.path(state), { recursive: true, mode: 0o700 });
   // It ends with its standard input, however this process does.
-  const child = spawn('flock', ['-x', world.path(certs), 'sh', '-c', 'echo locked; exec cat'], {
+  const child = spawn('flock', ['-x', world.path(state), 'sh', '-c', 'echo locked; exec cat'], {
     stdio: ['pipe', 'pipe', 'ignore'],
   });
   const ended = once(child, 'exit');

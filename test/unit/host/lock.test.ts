@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, renameSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type Host, openHost } from '../../../src/host/host.ts';
@@ -43,7 +43,25 @@ describe('lockDirectory', () => {
       const lock = await lockDirectory(machine, directory, longMs);
       lock.release();
     }
-    expect(machine.list(directory)).toEqual([]);
+    expect(machine.entry(directory)).toBeUndefined();
+  });
+
+  it('leaves a directory in which something lies', async () => {
+    const directory = temporaryDirectory();
+    writeFileSync(join(directory, 'record'), '');
+    (await lockDirectory(machine, directory, longMs)).release();
+    expect(machine.list(directory)).toEqual(['record']);
+  });
+
+  it.each([
+    ['is not there', (directory: string) => rmdirSync(directory)],
+    ['is for all to read', (directory: string) => chmodSync(directory, 0o755)],
+  ])('is had by nobody who may not change the directory, when that %s', async (_, make) => {
+    const directory = temporaryDirectory();
+    make(directory);
+    const lock = await lockDirectory(machine, directory, longMs);
+    expect(statSync(directory).mode & 0o777).toBe(0o700);
+    lock.release();
   });
 
   it('keeps another pass of this process out until it is released', async () => {
@@ -95,7 +113,7 @@ describe('lockDirectory', () => {
     lock.release();
   });
 
-  it('is not had on a directory that was replaced while it was waited for', async () => {
+  it('is had on what has taken the place of a directory that was replaced while it was waited for', async () => {
     const directory = join(temporaryDirectory(), 'certs');
     mkdirSync(directory);
     const first = await lockDirectory(machine, directory, longMs);
@@ -103,12 +121,16 @@ describe('lockDirectory', () => {
     renameSync(directory, `${directory}.old`);
     mkdirSync(directory);
     first.release();
-    await expect(waiting).rejects.toThrow(/was replaced while it was being locked; the next pass goes on/);
+    const lock = await waiting;
+    await expect(lockDirectory(machine, directory, soonMs)).rejects.toThrow(/has been locked for .* by another pass/);
+    lock.release();
   });
 
-  it('names a directory that is not there', async () => {
-    await expect(lockDirectory(machine, '/no/such/directory', soonMs)).rejects.toThrow(
-      'cannot open /no/such/directory on the host: no such file or directory (ENOENT)',
+  it('names a directory that cannot be made', async () => {
+    const file = join(temporaryDirectory(), 'file');
+    writeFileSync(file, '');
+    await expect(lockDirectory(machine, `${file}/directory`, soonMs)).rejects.toThrow(
+      `cannot make ${file}/directory on the host`,
     );
   });
 
