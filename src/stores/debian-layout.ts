@@ -82,7 +82,7 @@ export function privateBundle(context: StoreContext): string {
 }
 
 /** Nobody nests certificates deeper, or puts more there: a link to `/` would lead through the whole host. */
-const maxDepth = 8;
+const maxDepth = 32;
 const maxEntries = 10_000;
 
 /**
@@ -96,7 +96,9 @@ export function certificatePaths(host: Host, directory: string): readonly string
   let count = 0;
   const below = (path: string, { kind, identity }: Entry, depth: number): readonly string[] => {
     if (kind === 'file' && path.endsWith('.crt')) return [path];
-    if (kind !== 'directory' || depth > maxDepth || seen.has(identity)) return [];
+    if (kind !== 'directory' || seen.has(identity)) return [];
+    // The tool goes on: to whatever lies there.
+    if (depth > maxDepth) throw new Problem(`${directory} on the host leads more than ${maxDepth} directories deep`);
     seen.add(identity);
     const names = depth === 0 ? (host.list(path) ?? []) : caught(() => host.list(path) ?? []);
     if (names instanceof Problem) return [`${path}/*.crt`];

@@ -130,15 +130,18 @@ describe('among the anchors', () => {
     expect(await trust(world, one)).toEqual(everywhere);
   });
 
-  test('a link to the host’s root is named, and nothing is written for it', async (context) => {
+  test.for([
+    ['a link to the host’s root', 'ln -s / x'],
+    ['a huge file under many directories', 'd=x$(printf "/d%.0s" $(seq 40)); mkdir -p $d; truncate -s 1T $d/x.crt'],
+  ] as const)('%s is named, and nothing is written for it', async ([, script], context) => {
     await using world = await staffWorld(context);
-    await plant(world, 'ln -s / x');
+    await plant(world, script);
     const before = await readFile(world.path(bundle), 'latin1');
     await using mounted = await mountSecret({ 'a.crt': one.pem });
     const { code, report } = await agent(world).apply(mounted.directory);
     expect([code, report.reasons]).toEqual([1, [expect.stringContaining(anchors)]]);
     expect(await readFile(world.path(bundle), 'latin1')).toBe(before);
-    await plant(world, 'rm x');
+    await plant(world, 'rm -r x');
     expect(await agent(world).apply(mounted.directory)).toMatchObject({ code: 0 });
   });
 });
