@@ -57,8 +57,10 @@ async function tryLock(host: Host, directory: string, waitMs: number): Promise<L
     caught(() => host.removeDirectory(directory));
     closeSync(descriptor);
   };
+  let isAnothers = false;
   try {
     const { code, timedOut, output } = await host.run('flock', ['-x', '3'], { descriptor, timeoutMs: waitMs });
+    isAnothers = timedOut;
     if (timedOut) {
       throw new Problem(
         `${directory} on the host has been locked for ${Math.round(waitMs / 1000)} s by another pass; look for a hanging update-ca-certificates or update-ca-trust`,
@@ -69,7 +71,8 @@ async function tryLock(host: Host, directory: string, waitMs: number): Promise<L
     return { descriptor, release };
   } catch (error) {
     // Who has the lock may be about to write there.
-    closeSync(descriptor);
+    if (isAnothers) closeSync(descriptor);
+    else release();
     throw error;
   }
 }

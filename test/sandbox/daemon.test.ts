@@ -34,6 +34,7 @@ import {
   plainRun,
   scene,
   smallWorld,
+  state,
   trust,
   wholeWorld,
 } from './harness/host.ts';
@@ -50,7 +51,7 @@ async function waitsForLock(world: World): Promise<void> {
   await eventually(async () => {
     const { stdout } = await execa('sh', ['-c', 'cat /proc/locks']);
     // Another test's world has the same inodes, on another device.
-    const { dev, ino } = await stat(world.path(certs));
+    const { dev, ino } = await stat(world.path(state));
     const device = [dev >> 8, dev & 0xff].map((number) => number.toString(16).padStart(2, '0')).join(':');
     expect(stdout).toMatch(new RegExp(`-> FLOCK.* ${device}:${ino} `));
   });
