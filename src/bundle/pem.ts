@@ -16,6 +16,8 @@ export interface PemBlock {
   readonly der?: Uint8Array;
   /** Why no program can read this block, as a phrase for a person. */
   readonly problem?: string;
+  /** A blank line is in it: OpenSSL then reads nothing of the file, though others do. */
+  readonly hasGap?: true;
 }
 
 /** The blocks that hold a certificate for OpenSSL. */
@@ -108,12 +110,16 @@ function explainEndLine(line: string, wanted: string, startsLine: boolean): stri
 const headers = /^(?:[^\n:]*:[^\n]*\n(?:[ \t]+\S[^\n]*\n)*)+/;
 
 /** Base64 with its padding (RFC 4648, section 4) and blanks anywhere. */
-function decodeBody(body: string): { readonly der: Uint8Array } | { readonly problem: string } {
-  const base64 = body.trimStart().replace(headers, '').replace(/\s+/g, '');
+function decodeBody(body: string): Pick<PemBlock, 'der' | 'problem' | 'hasGap'> {
+  const lines = body.trimStart().replace(headers, '');
+  const base64 = lines.replace(/\s+/g, '');
   const stranger = /[^A-Za-z0-9+/=]/u.exec(base64)?.[0];
   if (stranger !== undefined) return { problem: `it holds "${printable(stranger)}", which is not base64` };
   if (base64 === '') return { problem: 'it is empty' };
-  if (base64.length % 4 === 0 && /^[^=]+={0,2}$/.test(base64)) return { der: Buffer.from(base64, 'base64') };
+  if (base64.length % 4 === 0 && /^[^=]+={0,2}$/.test(base64)) {
+    const hasGap = /\n[ \t]*\n/.test(lines.trimStart());
+    return { der: Buffer.from(base64, 'base64'), ...(hasGap && { hasGap }) };
+  }
   return { problem: 'its base64 is incomplete or damaged; copy the whole file again' };
 }
 

@@ -111,6 +111,8 @@ function examinePem(text: string, judge: Judge): CertificateFile {
     else if (block.der !== undefined && certificateLabels.has(block.label)) {
       const fingerprint = judge(block.der);
       if (fingerprint !== undefined) fingerprints.push(fingerprint);
+      if (block.hasGap)
+        problems.push(`block ${block.index} has a blank line, at which OpenSSL gives up the whole file`);
     }
   }
   const found = { fingerprints, problems };

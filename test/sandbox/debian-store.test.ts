@@ -192,6 +192,18 @@ describe("somebody else's file in the anchor directory", () => {
     for (const ca of [one, three]) expect(await trust(world, ca)).toEqual(everywhere);
   });
 
+  test('with a blank line, at which OpenSSL gives up all of the bundle, is mended in it and named', async () => {
+    const { world, secret } = await scene({ 'ca.crt': one.pem });
+    expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0 });
+    await writeFile(world.path(theirs), three.pem.replace('\n-----END', '\n\n-----END'));
+    await plainRun(world);
+    expect(await curlAccepts(world, one)).toBe(false);
+    const { code, report } = await agent(world).apply(secret.directory);
+    expect([code, report.notes.join()]).toEqual([0, expect.stringMatching(/theirs\.crt .* has a blank line/)]);
+    for (const ca of [one, three]) expect(await curlAccepts(world, ca)).toBe(true);
+    expect(await agent(world).apply(secret.directory)).toMatchObject({ code: 0, report: { refreshed: [] } });
+  });
+
   test('that says for what its CA is not trusted is not trusted for it afterwards', async () => {
     await using world = await smallWorld();
     const refuse = await world.exec('openssl', ['x509', '-addreject', 'serverAuth', '-trustout'], { input: three.pem });

@@ -59,6 +59,18 @@ describe('pemBlocks', () => {
     expect(first?.der).toBeUndefined();
   });
 
+  it.each([
+    ['in the middle', `AAEC\n\nAwQF\n`, true],
+    ['of blanks', `AAEC\n \t\nAwQF\n`, true],
+    ['before END', `AAECAwQF\n`, true],
+    ['nowhere', `AAEC\nAwQF`, undefined],
+    ['after BEGIN alone', `\nAAECAwQF`, undefined],
+    ['after headers alone', `Comment: one\n\nAAECAwQF`, undefined],
+  ])('tells of a blank line %s', (_, content, hasGap) => {
+    const [found] = pemBlocks(block('CERTIFICATE', content));
+    expect([found?.der?.length, found?.hasGap]).toEqual([6, hasGap]);
+  });
+
   it('loses neither of two files joined without a newline', () => {
     expect(problemsOf(block().trimEnd() + block())).toEqual([
       'its END line goes on after the dashes',
