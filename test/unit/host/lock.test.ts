@@ -54,8 +54,18 @@ describe('lockDirectory', () => {
   });
 
   it.each([
-    ['is not there', (directory: string) => rmdirSync(directory)],
-    ['is for all to read', (directory: string) => chmodSync(directory, 0o755)],
+    [
+      'is not there',
+      (directory: string) => {
+        rmdirSync(directory);
+      },
+    ],
+    [
+      'is for all to read',
+      (directory: string) => {
+        chmodSync(directory, 0o755);
+      },
+    ],
   ])('is had by nobody who may not change the directory, when that %s', async (_, make) => {
     const directory = temporaryDirectory();
     make(directory);
