@@ -86,7 +86,7 @@ command -v "$(echo "$tool" | cut -d ' ' -f 1)" > /dev/null || fail "$tool is not
 mkdir -p "$anchors"
 
 # One run at a time, and none while an agent of node-ca-trust changes the store. The lock ends with whoever holds it, the
-# tool included. Nobody else may open the directory: who can, can lock it.
+# tool included. Nobody else may open the directory: who can, can lock it. It stays: a pod may have it mounted.
 locked=/var/lib/node-ca-trust
 for _ in 1 2 3 4 5; do
   mkdir -p "$locked"
@@ -98,7 +98,7 @@ for _ in 1 2 3 4 5; do
 done
 rm -rf "$work"
 mkdir -m 700 "$work"
-trap 'rm -rf "$work"; rmdir "$locked" 2> /dev/null || true' EXIT
+trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 # Of tools that are killed, what they leave goes with the rest.
 export TMPDIR="$work"
