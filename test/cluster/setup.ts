@@ -5,6 +5,7 @@ import { madeDirectories, render } from '../deploy/manifests.ts';
 import { ensureBase } from '../image/base.ts';
 import { saveImage } from '../image/image.ts';
 import { builderFor, cacheDirectory, needs, packageJson, timed } from '../image/machine.ts';
+import { state } from '../sandbox/harness/host.ts';
 import { bringOnPath } from './binaries.ts';
 import { base } from './installed.ts';
 import { kind } from './kind.ts';
@@ -48,8 +49,10 @@ export default async function setup(): Promise<() => Promise<void>> {
     await Promise.all(cluster.nodes.map((node) => node.exec('update-ca-certificates', ['--fresh'])));
     // What the kubelet makes for a mount stays: it is there from the start, since the tests compare.
     await bringOnPath('kubectl');
-    const lasting = ['-p', ...madeDirectories(render(base))];
-    if (lasting.length > 1) await Promise.all(cluster.nodes.map((node) => node.exec('mkdir', lasting)));
+    const lasting = madeDirectories(render(base));
+    if (lasting.length > 0) await Promise.all(cluster.nodes.map((node) => node.exec('mkdir', ['-p', ...lasting])));
+    // The agent closes that of its records.
+    if (lasting.includes(state)) await Promise.all(cluster.nodes.map((node) => node.exec('chmod', ['700', state])));
     return async () => {
       await tearDown(before).finally(giveBack);
     };

@@ -24,9 +24,9 @@ let before: string;
 beforeAll(async () => {
   await scene.reset();
   // What stays, and is told in docs/privileges.md.
-  await onNode(scene.node, `mkdir -p ${state}; chown 9641:9641 ${state} ${anchors}`);
+  await onNode(scene.node, `mkdir -p ${state}; chmod 700 ${state}; chown 9641:9641 ${state} ${anchors}`);
   before = await storeOf(scene.node);
-  await onNode(scene.node, `chown 0:0 ${state} ${anchors}`);
+  await onNode(scene.node, `chmod 755 ${state}; chown 0:0 ${state} ${anchors}`);
   await scene.kubectl('apply', '-k', writer);
 });
 
