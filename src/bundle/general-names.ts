@@ -9,7 +9,7 @@ import { isUri } from './uri.ts';
 export const unknownToGnuTls = 'GnuTLS (apt, git) cannot read it and would then load no CA of the host';
 
 /** By the tag of a name: what is demanded of it, and what is said when it does not hold. */
-export type NameRules = Readonly<Record<number, readonly [(name: string) => boolean, string]>>;
+type NameRules = Readonly<Record<number, readonly [(name: string) => boolean, string]>>;
 
 /**
  * A reader of one name, which says whether Go looks into names of its kind.
