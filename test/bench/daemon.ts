@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { Agent, request } from 'node:http';
+import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cleanEnvironment } from '../sandbox/harness/environment.ts';
 import type { Production } from './production.ts';
@@ -48,9 +48,9 @@ export async function timeNode(program: string): Promise<number> {
   return performance.now() - start;
 }
 
-function httpGet(agent: Agent, url: string): Promise<string> {
+function httpGet(url: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const asked = request(url, { agent }, (response) => {
+    const asked = request(url, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('end', () => {
@@ -79,10 +79,9 @@ export function startDaemon(
   // An address of its own in 127.0.0.0/8, where no port is taken.
   const address = `127.${randomInt(1, 255)}.${randomInt(0, 256)}.${randomInt(1, 255)}:9641`;
   const options = ['--listen', address, '--host-root', root, '--bundle', directory, ...more];
-  const agent = new Agent({ keepAlive: true });
   const started = performance.now();
   const node = startNode([...nodeOptions, program, 'run', ...options], env, wrapper);
-  const get = (path: string): Promise<string> => httpGet(agent, `http://${address}${path}`);
+  const get = (path: string): Promise<string> => httpGet(`http://${address}${path}`);
   return {
     pid: node.pid,
     started,
@@ -97,7 +96,6 @@ export function startDaemon(
       }
     },
     async [Symbol.asyncDispose]() {
-      agent.destroy();
       await node[Symbol.asyncDispose]();
     },
   };
