@@ -23,8 +23,8 @@ const mostFindings = 50;
 /** What a reader of the log is told once: the same failure again and again is one line. */
 function gist(result: PassResult): string {
   const runtimes = result.runtimes.map(({ name, pid, state, message }) => [name, pid, state, message]);
-  const { converged, digest, reasons, notes, findings, probes } = result;
-  return JSON.stringify([converged, digest, reasons, notes, findings, probes, runtimes]);
+  const { converged, digest, reasons, notes, findings, probes, runtimesUnseen } = result;
+  return JSON.stringify([converged, digest, reasons, notes, findings, probes, runtimes, runtimesUnseen]);
 }
 
 /** Logs passes, leaving out those that changed nothing and failed no other way than the one before. */
@@ -36,12 +36,12 @@ export function openPassLog(log: Logger): (result: PassResult) => void {
     before = now;
     if (!hasChanged(result) && !news) return;
     const { converged, digest, added, repaired, removed, heldBack, stillTrusted, refreshed } = result;
-    const { runtimes, edits, probes, notes, reasons, milliseconds } = result;
+    const { runtimes, runtimesUnseen, edits, probes, notes, reasons, milliseconds } = result;
     const fields = {
       digest,
       anchors: result.anchors.length,
       ...{ added, repaired, removed, heldBack, stillTrusted, refreshed },
-      ...{ runtimes, edits, probes },
+      ...{ runtimes, runtimesUnseen, edits, probes },
       findings: result.findings.slice(0, mostFindings),
       notes,
       reasons,

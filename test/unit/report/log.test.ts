@@ -38,6 +38,16 @@ describe('the log of passes', () => {
     expect(lines()[0]?.['time']).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
   });
 
+  it('tells runtimes that could not be looked at from none', () => {
+    const { lines, pass } = logged();
+    pass(passOf({ runtimesUnseen: true }));
+    pass(passOf());
+    expect(lines().map(({ runtimes, runtimesUnseen }) => [runtimes, runtimesUnseen])).toEqual([
+      [[], true],
+      [[], undefined],
+    ]);
+  });
+
   it('is quiet as long as nothing changes', () => {
     const { lines, pass } = logged();
     for (let round = 0; round < 5; round += 1) pass(passOf({ milliseconds: round }));
