@@ -10,6 +10,7 @@ const floors = [
   ['commands'],
   ['reconcile.ts', 'render'],
   ['change.ts', 'pulls.ts'],
+  ['dates.ts'],
   ['proof.ts'],
   ['plan.ts'],
   ['sources', 'stores', 'runtimes', 'report'],
