@@ -27,7 +27,7 @@ import { type FormatName, formatNames } from './render/names.ts';
 export const version = '0.1.0';
 
 const bundleOption = (): Option =>
-  new Option('--bundle <path>', 'directory or file of certificates; repeatable').argParser(collect);
+  new Option('--bundle <path>', 'directory or file of certificates (required); repeatable').argParser(collect);
 
 const rules = (): readonly Option[] => [
   new Option('--max-certificates <count>', 'refuse a bundle of more certificates than this')
@@ -54,7 +54,11 @@ const host = (): readonly Option[] => [
 ];
 
 const pulls = (): readonly Option[] => [
-  new Option('--runtime-refresh <way>', "how the container runtimes' pulls come to trust the store")
+  new Option(
+    '--runtime-refresh <way>',
+    "how the container runtimes' pulls come to trust the store: auto, without a restart as far as that goes; certs.d, the " +
+      'same, and not converged where it does not go; restart, permits restarts; off',
+  )
     .choices(['auto', 'certs.d', 'restart', 'off'])
     .default('auto'),
   new Option(
@@ -78,7 +82,7 @@ const daemon = (): readonly Option[] => [
     '--secret <namespace/name>',
     'the Secret that --bundle mounts: followed through the API server, a change arrives in a second',
   ).argParser(parseSecret),
-  new Option('--resync <duration>', 'look at everything again after this time')
+  new Option('--resync <duration>', 'look at everything again after this time, 1s to 24d')
     .argParser(parseDuration)
     .default(600_000, '10m'),
   new Option('--listen <address>', 'where /healthz, /livez, /readyz and /metrics answer')
@@ -161,7 +165,7 @@ function defineApply(program: Command, choose: Choose): void {
 
 function defineCheck(program: Command, choose: Choose): void {
   define(program, 'check', 'validates bundles; exit 0 without errors, 1 with', [...rules(), outputOption()])
-    .argument('<path...>', 'files or directories; - is standard input, a Secret as JSON too')
+    .argument('<path...>', 'files or directories; - is standard input, a Secret or ConfigMap as JSON too')
     .action((paths: readonly string[], chosen: Omit<CheckConfig, 'paths'>) => {
       const config = { ...chosen, paths };
       choose(async (streams) => (await import('./commands/check.ts')).check(config, streams, new Date()));
@@ -189,7 +193,7 @@ function defineRender(program: Command, choose: Choose): void {
   const options = [...rules(), instanceOption()];
   define(program, 'render', 'prints what puts a bundle on a node that no agent has been on', options)
     .addArgument(new Argument('<format>', 'what for').choices(formatNames))
-    .argument('[path...]', 'files or directories; - is standard input, a Secret as JSON too')
+    .argument('[path...]', 'files or directories; - is standard input, a Secret or ConfigMap as JSON too')
     .action((format: FormatName, paths: readonly string[], chosen: Omit<RenderConfig, 'format' | 'paths'>) => {
       const config = { ...chosen, format, paths };
       choose(async (streams) => (await import('./commands/render.ts')).render(config, streams, new Date()));
@@ -202,7 +206,7 @@ function createProgram(environment: Environment, stop: AbortSignal, choose: Choo
     .description("Installs a company's own CAs into a Linux host's trust store, proves it, and keeps it so.")
     .version(version)
     .addHelpText(
-      'after',
+      'afterAll',
       `\nEach option is also an environment variable: --host-root is ${environmentPrefix}HOST_ROOT.`,
     );
   program.hook('preAction', (_program, command) => {
