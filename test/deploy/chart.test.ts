@@ -1,5 +1,8 @@
 // The chart: the same objects as Kustomize makes, values that cannot be misspelt, and a test without any privilege.
 import { execa } from 'execa';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { project, run } from '../image/machine.ts';
 import {
@@ -57,6 +60,23 @@ describe('deploy/chart', () => {
   ])('makes with $values what $directory makes', ({ namespace, values, directory }) => {
     const options = values.map((file) => `--values=deploy/chart/${file}`);
     expect(inOrder(renderChart(namespace, ...options))).toEqual(inOrder(render(directory)));
+  });
+
+  // Helm takes a key twice; Flux and Kustomize, who read what it has made, do not.
+  test.each([
+    ['node-ca-trust.io/enabled=true', { 'kubernetes.io/os': 'linux', 'node-ca-trust.io/enabled': 'true' }],
+    ['kubernetes.io/os=linux', { 'kubernetes.io/os': 'linux' }],
+  ])('selects the nodes that bear %s by a map without double keys', (label, selector) => {
+    const yaml = run('helm', ['template', 'any', 'deploy/chart', '--namespace', 'anywhere', `--set=nodeLabels={${label}}`]);
+    const directory = mkdtempSync(join(tmpdir(), 'node-ca-trust-chart-'));
+    try {
+      writeFileSync(join(directory, 'all.yaml'), yaml);
+      writeFileSync(join(directory, 'kustomization.yaml'), 'resources: [all.yaml]');
+      const made = only(render(directory), 'DaemonSet') as DaemonSet;
+      expect(made.spec.template.spec.nodeSelector).toEqual(selector);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   const lab = { instance: 'lab', nodeLabels: ['node-ca-trust.io/lab=true'], port: 9642 };
