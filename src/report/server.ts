@@ -4,7 +4,7 @@
  */
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import type { Socket } from 'node:net';
-import { UsageProblem, explain } from '../host/problem.ts';
+import { Problem, UsageProblem, explain } from '../host/problem.ts';
 
 export interface Answer {
   readonly status: number;
@@ -56,7 +56,7 @@ function takeNewest(server: Server): void {
  * Listens.
  * @param host an address of this machine
  * @param answers what each path answers, asked at each request
- * @throws UsageProblem when the address cannot be had
+ * @throws Problem when the machine does not have the address; UsageProblem when it cannot be had otherwise
  */
 export async function openServer(host: string, port: number, answers: Answers): Promise<ReportServer> {
   // A reader that never ends its request must not hold a connection for long, 10 s at most: every user of the node can be
@@ -73,7 +73,9 @@ export async function openServer(host: string, port: number, answers: Answers): 
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: Error & { code?: string }) => {
       const why = error.code === 'EADDRINUSE' ? 'another process listens there' : explain(error);
-      reject(new UsageProblem(`--listen ${host}:${port}: ${why}; name another address`, { cause: error }));
+      // At boot the machine may not have the address yet: whoever starts the program again is right to.
+      const Kind = error.code === 'EADDRNOTAVAIL' ? Problem : UsageProblem;
+      reject(new Kind(`--listen ${host}:${port}: ${why}; name another address`, { cause: error }));
     });
     server.listen(port, host, resolve);
   });
