@@ -50,6 +50,7 @@ function gauges(registry: Registry): Pick<Metrics, 'show'> {
     show(result) {
       runtimes.reset();
       for (const { name, state } of result.runtimes) runtimes.set({ runtime: name, state }, 1);
+      if (result.runtimesUnseen === true) runtimes.set({ runtime: 'unseen', state: 'incomplete' }, 1);
       probes.reset();
       for (const { address, verified } of result.probes) probes.set({ address }, verified ? 1 : 0);
       converged.set(result.converged ? 1 : 0);

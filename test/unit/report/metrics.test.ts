@@ -77,6 +77,15 @@ describe('metrics', () => {
     expect(found.get('node_ca_trust_probe_verified{address="a.example:443"}')).toBe(0);
   });
 
+  it('shows that the container runtimes could not be looked at', async () => {
+    const metrics = openMetrics();
+    record(metrics, passOf({ runtimesUnseen: true }));
+    const unseen = 'node_ca_trust_runtime_state{runtime="unseen",state="incomplete"}';
+    expect((await samples(metrics)).get(unseen)).toBe(1);
+    record(metrics, passOf());
+    expect((await samples(metrics)).has(unseen)).toBe(false);
+  });
+
   it('says when each anchor expires, and forgets those that are gone', async () => {
     const metrics = openMetrics();
     record(metrics, passOf({ anchors: [anchorOf('old')] }));
