@@ -22,6 +22,8 @@ export interface Entry {
   readonly changed: number;
   /** Permission bits, and whose it is. */
   readonly rights: Rights;
+  /** It was removed: only a mount of it, or a descriptor, still leads there. */
+  readonly isGone: boolean;
   /** Changes whenever the file is another one or was written: inode, size, modification and change time. */
   readonly version: string;
 }
@@ -60,6 +62,7 @@ function lookAt(path: string): Entry | undefined {
     modified: Number(stats.mtimeMs),
     changed: Number(stats.ctimeMs),
     rights: { mode: Number(stats.mode) & 0o7777, user: Number(stats.uid), group: Number(stats.gid) },
+    isGone: stats.nlink === 0n,
     version: [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(':'),
   };
 }

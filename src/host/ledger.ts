@@ -5,6 +5,7 @@
 import { posix } from 'node:path';
 import * as z from 'zod/mini';
 import type { Host } from './host.ts';
+import { Problem } from './problem.ts';
 import { momentShape, readMoment } from './moment.ts';
 
 export const stateDirectory = '/var/lib/node-ca-trust';
@@ -111,10 +112,15 @@ export function removeLeftovers(host: Host, path: string): void {
 
 /**
  * Writes a record in the state directory, on the disk when it returns. What it already says is not written again.
- * @throws Problem when the host's disk is full or read-only
+ * @throws Problem when the host's disk is full or read-only, or the directory was removed behind a mount of it
  */
 export function writeRecord(host: Host, path: string, record: unknown): void {
   host.makeDirectory(stateDirectory);
+  if (host.target(stateDirectory)?.isGone === true) {
+    throw new Problem(
+      `${stateDirectory} was removed on the host while this pod has it mounted; delete the pod, the next one mounts it anew`,
+    );
+  }
   removeLeftovers(host, path);
   const text = `${JSON.stringify(record, undefined, 2)}\n`;
   if (host.read(path)?.toString('utf8') !== text) host.write(path, text, { durable: true });

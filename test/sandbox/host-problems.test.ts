@@ -24,6 +24,7 @@ import {
 } from './harness/host.ts';
 import { leaveOut } from './harness/leave-out.ts';
 import { mountSecret } from './harness/secret-mount.ts';
+import { shell } from './harness/shell.ts';
 import { changedPaths } from './harness/snapshot.ts';
 import type { Undo, World } from './harness/world.ts';
 
@@ -94,6 +95,22 @@ test('a certificate directory that is a mount of its own is named, and left as i
   const { stderr } = await rotateThrough((world) => world.limitSpace(certs, 4 * 2 ** 20));
   expect(oneLine(stderr)).toContain(bundle);
   expect(stderr).toContain('EXDEV');
+});
+
+test('the directory of the records that was removed behind its mount is named, and nothing is changed', async () => {
+  const { world, secret } = await scene({ 'ca.crt': next.pem });
+  const { apply } = agent(world);
+  const harm = 'mkdir -m 700 -p "$1" "$2"; mount --bind "$1" "$2"; rmdir "$1"';
+  await shell(harm, world.path('/var/lib/of-another'), world.path(state));
+  const before = await world.snapshot();
+  const { code, stderr } = await apply(secret.directory);
+  expect(code).toBe(1);
+  expect(oneLine(stderr)).toContain(`${state} was removed on the host`);
+  expect(changedPaths(before, await world.snapshot())).toEqual([]);
+
+  await shell('umount -l "$1"', world.path(state));
+  expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+  expect(await trust(world, next)).toEqual(everywhere);
 });
 
 describe('a host that cannot be served is left as it is', () => {
