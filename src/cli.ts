@@ -103,34 +103,23 @@ const daemon = (): readonly Option[] => [
 type Task = (streams: Streams) => Promise<number>;
 
 function requireBundle(bundle: readonly string[] | undefined): readonly string[] {
-  if (bundle === undefined || bundle.length === 0) {
-    throw new UsageProblem('no --bundle: name the directory or file that holds the certificates');
-  }
-  return bundle;
-}
-
-function applyTask(options: ApplyConfig): Task {
-  const config = { ...options, bundle: requireBundle(options.bundle) };
-  return async (streams) => (await import('./commands/apply.ts')).apply(config, streams);
+  if (bundle !== undefined) return bundle;
+  throw new UsageProblem('no --bundle: name the directory or file that holds the certificates');
 }
 
 /** As much of the daemon's configuration as the options alone give. */
-type Asked = Omit<RunConfig, 'nodeLabel' | 'version'> & Partial<Pick<RunConfig, 'nodeLabel'>>;
+type Asked = Omit<RunConfig, 'nodeLabel' | 'version' | 'resyncMs'> &
+  Partial<Pick<RunConfig, 'nodeLabel'>> & { readonly resync: number; readonly dryRun: boolean };
 
 /** The label of the base manifest. */
 const enabled = [{ key: 'node-ca-trust.io/enabled', value: 'true' }];
 
-function runTask(options: Asked, stop: AbortSignal): Task {
-  const nodeLabel = options.nodeLabel ?? enabled;
-  const config = { ...options, bundle: requireBundle(options.bundle), nodeLabel, version };
+function runTask({ resync, dryRun, nodeLabel = enabled, ...options }: Asked, stop: AbortSignal): Task {
+  if (dryRun) throw new UsageProblem('--dry-run: run always changes the host; ask apply what it would change');
+  const config = { ...options, bundle: requireBundle(options.bundle), nodeLabel, resyncMs: resync, version };
   if (config.secret !== undefined && config.bundle.length > 1)
     throw new UsageProblem('--secret reads what --bundle mounts: name that one --bundle, and no other');
   return async (streams) => (await import('./commands/run.ts')).run(config, streams, stop);
-}
-
-function statusTask({ timeout, ...options }: StatusChoice, environment: Environment, stop: AbortSignal): Task {
-  const config = { ...options, nodeLabel: options.nodeLabel ?? enabled, timeoutMs: timeout };
-  return async (streams) => (await import('./commands/status.ts')).status(config, environment, streams, stop);
 }
 
 function define(program: Command, name: string, description: string, options: readonly Option[]): Command {
@@ -145,20 +134,17 @@ function defineRun(program: Command, stop: AbortSignal, choose: Choose): void {
   // Known to be refused: who sets its variable for all commands must not find the host changed.
   const refused = dryRunOption().hideHelp();
   const options = [bundleOption(), ...host(), ...rules(), strictOption(), ...pulls(), ...daemon(), refused];
-  define(program, 'run', 'the daemon: a pass on every change, until SIGTERM', options).action(
-    (chosen: Omit<Asked, 'resyncMs'> & { readonly resync: number; readonly dryRun: boolean }) => {
-      if (chosen.dryRun)
-        throw new UsageProblem('--dry-run: run always changes the host; ask apply what it would change');
-      choose(runTask({ ...chosen, resyncMs: chosen.resync }, stop));
-    },
-  );
+  define(program, 'run', 'the daemon: a pass on every change, until SIGTERM', options).action((chosen: Asked) => {
+    choose(runTask(chosen, stop));
+  });
 }
 
 function defineApply(program: Command, choose: Choose): void {
   const options = [bundleOption(), ...host(), ...rules(), strictOption(), ...pulls(), dryRunOption(), outputOption()];
   define(program, 'apply', 'one pass; exit 0 when the host is proven to trust the bundle, 1 when not', options).action(
     (chosen: ApplyConfig) => {
-      choose(applyTask(chosen));
+      const config = { ...chosen, bundle: requireBundle(chosen.bundle) };
+      choose(async (streams) => (await import('./commands/apply.ts')).apply(config, streams));
     },
   );
 }
@@ -170,23 +156,6 @@ function defineCheck(program: Command, choose: Choose): void {
       const config = { ...chosen, paths };
       choose(async (streams) => (await import('./commands/check.ts')).check(config, streams, new Date()));
     });
-}
-
-function defineStatus(program: Command, environment: Environment, stop: AbortSignal, choose: Choose): void {
-  define(program, 'status', 'which nodes of the cluster trust what; exit 0 when all do', statusOptions()).action(
-    (chosen: StatusChoice) => {
-      choose(statusTask(chosen, environment, stop));
-    },
-  );
-}
-
-function defineRemove(program: Command, choose: Choose): void {
-  const options = [...host(), dryRunOption(), outputOption()];
-  define(program, 'remove', "takes this instance's anchors off the host and proves it", options).action(
-    (chosen: RemoveConfig) => {
-      choose(async (streams) => (await import('./commands/apply.ts')).remove(chosen, streams));
-    },
-  );
 }
 
 function defineRender(program: Command, choose: Choose): void {
@@ -201,8 +170,16 @@ function defineRender(program: Command, choose: Choose): void {
 }
 
 /** The words of the command line; each command ends in `choose` with what it has to do. */
-function createProgram(environment: Environment, stop: AbortSignal, choose: Choose): Command {
+function createProgram(environment: Environment, streams: Streams, stop: AbortSignal, choose: Choose): Command {
   const program = new Command('node-ca-trust')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void streams.stdout.write(text),
+      writeErr: (text) => void streams.stderr.write(text),
+      outputError: (text) => {
+        say(streams, usageLine(text));
+      },
+    })
     .description("Installs a company's own CAs into a Linux host's trust store, proves it, and keeps it so.")
     .version(version)
     .addHelpText(
@@ -215,8 +192,18 @@ function createProgram(environment: Environment, stop: AbortSignal, choose: Choo
   defineRun(program, stop, choose);
   defineApply(program, choose);
   defineCheck(program, choose);
-  defineStatus(program, environment, stop, choose);
-  defineRemove(program, choose);
+  define(program, 'status', 'which nodes of the cluster trust what; exit 0 when all do', statusOptions()).action(
+    ({ timeout, nodeLabel = enabled, ...chosen }: StatusChoice) => {
+      const config = { ...chosen, nodeLabel, timeoutMs: timeout };
+      choose(async (into) => (await import('./commands/status.ts')).status(config, environment, into, stop));
+    },
+  );
+  const forRemove = [...host(), dryRunOption(), outputOption()];
+  define(program, 'remove', "takes this instance's anchors off the host and proves it", forRemove).action(
+    (chosen: RemoveConfig) => {
+      choose(async (into) => (await import('./commands/apply.ts')).remove(chosen, into));
+    },
+  );
   defineRender(program, choose);
   return program;
 }
@@ -232,10 +219,6 @@ function usageLine(text: string): string {
   return `${words.split(/\s*\n\s*/).join(' ')}; see --help`;
 }
 
-function nothingAsked(): UsageProblem {
-  return new UsageProblem('no command: name one of run, apply, check, status, remove, render; see --help');
-}
-
 /** Understands the command line. @throws UsageProblem; CommanderError when help or the version was asked for */
 async function understand(
   argv: readonly string[],
@@ -243,24 +226,13 @@ async function understand(
   streams: Streams,
   stop: AbortSignal,
 ): Promise<Task> {
-  if (argv.length === 0) throw nothingAsked();
   const chosen: Task[] = [];
-  const program = createProgram(environment, stop, (task) => chosen.push(task));
-  const configure = (command: Command): void => {
-    command.exitOverride().configureOutput({
-      writeOut: (text) => void streams.stdout.write(text),
-      writeErr: (text) => void streams.stderr.write(text),
-      outputError: (text) => {
-        say(streams, usageLine(text));
-      },
-    });
-  };
-  for (const command of [program, ...program.commands]) configure(command);
+  const program = createProgram(environment, streams, stop, (task) => chosen.push(task));
   for (const line of strayVariables(program, environment)) say(streams, line);
-  await program.parseAsync([...argv], { from: 'user' });
+  if (argv.length > 0) await program.parseAsync([...argv], { from: 'user' });
   const [task] = chosen;
-  if (task === undefined) throw nothingAsked();
-  return task;
+  if (task !== undefined) return task;
+  throw new UsageProblem('no command: name one of run, apply, check, status, remove, render; see --help');
 }
 
 /**

@@ -74,14 +74,11 @@ function stayingAnchors(input: PlanInput, wanted: readonly Anchor[]): readonly A
   return known.filter((anchor) => there.has(anchor.fingerprint) && !wanted.includes(anchor));
 }
 
-interface FileDecision {
-  readonly add: readonly Anchor[];
-  /** Anchors whose name is taken by a file that is not ours. */
-  readonly barred: readonly Anchor[];
-}
-
-/** Which anchors' files have to be written: those missing, and those of ours that somebody altered. */
-function decideFiles(input: PlanInput, wanted: readonly Anchor[]): FileDecision {
+/**
+ * Which anchors' files have to be written: those missing, and those of ours that somebody altered. Barred are those whose
+ * name is taken by a file that is not ours.
+ */
+function decideFiles(input: PlanInput, wanted: readonly Anchor[]): Record<'add' | 'barred', readonly Anchor[]> {
   const present = new Map(input.state.own.map((file) => [file.name, file]));
   const add: Anchor[] = [];
   const barred: Anchor[] = [];

@@ -89,19 +89,16 @@ function revoked(runtime: Runtime): Said {
   return { state: 'revoked-after-restart', message, command: restartCommand(runtime) };
 }
 
-/** What a runtime is judged by, beside what was found of it. */
-export interface Circumstances {
-  readonly changes: Changes;
-  readonly now: Moment | undefined;
-  /** Units that have not come back from a restart yet. */
-  readonly failed: readonly string[];
-  readonly failures: Failures;
-  /** This instance has something that pulls should trust. */
-  readonly needed: boolean;
-}
-
-/** What is said of a runtime. What was removed, and its process may not know of, is said when all else is well. */
-export function judge(found: Found, { changes, now, failed, failures, needed }: Circumstances): RuntimeState {
+/**
+ * What is said of a runtime. What was removed, and its process may not know of, is said when all else is well.
+ * @param failed units that have not come back from a restart yet
+ */
+function judge(
+  found: Found,
+  { changes, failures, needed }: PullsPass,
+  failed: readonly string[],
+  now: Moment | undefined,
+): RuntimeState {
   const { runtime } = found;
   const { name, process, socket, version, way } = runtime;
   const { pid, unit } = process;
@@ -143,6 +140,7 @@ export interface PullsPass {
   readonly before: RuntimesState;
   readonly after: RuntimesState;
   readonly failures: Failures;
+  /** This instance has something that pulls should trust. */
   readonly needed: boolean;
   readonly changes: Changes;
   readonly refresh: RuntimeRefresh;
@@ -205,10 +203,10 @@ function notesOf({ runtime, survey }: Found, now: Moment | undefined): readonly 
 
 /** Tells what a pass found and did. */
 export function tellPulls(host: Host, pass: PullsPass): Pulls {
-  const { before, after, failures, needed, changes, refresh } = pass;
+  const { before, after, failures, needed, refresh } = pass;
   const now = readMoment(host);
   const failed = unitsDown(after, now);
-  const runtimes = after.found.map((found) => judge(found, { changes, now, failed, failures, needed }));
+  const runtimes = after.found.map((found) => judge(found, pass, failed, now));
   const problems = after.problem === undefined ? [] : [`container runtimes: ${after.problem}`];
   return {
     runtimes,

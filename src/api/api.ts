@@ -154,15 +154,11 @@ function openPile(): Pile {
   };
 }
 
-async function readWhole({ response }: Exchange): Promise<string> {
-  const pile = openPile();
-  for await (const chunk of response as AsyncIterable<Buffer>) pile.add(chunk);
-  return pile.take();
-}
-
 async function settled(exchange: Exchange): Promise<string> {
+  const pile = openPile();
   try {
-    const text = await readWhole(exchange);
+    for await (const chunk of exchange.response as AsyncIterable<Buffer>) pile.add(chunk);
+    const text = pile.take();
     const status = exchange.response.statusCode ?? 0;
     if (status < 200 || status > 299) throw new Refusal(status, messageOf(text));
     return text;

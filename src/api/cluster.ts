@@ -62,20 +62,13 @@ function send({ url, options, user }: Door, path: string, signal: AbortSignal): 
   });
 }
 
-/** What came of one request. */
-interface Answered {
-  readonly code: number;
-  /** The text without the items of a list. */
-  readonly rest: string;
-}
-
-/** One request. @param take is given the JSON of each item of a list */
+/** One request. @param take is given the JSON of each item of a list; `rest` is the text without them */
 async function exchange(
   door: Door,
   path: string,
   signal: AbortSignal,
   take: (item: string) => void,
-): Promise<Answered> {
+): Promise<{ readonly code: number; readonly rest: string }> {
   const splitter = new ItemSplitter();
   let size = 0;
   // A timeout of Node's own comes after twice its time where TLS has not begun.

@@ -2,7 +2,6 @@
  * Where a cluster is and as whom an admin goes there, from a kubeconfig; and what to say when that does not lead there.
  */
 import { accessSync, constants, statSync } from 'node:fs';
-import type { OutgoingHttpHeaders } from 'node:http';
 import { Agent as SecureAgent, type RequestOptions } from 'node:https';
 import { getCACertificates } from 'node:tls';
 import type { KubeConfig } from '@kubernetes/client-node';
@@ -49,8 +48,7 @@ function trouble(error: unknown, user: object): string {
 
 /** The credentials of the kubeconfig's user, and how to reach the server with them. */
 async function credentials(config: KubeConfig, signal: AbortSignal): Promise<RequestOptions> {
-  const headers: OutgoingHttpHeaders = { accept: 'application/json', 'accept-encoding': 'gzip' };
-  const options: RequestOptions = { headers };
+  const options: RequestOptions = { headers: { accept: 'application/json', 'accept-encoding': 'gzip' } };
   try {
     await withinTime(config.applyToHTTPSOptions(options), pluginMs, signal);
     return options;

@@ -15,15 +15,13 @@ import * as z from 'zod/mini';
 import { printable } from '../bundle/text.ts';
 import { UsageProblem, explain } from '../host/problem.ts';
 
-export interface Choice {
+interface Choice {
   readonly kubeconfig?: string;
   readonly context?: string;
 }
 
-type Environment = Readonly<Record<string, string | undefined>>;
-
 /** The files that are there. @throws UsageProblem when there is none, and no pod's service account either */
-function filesOf({ kubeconfig }: Choice, environment: Environment): readonly string[] {
+function filesOf({ kubeconfig }: Choice, environment: NodeJS.ProcessEnv): readonly string[] {
   // An empty option names no file, as for kubectl.
   const listed = kubeconfig ? [kubeconfig] : (environment['KUBECONFIG'] ?? '').split(delimiter);
   const named = listed.filter((file) => file !== '');
@@ -137,7 +135,7 @@ function choose(config: KubeConfig, context: string | undefined, where: string):
  * account of the pod.
  * @throws UsageProblem when there is none, or not the context
  */
-export function loadKubeconfig(choice: Choice, environment: Environment): KubeConfig {
+export function loadKubeconfig(choice: Choice, environment: NodeJS.ProcessEnv): KubeConfig {
   const files = filesOf(choice, environment);
   const config = merge(files.map(loadFile));
   if (files.length === 0) config.loadFromCluster();

@@ -2,6 +2,7 @@
  * The API server answered, and the answer is no: to an agent or to an admin.
  */
 import * as z from 'zod/mini';
+import { attempt } from '../bundle/der.ts';
 import { printable } from '../bundle/text.ts';
 import { UsageProblem } from '../host/problem.ts';
 
@@ -30,13 +31,7 @@ export function isPassing({ code }: Refusal): boolean {
 }
 
 /** What a text means as JSON; undefined when it is none. */
-export function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
+export const jsonOf = (text: string): unknown => attempt((): unknown => JSON.parse(text));
 
 const statusShape = z.object({ message: z.string() });
 

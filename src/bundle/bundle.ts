@@ -2,7 +2,7 @@
  * Makes one bundle of everything that the sources yield at one moment. The order of the files and what they have twice
  * change nothing: anchors, findings and digest come out the same.
  */
-import { createHash, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { judge, type Certificate, type Judgement } from './certificate.ts';
 import { recognise, type Recognised } from './formats.ts';
 import { printable } from './text.ts';
@@ -113,7 +113,7 @@ function bundleOf(anchors: readonly Anchor[], findings: readonly Finding[]): Bun
  */
 export function bundleDigest(fingerprints: Iterable<string>): string {
   const lines = [...new Set(fingerprints)].sort(compare).map((fingerprint) => `${fingerprint}\n`);
-  return createHash('sha256').update(lines.join('')).digest('hex');
+  return hash('sha256', lines.join(''));
 }
 
 /**

@@ -44,22 +44,19 @@ function describe(der: Uint8Array, profile: Profile): Certificate {
     throw new Malformed('its elliptic curve key is not a point on the curve');
   }
   const key = profile.key ?? keyName(attempt(() => x509.publicKey));
-  const anchor = {
-    fingerprint: hash('sha256', der),
-    pem: toPem(der),
-    subject: nameLine(profile.subject),
-    issuer: nameLine(profile.issuer),
-    notBefore: profile.notBefore.toISOString(),
-    notAfter: profile.notAfter.toISOString(),
-    key,
-    subjectHash: subjectHash(profile.subject),
-  };
   const notCa = whyNotCa(profile, x509);
   const notForP11Kit = whyNotForP11Kit(profile);
   const notHashedByP11Kit = whyNotHashedByP11Kit(profile.subject);
   return {
     anchor: {
-      ...anchor,
+      fingerprint: hash('sha256', der),
+      pem: toPem(der),
+      subject: nameLine(profile.subject),
+      issuer: nameLine(profile.issuer),
+      notBefore: profile.notBefore.toISOString(),
+      notAfter: profile.notAfter.toISOString(),
+      key,
+      subjectHash: subjectHash(profile.subject),
       ...(notForP11Kit !== undefined && { notForP11Kit }),
       ...(notHashedByP11Kit !== undefined && { notHashedByP11Kit }),
     },

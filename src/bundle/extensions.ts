@@ -32,11 +32,6 @@ function membersOf<T>(value: Reader, read: (members: Reader) => T): readonly T[]
   return said;
 }
 
-/** A SEQUENCE OF what `read` reads. */
-function sequenceOf(read: (members: Reader) => unknown): Read {
-  return (value) => membersOf(value, read);
-}
-
 /** RFC 5280, 4.2.1.6: for each name whether Go looks into it. */
 function namesIn(value: Reader, check: (names: Reader) => boolean): readonly boolean[] {
   const said = membersOf(value, check);
@@ -140,14 +135,14 @@ const extensions: Readonly<Record<string, readonly [string, Read]>> = {
   '2.5.29.18': ['issuerAltName', readNamesOfIssuer],
   '2.5.29.19': ['basicConstraints', readBasicConstraints],
   '2.5.29.30': ['nameConstraints', checkNameConstraints],
-  '2.5.29.31': ['cRLDistributionPoints', sequenceOf(checkDistributionPoint)],
+  '2.5.29.31': ['cRLDistributionPoints', (value) => membersOf(value, checkDistributionPoint)],
   '2.5.29.32': ['certificatePolicies', checkPolicies],
-  '2.5.29.33': ['policyMappings', sequenceOf(checkPolicyMapping)],
+  '2.5.29.33': ['policyMappings', (value) => membersOf(value, checkPolicyMapping)],
   '2.5.29.35': ['authorityKeyIdentifier', (value) => value.enter(tags.sequence).optional(primitive(0))],
   '2.5.29.36': ['policyConstraints', checkPolicyConstraints],
   '2.5.29.37': ['extendedKeyUsage', readUsages],
   '2.5.29.54': ['inhibitAnyPolicy', (value) => value.integer(tags.integer, integerOctets)],
-  '1.3.6.1.5.5.7.1.1': ['authorityInfoAccess', sequenceOf(checkAccess)],
+  '1.3.6.1.5.5.7.1.1': ['authorityInfoAccess', (value) => membersOf(value, checkAccess)],
 };
 
 const neverCritical = new Set(['subjectKeyIdentifier', 'authorityKeyIdentifier', 'authorityInfoAccess']);

@@ -198,13 +198,8 @@ function findStray(text: string, blocks: readonly PemBlock[]): Refusal | undefin
   return undefined;
 }
 
-interface InPem {
-  readonly found: readonly Recognised[];
-  /** A certificate beside them that is in no block. */
-  readonly lost: Refusal | undefined;
-}
-
-function readPem(input: string): InPem {
+/** @returns lost: a certificate beside them that is in no block */
+function readPem(input: string): { readonly found: readonly Recognised[]; readonly lost: Refusal | undefined } {
   const text = unixLines(repair(input));
   const blocks: PemBlock[] = [];
   const found: Recognised[] = [];

@@ -35,7 +35,7 @@ const isOther = (octets: string): boolean => {
   return attempt(() => [name.oid(), name.enter(constructed(0)).any()]) !== undefined && name.empty;
 };
 
-function readDirectory(name: Reader): void {
+function readDirectory(name: Reader): boolean {
   for (const set of name.enter(tags.sequence).all(tags.set)) {
     if (set.empty) set.fail();
     for (const attribute of set.all(tags.sequence)) {
@@ -44,15 +44,11 @@ function readDirectory(name: Reader): void {
       if (!attribute.empty) set.fail();
     }
   }
-  if (!name.empty) name.fail();
+  return name.empty;
 }
 
 /** directoryName: the outline of a Name, whatever its values are. */
-const isDirectory = (octets: string): boolean =>
-  attempt(() => {
-    readDirectory(new Reader(octets, ''));
-    return true;
-  }) === true;
+const isDirectory = (octets: string): boolean => attempt(() => readDirectory(new Reader(octets, ''))) === true;
 
 /** registeredID. */
 const isOid = (octets: string): boolean => /[\0-\x7f]$/.test(octets);

@@ -2,7 +2,7 @@
  * OpenSSL's X509_NAME_hash, the name of a certificate's link in a hashed directory (`openssl x509 -subject_hash`).
  * The rules are those of OpenSSL's crypto/x509/x_name.c: x509_name_canon and asn1_string_canon.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { octetString, tags } from './der.ts';
 import { bmpString, numericString, teletexString, ucs2, type Attribute, type Name } from './names.ts';
 
@@ -34,7 +34,7 @@ export function subjectHash(name: Name): string {
   const sets = name
     .filter((attributes) => attributes.length > 0)
     .map((attributes) => encode(tags.set, attributes.map(canonicalAttribute).sort().join('')));
-  const digest = createHash('sha1').update(sets.join(''), 'latin1').digest();
+  const digest = hash('sha1', Buffer.from(sets.join(''), 'latin1'), 'buffer');
   return digest.readUInt32LE(0).toString(16).padStart(8, '0');
 }
 

@@ -3,33 +3,20 @@
  */
 import { realpathSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { attempt } from '../bundle/der.ts';
 import { type WatchTarget, linksTo } from '../host/watch.ts';
 
 /** Whether a path is a directory; one that is not there may become one. */
-function isDirectory(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    return true;
-  }
-}
+const isDirectory = (path: string): boolean => attempt(() => statSync(path).isDirectory()) ?? true;
 
 /** Whether a path lies in a version of the kubelet's, which never changes: the next one has another name. */
 const isInVersion = (path: string): boolean => /\/\.\.[^/]+\//.test(path);
 
-/** What a file is in the end. */
-function realOf(file: string): string {
-  try {
-    return realpathSync(file);
-  } catch {
-    // It went just now, and what is above it tells.
-    return file;
-  }
-}
-
 /** A file, the links on the way to it, and what it is in the end. */
 function stepsTo(file: string): readonly string[] {
-  const further = [...linksTo(file), realOf(file)].filter((step) => !isInVersion(step));
+  // Where it went just now, what is above it tells.
+  const real = attempt(() => realpathSync(file)) ?? file;
+  const further = [...linksTo(file), real].filter((step) => !isInVersion(step));
   return [...new Set([file, ...further])];
 }
 

@@ -27,9 +27,7 @@ export async function openCluster(daemon: Daemon, changed: () => void): Promise<
   if (secret !== undefined && api === undefined)
     throw new UsageProblem('--secret: no cluster here (KUBERNETES_SERVICE_HOST is not set); leave it out');
   const outside = {
-    now: () => clock.now(),
-    steady: () => clock.steady(),
-    sleep: (ms: number, signal: AbortSignal) => clock.sleep(ms, signal),
+    ...clock,
     random,
     changed,
     failed: (line: string) => {

@@ -1,6 +1,7 @@
 /**
  * What a command was asked to do, validated: made once by cli.ts, trusted everywhere after.
  */
+import type { BundleRules } from '../bundle/types.ts';
 import type { FormatName } from '../render/names.ts';
 import type { RuntimeRefresh } from '../runtimes/runtimes.ts';
 import type { NodeLabel } from '../sources/node-label.ts';
@@ -10,11 +11,7 @@ import type { StoreRefresh } from '../stores/unit.ts';
 
 export type OutputFormat = 'table' | 'json';
 
-export interface BundleConfig {
-  readonly allowLeaf: boolean;
-  readonly allowEmpty: boolean;
-  readonly maxCertificates: number;
-}
+type BundleConfig = Omit<BundleRules, 'now'>;
 
 export interface HostConfig {
   readonly hostRoot: string;
@@ -59,7 +56,7 @@ export interface RunConfig extends TrustConfig {
   /** The Secret that the bundle mounts, to be read through the API server too. */
   readonly secret?: SecretName;
   readonly resyncMs: number;
-  readonly listen: { readonly host: string; readonly port: number };
+  readonly listen: Address;
   readonly logLevel: string;
   /** The Node to read at the end; without a name nothing is removed then. */
   readonly nodeName?: string;

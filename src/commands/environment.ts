@@ -7,15 +7,10 @@ import { collect, collectLabels, collectProbes, collectRegistries } from './valu
 
 export const environmentPrefix = 'NODE_CA_TRUST_';
 
-const booleans: ReadonlyMap<string, boolean> = new Map([
-  ...['true', '1', 'yes'].map((word) => [word, true] as const),
-  ...['false', '0', 'no', ''].map((word) => [word, false] as const),
-]);
-
 function parseBoolean(name: string, text: string): boolean {
-  const value = booleans.get(text.toLowerCase());
-  if (value === undefined) throw new UsageProblem(`${name}=${text}: expected true or false`);
-  return value;
+  if (/^(true|1|yes)$/i.test(text)) return true;
+  if (/^(false|0|no)?$/i.test(text)) return false;
+  throw new UsageProblem(`${name}=${text}: expected true or false`);
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;

@@ -58,11 +58,7 @@ interface Agent {
 }
 
 /** A watch that asks for a pass. */
-function watchFor(
-  cause: Cause,
-  loop: Loop,
-  log: Logger,
-): { follow(to: readonly WatchTarget[]): Promise<void>; close(): Promise<void> } {
+function watchFor(cause: Cause, loop: Loop, log: Logger) {
   const ask = (): void => {
     loop.trigger(cause);
   };
@@ -71,7 +67,7 @@ function watchFor(
   });
   return {
     // What changed before it stood is found by a pass after it does.
-    follow: async (targets) => {
+    follow: async (targets: readonly WatchTarget[]): Promise<void> => {
       if (await watch.follow(targets)) ask();
     },
     close: () => watch.close(),

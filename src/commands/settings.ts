@@ -8,22 +8,13 @@ type Settings = Omit<PassSettings, 'dryRun' | 'lockWaitMs'>;
 
 /** A pass that makes the host trust a bundle. */
 export function settingsOf(config: TrustConfig): Settings {
-  const {
-    hostRoot,
-    instance,
-    storeRefresh = 'command',
-    strict,
-    runtimeRefresh: refresh,
-    registry = [],
-    probe = [],
-  } = config;
-  const policy = { strict, removeAll: false };
-  return { hostRoot, instance, storeRefresh, rules: config, policy, refresh, registries: registry, probes: probe };
+  const { strict, runtimeRefresh: refresh, registry: registries = [], probe: probes = [] } = config;
+  return { ...config, rules: config, policy: { strict, removeAll: false }, refresh, registries, probes };
 }
 
 /** A pass that takes everything of an instance off the host. */
-export function removalOf({ hostRoot, instance, storeRefresh = 'command' }: HostConfig): Settings {
+export function removalOf(config: HostConfig): Settings {
   const rules = { allowLeaf: false, allowEmpty: true, maxCertificates: 1 };
   const policy = { strict: false, removeAll: true };
-  return { hostRoot, instance, storeRefresh, rules, policy, refresh: 'auto', registries: [], probes: [] };
+  return { ...config, rules, policy, refresh: 'auto', registries: [], probes: [] };
 }

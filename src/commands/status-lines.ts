@@ -2,6 +2,7 @@
  * Who trusts what: from Nodes and their agents' pods to one line for each node, and whether all is as asked. Pure.
  */
 import type { Trust } from '../api/trust-annotation.ts';
+import type { StatusConfig } from './config.ts';
 import type { NodeFacts, PodFacts } from './status-facts.ts';
 
 /** One node. Its JSON is the stable output of `status`. */
@@ -33,11 +34,7 @@ export interface ClusterStatus {
   readonly nodes: readonly StatusLine[];
 }
 
-export interface Question {
-  readonly instance: string;
-  /** All of it, or how it begins. */
-  readonly digest?: string;
-}
+export type Question = Pick<StatusConfig, 'instance' | 'digest'>;
 
 /** The pod of each node; where an old one is still ending, the new one. */
 function podsByNode(pods: readonly PodFacts[]): ReadonlyMap<string, PodFacts> {
@@ -105,10 +102,6 @@ function enabledLine(
   return { ...shared(node, pod), ready: trouble === undefined, proven, reason: trouble ?? other };
 }
 
-function leftoverLine(node: NodeFacts, pod: PodFacts | undefined): StatusLine {
-  return { ...shared(node, pod), ready: false, proven: false, reason: leftoverReason(node, pod) };
-}
-
 /** Whose turn it is in the list: what needs attention first. */
 function rankOf({ enabled, ready, proven }: StatusLine): number {
   if (!enabled) return 1;
@@ -133,7 +126,8 @@ export function statusOf(
   const known = { digest: digest ?? '', arePodsKnown: pods !== undefined };
   const lineOf = (node: NodeFacts): StatusLine => {
     const pod = byNode?.get(node.name);
-    return node.enabled ? enabledLine(node, pod, known) : leftoverLine(node, pod);
+    if (node.enabled) return enabledLine(node, pod, known);
+    return { ...shared(node, pod), ready: false, proven: false, reason: leftoverReason(node, pod) };
   };
   const lines = nodes.map(lineOf).sort(inOrder);
   const enabled = lines.filter((line) => line.enabled);

@@ -43,22 +43,17 @@ export function openScreen(config: StatusConfig, stdout: OutputStream, clock: Cl
     config.output === 'json'
       ? `${JSON.stringify(status, undefined, 2)}\n`
       : statusTable(status, stdout, new Date(clock.now()), { isWide, height });
-  const once: Screen = {
-    show: () => undefined,
-    end(status) {
-      if (status !== undefined) stdout.write(render(status));
-    },
-  };
-  if (!config.watch) return once;
-  if (stdout.isTTY === true && config.output !== 'json') return liveScreen(stdout, render);
+  if (config.watch && stdout.isTTY === true && config.output !== 'json') return liveScreen(stdout, render);
   let shown = '';
   return {
     show(status) {
-      const seen = JSON.stringify(status);
+      const seen = config.watch ? JSON.stringify(status) : '';
       if (seen === shown) return;
       shown = seen;
       stdout.write(render(status));
     },
-    end: () => undefined,
+    end(status) {
+      if (!config.watch && status !== undefined) stdout.write(render(status));
+    },
   };
 }

@@ -20,10 +20,16 @@ export function parseDuration(text: string): number {
   return ms;
 }
 
-export function parseCount(text: string): number {
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError('a whole number from 1 to 999999.');
-  return Number(text);
-}
+/** Takes what is of this form as it is. */
+const ofForm =
+  (form: RegExp, expected: string): ((text: string) => string) =>
+  (text) => {
+    if (!form.test(text)) throw new InvalidArgumentError(expected);
+    return text;
+  };
+
+export const parseCount = (text: string): number =>
+  Number(ofForm(/^[1-9]\d{0,5}$/, 'a whole number from 1 to 999999.')(text));
 
 /**
  * HOST:PORT; undefined for anything else. An IPv6 address needs no brackets, since there is always a port: a manifest
@@ -66,17 +72,12 @@ export function collectRegistries(text: string, before: readonly string[] | unde
   return [...(before ?? []), text.toLowerCase()];
 }
 
-export function parseInstance(text: string): string {
-  if (!/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/.test(text)) {
-    throw new InvalidArgumentError('1 to 40 lower-case letters, digits and hyphens, with no hyphen at either end.');
-  }
-  return text;
-}
+export const parseInstance = ofForm(
+  /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/,
+  '1 to 40 lower-case letters, digits and hyphens, with no hyphen at either end.',
+);
 
-export function parseDirectory(text: string): string {
-  if (!text.startsWith('/')) throw new InvalidArgumentError('an absolute path, such as /host.');
-  return text;
-}
+export const parseDirectory = ofForm(/^\//, 'an absolute path, such as /host.');
 
 /** Repeated options add up; those of the environment are separated by colons, as in PATH. */
 export function collect(text: string, before: readonly string[] | undefined): readonly string[] {
@@ -85,12 +86,10 @@ export function collect(text: string, before: readonly string[] | undefined): re
 }
 
 /** The name of a Node: a DNS subdomain (RFC 1123). */
-export function parseNodeName(text: string): string {
-  if (!/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(text)) {
-    throw new InvalidArgumentError('the name of a Node, as kubectl get nodes prints it.');
-  }
-  return text;
-}
+export const parseNodeName = ofForm(
+  /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/,
+  'the name of a Node, as kubectl get nodes prints it.',
+);
 
 /** NAMESPACE/NAME: a DNS label and a DNS subdomain (RFC 1123). */
 export function parseSecret(text: string): SecretName {
@@ -111,15 +110,11 @@ export function collectLabels(text: string, before: readonly NodeLabel[] | undef
 }
 
 /** A namespace: a DNS label (RFC 1123). */
-export function parseNamespace(text: string): string {
-  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text)) throw new InvalidArgumentError('the name of a namespace.');
-  return text;
-}
+export const parseNamespace = ofForm(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'the name of a namespace.');
 
 /** A bundle's digest, or how it begins: as few digits as never meet by chance. */
-export function parseDigest(text: string): string {
-  if (!/^[0-9a-f]{12,64}$/i.test(text)) {
-    throw new InvalidArgumentError('a digest as check prints it: 64 hex digits, or the first 12 or more.');
-  }
-  return text.toLowerCase();
-}
+export const parseDigest = (text: string): string =>
+  ofForm(
+    /^[0-9a-f]{12,64}$/i,
+    'a digest as check prints it: 64 hex digits, or the first 12 or more.',
+  )(text).toLowerCase();

@@ -25,11 +25,16 @@ export interface Metrics {
   readonly contentType: string;
 }
 
+/** What every metric has. */
+const common = (registry: Registry, name: string, help: string, labelNames: string[] = []) => ({
+  name: `node_ca_trust_${name}`,
+  ...{ help, labelNames, registers: [registry] },
+});
+
 /** What is as it is now. */
 function gauges(registry: Registry): Pick<Metrics, 'show'> {
-  const registers = [registry];
-  const gauge = (name: string, help: string, labelNames: string[] = []): Gauge =>
-    new Gauge({ name: `node_ca_trust_${name}`, help, labelNames, registers });
+  const gauge = (name: string, help: string, labelNames?: string[]): Gauge =>
+    new Gauge(common(registry, name, help, labelNames));
   const converged = gauge('converged', '1 when the host is proven to trust exactly the bundle, else 0.');
   const anchors = gauge('anchors', 'Trust anchors in the bundle.');
   const bundle = gauge('bundle_info', '1, with the digest of the bundle as a label.', ['digest']);
@@ -70,30 +75,14 @@ function gauges(registry: Registry): Pick<Metrics, 'show'> {
 
 /** What adds up. */
 function counters(registry: Registry): Pick<Metrics, 'count'> {
-  const registers = [registry];
-  const passes = new Counter({
-    name: 'node_ca_trust_passes_total',
-    help: 'Passes made, by result.',
-    labelNames: ['result'],
-    registers,
-  });
-  const repaired = new Counter({
-    name: 'node_ca_trust_repairs_total',
-    help: 'Anchors put back after somebody changed the host.',
-    registers,
-  });
+  const passes = new Counter(common(registry, 'passes_total', 'Passes made, by result.', ['result']));
+  const repaired = new Counter(common(registry, 'repairs_total', 'Anchors put back after somebody changed the host.'));
   const seconds = new Histogram({
-    name: 'node_ca_trust_pass_duration_seconds',
-    help: 'How long a pass took.',
+    ...common(registry, 'pass_duration_seconds', 'How long a pass took.'),
     buckets: passBuckets,
-    registers,
   });
-  const lag = new Histogram({
-    name: 'node_ca_trust_source_lag_seconds',
-    help: 'From the arrival of a changed bundle at the agent to its proof on the host.',
-    buckets: lagBuckets,
-    registers,
-  });
+  const told = 'From the arrival of a changed bundle at the agent to its proof on the host.';
+  const lag = new Histogram({ ...common(registry, 'source_lag_seconds', told), buckets: lagBuckets });
   for (const result of ['converged', 'failed']) passes.inc({ result }, 0);
   return {
     count(pass) {

@@ -5,18 +5,15 @@
 import { Refusal, isPassing } from '../api/refusal.ts';
 import type { NodeEvents } from './node-events.ts';
 import type { NodeObject } from './node-object.ts';
+import type { NodeOutside } from './node.ts';
 import { type Step, lineOf } from './node-steps.ts';
 import { removedEvent } from './standing.ts';
 
-export interface Farewell {
+interface Farewell extends Pick<NodeOutside, 'sleep' | 'random' | 'failed'> {
   readonly node: NodeObject;
   readonly events: NodeEvents;
   /** The Node's. */
   readonly uid: string;
-  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
-  readonly random: () => number;
-  /** One line for the admin. */
-  readonly failed: (line: string) => void;
 }
 
 /** Of the pod's grace period of 120 s, 100 s may be over. */

@@ -4,28 +4,20 @@
 import { Refusal } from '../api/refusal.ts';
 import { explain } from '../host/problem.ts';
 
-/** The steps, each with the rule of RBAC that permits it. */
-const rules = {
-  read: 'apiGroups [""], resources [nodes], verbs [get]',
-  write: 'apiGroups [""], resources [nodes/status], verbs [patch]',
-  untaint: 'apiGroups [""], resources [nodes], verbs [patch]',
-  tell: 'apiGroups [events.k8s.io], resources [events], verbs [create]',
-  count: 'apiGroups [events.k8s.io], resources [events], verbs [patch]',
+/** What it means that a step cannot be made, and the rule of RBAC that permits it: API group, resource and verb. */
+const steps = {
+  read: ['the own Node cannot be read', '""', 'nodes', 'get'],
+  write: ['condition and annotation of the Node cannot be written', '""', 'nodes/status', 'patch'],
+  untaint: ['the startup taint cannot be taken off', '""', 'nodes', 'patch'],
+  tell: ['Events cannot be told', 'events.k8s.io', 'events', 'create'],
+  count: ['Events that say the same again cannot be counted', 'events.k8s.io', 'events', 'patch'],
 } as const;
-export type Step = keyof typeof rules;
-
-/** What it means that a step cannot be made. */
-const failures: Readonly<Record<Step, string>> = {
-  read: 'the own Node cannot be read',
-  write: 'condition and annotation of the Node cannot be written',
-  untaint: 'the startup taint cannot be taken off',
-  tell: 'Events cannot be told',
-  count: 'Events that say the same again cannot be counted',
-};
+export type Step = keyof typeof steps;
 
 /** One line for the admin: what cannot be done, why, and which permission would help. */
 export function lineOf(step: Step, error: unknown): string {
+  const [failure, group, resource, verb] = steps[step];
   const isForbidden = error instanceof Refusal && error.code === 403;
-  const rule = isForbidden ? `; grant the service account in a ClusterRole: ${rules[step]}` : '';
-  return `${failures[step]}: ${explain(error)}${rule}`;
+  const rule = `apiGroups [${group}], resources [${resource}], verbs [${verb}]`;
+  return `${failure}: ${explain(error)}${isForbidden ? `; grant the service account in a ClusterRole: ${rule}` : ''}`;
 }

@@ -2,9 +2,10 @@
  * What answers on --listen: /healthz and /livez for liveness, /readyz for readiness, /metrics for Prometheus. It tells,
  * and takes nothing in: no request can change what the agent does.
  */
+import { once } from 'node:events';
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import type { Socket } from 'node:net';
-import { Problem, UsageProblem, explain } from '../host/problem.ts';
+import { Problem, UsageProblem, errnoOf, explain } from '../host/problem.ts';
 
 export interface Answer {
   readonly status: number;
@@ -70,14 +71,12 @@ export async function openServer(host: string, port: number, answers: Answers): 
   takeNewest(server);
   // Who asks a thousand times on one connection and reads nothing would have a thousand answers held, and made in one turn.
   server.maxRequestsPerSocket = 1;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: Error & { code?: string }) => {
-      const why = error.code === 'EADDRINUSE' ? 'another process listens there' : explain(error);
-      // At boot the machine may not have the address yet: whoever starts the program again is right to.
-      const Kind = error.code === 'EADDRNOTAVAIL' ? Problem : UsageProblem;
-      reject(new Kind(`--listen ${host}:${port}: ${why}; name another address`, { cause: error }));
-    });
-    server.listen(port, host, resolve);
+  await once(server.listen(port, host), 'listening').catch((error: unknown) => {
+    const code = errnoOf(error);
+    const why = code === 'EADDRINUSE' ? 'another process listens there' : explain(error);
+    // At boot the machine may not have the address yet: whoever starts the program again is right to.
+    const Kind = code === 'EADDRNOTAVAIL' ? Problem : UsageProblem;
+    throw new Kind(`--listen ${host}:${port}: ${why}; name another address`, { cause: error });
   });
   // What goes wrong on one connection later ends that connection only.
   server.on('error', () => undefined);
@@ -85,12 +84,10 @@ export async function openServer(host: string, port: number, answers: Answers): 
   const chosen = typeof bound === 'object' && bound !== null ? bound.port : port;
   return {
     address: host.includes(':') ? `[${host}]:${chosen}` : `${host}:${chosen}`,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => {
-          resolve();
-        });
-        server.closeAllConnections();
-      }),
+    close: async () => {
+      const closed = once(server.close(), 'close');
+      server.closeAllConnections();
+      await closed;
+    },
   };
 }

@@ -36,8 +36,6 @@ export interface ContainerdConfig {
   readonly way: Way;
   /** Why no pod would start after a restart; undefined where nothing is known to stand in the way. */
   readonly broken: string | undefined;
-  /** What is worth knowing of it: a line each. */
-  readonly notes: readonly string[];
 }
 
 /** The CRI plugin, whose table holds everything in versions 1 (as `cri`) and 2 of the format. */
@@ -234,6 +232,5 @@ export function readContainerdConfig(
     pullsForNode: line.daemon && disabled === undefined,
     way: known === undefined ? agreedWay(reading) : wayIn(reading),
     broken: unused ?? brokenBy(pullsIn(reading)),
-    notes: unused === undefined ? [] : [unused],
   };
 }

@@ -8,11 +8,6 @@ import { explain } from '../host/problem.ts';
 import { readContainerdConfig } from './containerd-config.ts';
 import type { Runtime, RuntimeKind, RuntimeProcess, Way } from './runtime.ts';
 
-async function versionOf(host: Host, socket: string): Promise<string | undefined> {
-  const answer = await askGrpc(host, socket, '/containerd.services.version.v1.Version/Version');
-  return answer?.get(1);
-}
-
 /** When the host was booted, in milliseconds since the epoch (proc_stat(5)); undefined where it does not say. */
 function bootedAt(host: Host): number | undefined {
   const seconds = /^btime (\d+)$/m.exec(host.read('/proc/stat')?.toString('utf8') ?? '')?.[1];
@@ -45,13 +40,13 @@ function newerFile(
 
 async function look(host: Host, process: RuntimeProcess): Promise<Runtime | undefined> {
   const { address } = readContainerdConfig(host, process.argv, undefined);
-  const version = await versionOf(host, address);
-  const { pullsForNode, way, broken, notes, files } = readContainerdConfig(host, process.argv, version);
+  const version = (await askGrpc(host, address, '/containerd.services.version.v1.Version/Version'))?.get(1);
+  const { pullsForNode, way, broken, files } = readContainerdConfig(host, process.argv, version);
   if (!pullsForNode) return undefined;
   const newer = broken === undefined ? newerFile(host, files, process, address) : undefined;
   const why = `${newer ?? ''} was written after it was started, so what it runs with is not known, and it is not restarted for that`;
   const known: Way = newer === undefined ? way : { kind: 'restart', why, isGuess: true };
-  return { name: 'containerd', process, socket: address, version, way: known, notes };
+  return { name: 'containerd', process, socket: address, version, way: known, notes: [] };
 }
 
 /** It would be started with its files as they are now. */

@@ -9,7 +9,7 @@
  * - `skip_verify = true`: nothing is verified, so a `ca` would only be a file more without which no pull works.
  * Without a scheme a host is HTTPS. To a localhost registry without `server` a `ca` makes no difference.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { parse, TomlError } from 'smol-toml';
 import * as z from 'zod/mini';
@@ -89,10 +89,7 @@ export function withoutMark(text: string): string {
 
 /** Blanks do not count: a line that a formatter has moved is still ours. */
 function digestOf(head: string, was: string): string {
-  return createHash('sha256')
-    .update(`${head.replace(/\s/g, '')}\n${was}`)
-    .digest('hex')
-    .slice(0, 8);
+  return hash('sha256', `${head.replace(/\s/g, '')}\n${was}`).slice(0, 8);
 }
 
 function mark(head: string, old?: string): string {

@@ -41,11 +41,8 @@ function unitIn(groups: string): string | undefined {
 
 /** Seconds since the boot, from /proc/PID/stat. A program's name may hold blanks and brackets: the last one ends it. */
 function startIn(stat: string): number {
-  const [started = ''] = stat
-    .slice(stat.lastIndexOf(')') + 2)
-    .split(' ')
-    .slice(19);
-  return Number(started) / ticksPerSecond;
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return Number(fields[19] ?? '') / ticksPerSecond;
 }
 
 /**

@@ -2,11 +2,12 @@
  * The directories in which runtimes look for what they need to know of a registry: which there are, and which the agent
  * adds for the registries that have none.
  */
+import { attempt } from '../bundle/der.ts';
 import { printable } from '../bundle/text.ts';
 import type { Host } from '../host/host.ts';
 import {
   type Edit,
-  type Memory,
+  type Place,
   type Survey,
   isRootsOwn,
   leftoversIn,
@@ -18,39 +19,28 @@ import {
   whyAt,
 } from './registry-files.ts';
 
-export interface SurveyOptions {
-  /** The bundle of the host's store. */
-  readonly bundle: string;
-  readonly memory: Memory;
-  /** The runtime knows no directory that serves every registry: only those that exist or are named here have one. */
-  readonly byName: boolean;
+export interface SurveyOptions extends Omit<Place, 'host' | 'directory'> {
+  /** Those that have a directory where the runtime knows none that serves every registry, beside those that exist. */
   readonly registries: readonly string[];
 }
 
-/** What goes wrong with one thing is a problem of this thing, and of no other. */
-function orProblem(path: string, action: () => Survey): Survey {
-  try {
-    return action();
-  } catch (error) {
-    return { ...nothing, problems: [whyAt(path, error)] };
-  }
-}
-
-/** Looks into a directory where root alone can write, and says so where that is otherwise. */
+/** Looks into a directory where root alone can write. What goes wrong there is a problem of it, and of no other. */
 function ifRootsOwn(host: Host, directory: string, look: () => Survey): Survey {
-  return orProblem(directory, () => {
+  try {
     const entry = host.target(directory);
     if (entry === undefined || isRootsOwn(entry)) return look();
     const problem = `${printable(directory)} on the host can be written by others than root, and is left alone; chmod it`;
     return { ...nothing, problems: [problem], watched: [directory] };
-  });
+  } catch (error) {
+    return { ...nothing, problems: [whyAt(directory, error)] };
+  }
 }
 
-function surveyDirectory(host: Host, directory: string, { bundle, byName, memory }: SurveyOptions): Survey {
+function surveyDirectory(host: Host, directory: string, options: SurveyOptions): Survey {
   return ifRootsOwn(host, directory, () => {
     const edits = leftoversIn(host, directory).map((path): Edit => ({ kind: 'clean', path }));
-    const place = { host, directory, bundle, memory, byName };
-    return merge([{ ...nothing, edits }, byName ? surveyLink(place) : surveyHosts(place)]);
+    const place = { host, directory, ...options };
+    return merge([{ ...nothing, edits }, place.byName ? surveyLink(place) : surveyHosts(place)]);
   });
 }
 
@@ -58,13 +48,7 @@ function surveyDirectory(host: Host, directory: string, { bundle, byName, memory
 const registryName = /^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:\d{1,5}|_\d{1,5}_)?$/;
 
 /** What is at a path as a directory: a link that runs in a circle is none. */
-function isDirectory(host: Host, path: string): boolean {
-  try {
-    return host.target(path)?.kind === 'directory';
-  } catch {
-    return false;
-  }
-}
+const isDirectory = (host: Host, path: string): boolean => attempt(() => host.target(path)?.kind) === 'directory';
 
 /** The directories of registries below a root; what else is there is passed over, with a word where it seems meant. */
 function surveyRoot(host: Host, root: string, wanted: readonly string[], options: SurveyOptions): Survey {
@@ -114,10 +98,9 @@ function isKept(host: Host, path: string): boolean {
 export function movedIn(host: Host, root: string, bundle: string): readonly string[] {
   const below = (directory: string): readonly string[] =>
     (host.list(directory) ?? []).map((name) => `${directory}/${name}`).filter((path) => isKept(host, path));
-  try {
+  const found = attempt(() => {
     const places = below(root).filter((path) => /\/[._][^/]*$/.test(path) && !path.endsWith('/_default'));
     return places.flatMap(below).flatMap((directory) => oursIn(host, directory, bundle));
-  } catch {
-    return [];
-  }
+  });
+  return found ?? [];
 }

@@ -6,6 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import { X509Certificate } from 'node:crypto';
 import { posix } from 'node:path';
 import { parse } from 'smol-toml';
+import { attempt } from '../bundle/der.ts';
 import { type PemBlock, pemBlocks } from '../bundle/pem.ts';
 import { printable } from '../bundle/text.ts';
 import type { Entry, Host } from '../host/host.ts';
@@ -79,13 +80,8 @@ export function leftoversIn(host: Host, directory: string): readonly string[] {
   return names.map((name) => `${directory}/${name}`);
 }
 
-function isCertificate(der: Uint8Array | undefined): boolean {
-  try {
-    return der !== undefined && new X509Certificate(der).raw.length > 0;
-  } catch {
-    return false;
-  }
-}
+const isCertificate = (der: Uint8Array | undefined): boolean =>
+  der !== undefined && attempt(() => new X509Certificate(der)) !== undefined;
 
 /** Whether a file has a block that reads so; what it held when it was last read is in a part of the memory. */
 function holds(host: Host, path: string, known: Memory['authorities'], isMeant: (block: PemBlock) => boolean): boolean {
@@ -162,7 +158,7 @@ export interface Place {
   /** The bundle of the host's store. */
   readonly bundle: string;
   readonly memory: Memory;
-  /** Its runtime is not containerd. */
+  /** Its runtime, which is not containerd, knows no directory that serves every registry. */
   readonly byName: boolean;
 }
 
@@ -257,16 +253,6 @@ export function oursIn(host: Host, directory: string, bundle: string): readonly 
   const isServed = entry?.kind === 'file' && isRootsOwn(entry) && entry.size <= mostBytes;
   const text = isServed ? (host.read(hosts)?.toString(encoding) ?? '') : '';
   return [...(host.link(link) === bundle ? [link] : []), ...(removeTrust(text) === text ? [] : [hosts])];
-}
-
-/** Takes what killed writes have left out of the directory of an edit. */
-export function cleanBeside(host: Host, path: string): void {
-  for (const left of leftoversIn(host, posix.dirname(path))) host.remove(left);
-}
-
-/** Takes a link off, if it is ours. */
-export function undoLink(host: Host, path: string, bundle: string): void {
-  if (host.link(path) === bundle) host.remove(path);
 }
 
 /**

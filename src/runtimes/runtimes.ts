@@ -19,7 +19,7 @@ import {
 } from '../host/runtime-ledger.ts';
 import { type Finding, type Found, kinds, openFinder } from './finder.ts';
 import { type SurveyOptions, movedIn, surveyRegistries } from './registries.ts';
-import { type Survey, cleanBeside, makeEdit, openMemory, undoLines, undoLink } from './registry-files.ts';
+import { type Survey, leftoversIn, makeEdit, openMemory, undoLines } from './registry-files.ts';
 import { type DueRestart, type RestartMade, restartRuntime } from './restart.ts';
 
 /** auto: by directories where that works. certs.d: the same, and a runtime where it does not work is a failure. */
@@ -177,9 +177,9 @@ function undo(host: Host, state: RuntimesState, bundle: string): Failures {
   const failures = each(
     [...links, ...edited].map((path) => ({ path })),
     ({ path }) => {
-      if (isLink(path)) undoLink(host, path, bundle);
-      else undoLines(host, path);
-      cleanBeside(host, path);
+      if (!isLink(path)) undoLines(host, path);
+      else if (host.link(path) === bundle) host.remove(path);
+      for (const left of leftoversIn(host, posix.dirname(path))) host.remove(left);
     },
   );
   if (failures.size > 0) return failures;

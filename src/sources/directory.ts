@@ -5,8 +5,9 @@
 import * as fs from 'node:fs';
 import { join, sep } from 'node:path';
 import { maxFileBytes, maxFiles, maxTotalBytes, tooManyFiles } from '../bundle/bundle.ts';
+import { attempt } from '../bundle/der.ts';
 import { printable } from '../bundle/text.ts';
-import type { Finding, Reading, SourceFile } from '../bundle/types.ts';
+import type { Finding, Reading } from '../bundle/types.ts';
 import { readOpen } from '../host/files.ts';
 import { errnoOf, explain } from '../host/problem.ts';
 
@@ -45,13 +46,6 @@ function readFile(path: string, source: string): Reading {
   } finally {
     fs.closeSync(descriptor);
   }
-}
-
-function merge(readings: readonly Reading[]): Reading {
-  return {
-    files: readings.flatMap(({ files }): readonly SourceFile[] => files),
-    findings: readings.flatMap(({ findings }): readonly Finding[] => findings),
-  };
 }
 
 interface Place {
@@ -117,26 +111,18 @@ function readTree(place: Place): Reading {
   if (place.walk.directories.size > maxFiles) return tooMuch(place);
   const entries = fs.readdirSync(place.path, { withFileTypes: true });
   // Names that begin with two dots are the kubelet's own.
-  const named = entries
-    .map((entry) => [entry.name, entry.isFile()] as const)
-    .filter(([name]) => !name.startsWith('..'));
-  return merge(
-    named
-      .sort(([left], [right]) => (left < right ? -1 : 1))
-      .map(([name, isFile]) =>
-        readEntry({ ...place, path: join(place.path, name), source: printable(`${place.source}/${name}`) }, isFile),
-      ),
-  );
+  const own = entries.filter(({ name }) => !name.startsWith('..'));
+  const readings = own
+    .sort((left, right) => (left.name < right.name ? -1 : 1))
+    .map((entry) => {
+      const source = printable(`${place.source}/${entry.name}`);
+      return readEntry({ ...place, path: join(place.path, entry.name), source }, entry.isFile());
+    });
+  return { files: readings.flatMap(({ files }) => files), findings: readings.flatMap(({ findings }) => findings) };
 }
 
 /** The version of a volume that is in place now; undefined where the directory is not the kubelet's. */
-function versionOf(path: string): string | undefined {
-  try {
-    return fs.realpathSync.native(join(path, versionLink));
-  } catch {
-    return undefined;
-  }
-}
+const versionOf = (path: string): string | undefined => attempt(() => fs.realpathSync.native(join(path, versionLink)));
 
 /** Reads a directory as of one moment: where the kubelet keeps versions, all files come from one of them. */
 function readDirectory(path: string, source: string): Reading {

@@ -12,11 +12,6 @@ export interface NodeLabel {
   readonly value: string;
 }
 
-export interface Enabled {
-  readonly enabled: boolean;
-  readonly why: string;
-}
-
 /** How long an API server may take to answer a read. */
 const timeoutMs = 10_000;
 
@@ -52,7 +47,11 @@ function reasonOf(error: unknown): string {
  * @param read reads the labels of a Node by its name; throws when they cannot be had
  * @returns never throws: without a clear answer the node counts as enabled
  */
-export async function readEnabled(nodeName: string, wanted: readonly NodeLabel[], read: ReadLabels): Promise<Enabled> {
+export async function readEnabled(
+  nodeName: string,
+  wanted: readonly NodeLabel[],
+  read: ReadLabels,
+): Promise<{ readonly enabled: boolean; readonly why: string }> {
   const named = wanted.map(({ key, value }) => `${key}=${value}`).join(' or ');
   try {
     const labels = await withinTime(read(nodeName), timeoutMs);

@@ -2,6 +2,7 @@
  * What an object of the API holds: the keys of a Secret or of a ConfigMap, each a file.
  */
 import * as z from 'zod/mini';
+import { jsonOf } from '../api/refusal.ts';
 import { texts } from '../api/shapes.ts';
 import { maxFiles } from '../bundle/bundle.ts';
 import { printable } from '../bundle/text.ts';
@@ -28,21 +29,13 @@ export function filesIn(
     .map(([key, text]) => ({ source: printable(`${source}:${key}`), bytes: Buffer.from(text, encoding) }));
 }
 
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 /**
  * What `kubectl get -o json` prints of one Secret or ConfigMap.
  * @returns undefined for anything else
  */
 export function readObject(bytes: Buffer): Reading | undefined {
   if (bytes[0] !== '{'.charCodeAt(0)) return undefined;
-  const { data: object } = objectShape.safeParse(parsed(bytes.toString('utf8')));
+  const { data: object } = objectShape.safeParse(jsonOf(bytes.toString('utf8')));
   if (object === undefined) return undefined;
   const { kind, metadata } = object;
   const source = `${kind.toLowerCase()} ${[metadata.namespace, metadata.name].filter(Boolean).join('/')}`;

@@ -8,6 +8,7 @@
  *    connection, half a line - the list comes first again: only it says that the Secret is gone.
  * 4. A wait between two attempts, twice as long each time, until a watch has stood ten times as long as the wait before it.
  */
+import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod/mini';
 import type { Api } from '../api/api.ts';
 import { Refusal, isPassing } from '../api/refusal.ts';
@@ -91,15 +92,6 @@ function read<T>(shape: z.ZodMiniType<T>, value: unknown): T {
   return data;
 }
 
-function isSame(left: Reading | undefined, right: Reading): boolean {
-  if (left?.files.length !== right.files.length || left.findings.length !== right.findings.length) return false;
-  const held = new Map(left.files.map(({ source, bytes }) => [source, bytes]));
-  return right.files.every(({ source, bytes }) => {
-    const before = held.get(source);
-    return before !== undefined && Buffer.compare(before, bytes) === 0;
-  });
-}
-
 /** One line for the admin, with the rule that is missing where that is what is wrong. */
 function describe(error: unknown, { namespace, name }: SecretName, verb: string): string {
   const what = `secret ${namespace}/${name} cannot be read through the API server`;
@@ -124,7 +116,7 @@ interface Follower extends SecretOutside {
 }
 
 function hold(self: Follower, reading: Reading): void {
-  const same = isSame(self.held, reading);
+  const same = isDeepStrictEqual(self.held, reading);
   self.held = reading;
   self.answer();
   if (!same) self.changed();
