@@ -82,7 +82,9 @@ function loadFile(file: string): KubeConfig {
     throw new UsageProblem(`${file} is no kubeconfig: it is no file, or a huge one`);
   try {
     const text = readFileSync(file, 'utf8');
-    config.loadFromString(text);
+    // As for kubectl: a file without a word has no entries, and what is not chosen may lack anything.
+    if (!/^\s*[^#\s]/m.test(text)) return config;
+    config.loadFromString(text, { onInvalidEntry: 'filter' });
     config.makePathsAbsolute(dirname(file));
     config.users = withTokenFiles(config.users, text, dirname(file));
   } catch (error) {
@@ -125,7 +127,9 @@ function choose(config: KubeConfig, context: string | undefined, where: string):
   if (found === null) throw new UsageProblem(`--context ${wanted}: ${where} has no such context; ${listOf(config)}`);
   config.setCurrentContext(wanted);
   if (config.getCluster(found.cluster) === null)
-    throw new UsageProblem(`${where}: context ${wanted} names the cluster ${found.cluster}, which is not there`);
+    throw new UsageProblem(
+      `${where}: context ${wanted} names the cluster ${found.cluster}, which is not there or has no server`,
+    );
   if (config.getUser(found.user) === null)
     throw new UsageProblem(`${where}: context ${wanted} names the user ${found.user}, which is not there`);
 }

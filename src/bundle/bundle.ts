@@ -46,7 +46,9 @@ const compareFindings = (left: Finding, right: Finding): number =>
  */
 export function readBundle(readings: readonly Reading[], rules: BundleRules, judgeOne: Judge = judge): Bundle {
   const provisional = readings.find((reading) => reading.provisional !== undefined)?.provisional;
-  return { ...readFiles(readings, rules, judgeOne), ...(provisional !== undefined && { provisional }) };
+  const stale = readings.find((reading) => reading.stale !== undefined)?.stale;
+  const bundle = readFiles(readings, rules, judgeOne);
+  return { ...bundle, ...(provisional !== undefined && { provisional }), ...(stale !== undefined && { stale }) };
 }
 
 type Judge = (der: Uint8Array) => Judgement;
@@ -71,7 +73,7 @@ function readFiles(readings: readonly Reading[], rules: BundleRules, judgeOne: J
   const files = readings
     .flatMap((reading) => reading.files)
     .sort((left, right) => compare(left.source, right.source) || Buffer.compare(left.bytes, right.bytes));
-  const reported = readings.flatMap((reading) => reading.findings);
+  const reported = [...readings.flatMap((reading) => reading.findings), ...bareness(readings, rules)];
   const crowd = files.length > maxFiles ? [tooManyFiles('bundle')] : reported.filter(({ code }) => code === 'too-many');
   if (crowd.length > 0) return bundleOf([], crowd);
   const total = files.reduce((sum, { bytes }) => sum + bytes.length, 0);
@@ -135,6 +137,15 @@ export function fitBundle(bundle: Bundle, drops: (anchor: Anchor) => string | un
     said.push(finding('empty', 'bundle', "this host's trust store takes no certificate of the bundle"));
   }
   return { ...bundle, anchors, findings: [...bundle.findings, ...said].sort(compareFindings) };
+}
+
+/** Of several sources one that holds nothing is as likely a mistake as a bundle that does: its CAs would be removed. */
+function bareness(readings: readonly Reading[], { allowEmpty }: BundleRules): readonly Finding[] {
+  const bare = readings.filter(({ files, findings }) => files.length === 0 && findings.length === 0).length;
+  // Where all are, the bundle is empty, and that is said.
+  if (allowEmpty || bare === 0 || bare === readings.length) return [];
+  const message = `sources that hold no file: ${bare} of ${readings.length}; put the certificates back, or take that source out`;
+  return [finding('empty', 'bundle', message)];
 }
 
 /** An empty bundle needs no second error when what made it empty has been said. */

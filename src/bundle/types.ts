@@ -75,6 +75,8 @@ export interface Reading {
   readonly findings: readonly Finding[];
   /** Set when the files may be out of date. */
   readonly provisional?: Provisional;
+  /** One line, set when the source cannot be read any more, and the files are what it held last. */
+  readonly stale?: string;
 }
 
 /** What stands in for a source that has not answered yet may be older than what is installed, so it only adds. */
@@ -95,6 +97,8 @@ export interface Bundle {
   readonly digest: string;
   /** Set when a reading of it was provisional: nothing is removed then. */
   readonly provisional?: Provisional;
+  /** As of its readings. */
+  readonly stale?: string;
 }
 
 export interface BundleRules {

@@ -94,7 +94,7 @@ function openAgent({ config, log, clock, random }: Daemon, loop: Loop, { sources
     pass: async (askedAt) => {
       health.begin(clock.steady());
       const { report, bundle, isProven, dueMs } = await reconciler.pass();
-      const result = { ...report, anchors: bundle.anchors };
+      const result = { ...report, anchors: bundle.anchors, stale: bundle.stale };
       scrape.record(result, lag(result, askedAt, clock.steady()));
       for (const told of [health.end, logPass]) told(result);
       if (bundle.provisional?.soon !== true) node?.tell(result);
@@ -139,7 +139,9 @@ async function leave(daemon: Daemon, cluster: Cluster): Promise<number> {
     log.info('stopped; what is installed stays');
     return exitCodes.ok;
   }
-  const { enabled, why } = await readEnabled(config.nodeName, config.nodeLabel, daemon.readLabels);
+  const { enabled, why } = await readEnabled(config.nodeName, config.nodeLabel, daemon.readLabels, (ms) =>
+    daemon.clock.sleep(ms),
+  );
   if (enabled) log.info(`stopped; what is installed stays: ${why}`);
   else log.info(`${why}: removing what is installed`);
   return enabled ? exitCodes.ok : removeAll(daemon, cluster);

@@ -14,7 +14,7 @@ export interface Condition {
 
 export interface NodeFacts {
   readonly name: string;
-  /** It bears the label; else it is a leftover, which only bears the annotation. */
+  /** It bears the label; else it is a leftover, which only bears what an agent wrote. */
   readonly enabled: boolean;
   /** What it has proven; undefined when it bears no annotation, or not one that an agent wrote. */
   readonly trust?: Trust | undefined;
@@ -87,24 +87,31 @@ function saidOf({ reason, message }: { reason?: string | undefined; message?: st
   return printable(said.replace(/\s+/g, ' ').trim(), wordLimit);
 }
 
+/**
+ * One that has proven nothing has installed what is valid all the same. A proven removal takes annotation and condition off;
+ * a good condition alone stays where an admin has removed by hand.
+ */
+const hasFailed = (own: Condition | undefined): boolean => own !== undefined && own.status !== 'True';
+
 /** Keeps of a Node what says whether it trusts; nothing of a Node that has nothing to do with the instance. */
 export function nodePicker(instance: string, labels: readonly NodeLabel[]): (node: Node) => NodeFacts | undefined {
   const { annotation, condition: type } = namesOf(instance);
   return ({ metadata, status }) => {
     const enabled = labels.some(({ key, value }) => metadata.labels?.[key] === value);
     const value = metadata.annotations?.[annotation];
-    if (!enabled && value === undefined) return undefined;
     const find = (wanted: string): Condition | undefined => {
       const found = status?.conditions?.find((condition) => condition.type === wanted);
       return found && { status: found.status, said: saidOf(found) };
     };
+    const own = find(type);
+    if (!enabled && value === undefined && !hasFailed(own)) return undefined;
     const up = find('Ready');
     return {
       name: printable(metadata.name),
       enabled,
       trust: value === undefined ? undefined : readTrust(value),
       annotated: value !== undefined,
-      condition: find(type),
+      condition: own,
       down: up?.status === 'True' ? undefined : (up?.said ?? 'its kubelet has not reported yet'),
     };
   };

@@ -45,6 +45,8 @@ export function errnoOf(error: unknown): string | undefined {
 /** One line for a person: the advice for a system error, else the error's first line. */
 export function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
+  // Of a host with several addresses, each of which was tried.
+  if (error instanceof AggregateError && error.errors.length > 0) return explain(error.errors[0]);
   const code = errnoOf(error);
   const known = code === undefined ? undefined : advice[code];
   if (known !== undefined && code !== undefined) return `${known} (${code})`;

@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { watch as hearNames, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { watch as chokidarWatch } from 'chokidar';
 import { errnoOf, explain } from './problem.ts';
 
@@ -129,7 +130,10 @@ function hear(directory: string, { concerns, changed, failed }: Heard): () => vo
   }
 }
 
-/** Looks into a directory, and where `isDeep` into those in it; waits until nothing that happens from now on is lost. */
+/** What never comes to rest, since somebody writes there all the time, or does not answer, must not hold up the passes. */
+const patienceMs = 5_000;
+
+/** Looks into a directory, and where `isDeep` into those in it; waits until nothing that happens from now on is lost, as far as that comes. */
 async function look(
   directory: string,
   isDeep: boolean,
@@ -147,8 +151,8 @@ async function look(
   });
   watcher.on('all', changed);
   watcher.on('error', failed);
-  await once(watcher, 'ready').catch(() => undefined);
-  return () => watcher.close();
+  await once(watcher, 'ready', { signal: AbortSignal.timeout(patienceMs) }).catch(() => undefined);
+  return () => Promise.race([watcher.close(), sleep(patienceMs, undefined, { ref: false })]);
 }
 
 /**

@@ -71,6 +71,8 @@ export interface Report {
 /** As much of it as the daemon tells, with the anchors themselves. */
 export type PassResult = Omit<Report, 'instance' | 'anchors' | 'store' | 'dryRun'> & {
   readonly anchors: readonly Anchor[];
+  /** One line, set when the bundle's source cannot be read any more: what it held last is what counts. */
+  readonly stale?: string | undefined;
 };
 
 /** Whether a pass changed anything on the host. */

@@ -63,13 +63,17 @@ function reasonOf(first: string, { findings, runtimes }: PassResult): string {
 }
 
 export function conditionOf(result: PassResult): Condition {
-  const { converged, anchors, digest, reasons, runtimes, heldBack, runtimesUnseen } = result;
+  const { converged, anchors, digest, reasons, runtimes, heldBack, runtimesUnseen, stale = [] } = result;
   if (converged) {
     const proven = `proven: the node trusts the bundle; anchors: ${anchors.length}, digest: ${digest.slice(0, 16)}`;
     const held = heldBack.length === 0 ? [] : [`removals that wait for the API server: ${heldBack.length}`];
     const left = runtimes.filter(({ state }) => !good.includes(state)).map(textOf);
     const unseen = runtimesUnseen === true ? ['the container runtimes could not be looked at'] : [];
-    return { status: 'True', reason: 'Proven', message: [proven, ...held, ...left, ...unseen].join('; ') };
+    return {
+      status: 'True',
+      reason: 'Proven',
+      message: [proven, ...held, ...left, ...unseen].concat(stale).join('; '),
+    };
   }
   const [first = 'unknown'] = reasons;
   const more = reasons.length > 1 ? ` (and ${reasons.length - 1} more)` : '';

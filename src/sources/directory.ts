@@ -12,7 +12,7 @@ import { readOpen } from '../host/files.ts';
 import { errnoOf, explain } from '../host/problem.ts';
 
 /** Directories in directories: a projected volume may have some. */
-const maxDepth = 4;
+export const maxDepth = 4;
 /** How often a directory is read anew when the kubelet swaps it while it is read. */
 const maxSwaps = 100;
 

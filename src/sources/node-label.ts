@@ -1,19 +1,23 @@
 /**
- * Whether this node is still to trust the bundle: one read of its own Node, asked once, at the end. Only an answer that
- * shows the label absent or different says no; whatever else happens keeps what is installed.
+ * Whether this node is still to trust the bundle: a read of its own Node, at the end, once more where it was only broken off.
+ * Only an answer that shows the label absent or different says no; whatever else happens keeps what is installed.
  */
 import * as z from 'zod/mini';
 import { texts } from '../api/shapes.ts';
-import { withinTime } from '../host/clock.ts';
-import { explain } from '../host/problem.ts';
+import { Refusal } from '../api/refusal.ts';
+import { type Clock, withinTime } from '../host/clock.ts';
+import { errnoOf, explain } from '../host/problem.ts';
 
 export interface NodeLabel {
   readonly key: string;
   readonly value: string;
 }
 
-/** How long an API server may take to answer a read. */
+/** How long an API server may take to answer, all tries together. */
 const timeoutMs = 10_000;
+/** Between two tries: an API server behind a load balancer is replaced within seconds. */
+const againMs = 1_000;
+const mostTries = 9;
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -36,6 +40,21 @@ export async function readLabels(nodeName: string): Promise<Labels> {
   return data.metadata.labels ?? {};
 }
 
+/** Whether to ask again: what was broken off, or put off by a server that has too much to do, says nothing about the Node. */
+const mayPass = (error: unknown): boolean =>
+  error instanceof Refusal ? error.code === 429 || error.code >= 500 : errnoOf(error) !== undefined;
+
+async function insist(read: () => Promise<Labels>, sleep: Clock['sleep']): Promise<Labels> {
+  for (let left = mostTries; ; left -= 1) {
+    try {
+      return await read();
+    } catch (error) {
+      if (!mayPass(error) || left <= 1) throw error;
+      await sleep(againMs);
+    }
+  }
+}
+
 /** What an API error says in a few words: its status code where it has one. */
 function reasonOf(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
@@ -51,10 +70,14 @@ export async function readEnabled(
   nodeName: string,
   wanted: readonly NodeLabel[],
   read: ReadLabels,
+  sleep: Clock['sleep'],
 ): Promise<{ readonly enabled: boolean; readonly why: string }> {
   const named = wanted.map(({ key, value }) => `${key}=${value}`).join(' or ');
   try {
-    const labels = await withinTime(read(nodeName), timeoutMs);
+    const labels = await withinTime(
+      insist(() => read(nodeName), sleep),
+      timeoutMs,
+    );
     const borne = wanted.find(({ key, value }) => labels[key] === value);
     if (borne === undefined) return { enabled: false, why: `the Node does not bear ${named} any more` };
     return { enabled: true, why: `the Node bears ${borne.key}=${borne.value}` };

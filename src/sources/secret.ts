@@ -27,6 +27,8 @@ export interface SecretSource {
   readonly source: string;
   /** What the API server said last; undefined as long as it has said nothing. */
   reading(): Reading | undefined;
+  /** One line: what keeps it from being read now, if that lasts. */
+  trouble(): string | undefined;
   /** Resolves when it has said something. */
   readonly answered: Promise<void>;
   /** Follows the Secret until `signal` is aborted. Never throws. */
@@ -41,7 +43,7 @@ export interface SecretOutside {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly random: () => number;
   readonly pacing: SecretPacing;
-  /** The Secret holds something else than before. */
+  /** The Secret holds something else than before, or it can be read again. */
   readonly changed: () => void;
   /** One line for the admin: what keeps the Secret from being read. */
   readonly failed: (line: string) => void;
@@ -107,12 +109,23 @@ interface Follower extends SecretOutside {
   /** The list by name, without the query of a watch. */
   readonly path: string;
   held: Reading | undefined;
+  trouble: string | undefined;
   /** Since when the watch of this attempt stands; infinite when it does not. */
   stands: number;
   readonly answer: () => void;
   /** What was told since the Secret was last read, and of watches that broke off ever. */
   readonly told: Set<string>;
   readonly toldOfBreaks: Set<string>;
+  /** Whether this attempt heard anything by a watch, and how many before it that stood did not. */
+  heard: boolean;
+  deaf: number;
+}
+
+/** What kept it from being read is over. */
+function relieve(self: Follower): void {
+  if (self.trouble === undefined) return;
+  self.trouble = undefined;
+  self.changed();
 }
 
 function hold(self: Follower, reading: Reading): void {
@@ -163,6 +176,7 @@ async function watch(self: Follower, from: string, signal: AbortSignal): Promise
   self.stands = self.steady();
   if (self.told.size > 0) self.recovered(`${self.source} is read through the API server again`);
   self.told.clear();
+  relieve(self);
   return events;
 }
 
@@ -172,6 +186,7 @@ function tell(self: Follower, told: Set<string>, error: unknown, verb: string): 
   const line = describe(error, self.wanted, verb);
   if (!told.has(line)) self.failed(line);
   told.add(line);
+  self.trouble = line;
 }
 
 /** Steps 1 to 3, once. @returns the version to watch from, or nothing when the list has to come first */
@@ -183,17 +198,17 @@ async function attempt(
 ): Promise<string | undefined> {
   let verb = 'list';
   let open = false;
+  Object.assign(self, { stands: Number.POSITIVE_INFINITY, heard: false });
   try {
     let last = from ?? (await listSecret(self, signal));
     verb = 'watch';
     const events = await watch(self, last, signal);
     open = true;
-    let isAlive = false;
     for await (const event of events) {
       last = take(self, event);
-      isAlive = true;
+      self.heard = true;
     }
-    return isAlive ? last : undefined;
+    return self.heard ? last : undefined;
   } catch (error) {
     if (signal.aborted) return undefined;
     // Connections break off, and the next one stands at once: that is worth a line only when it happens again and again.
@@ -203,14 +218,27 @@ async function attempt(
   }
 }
 
+/** So many watches in a row may end before anything is heard by them; bookmarks come every minute or so. */
+const deafAtMost = 5;
+
+function tellDeaf(self: Follower): void {
+  self.deaf += 1;
+  if (self.deaf !== deafAtMost || self.toldOfBreaks.size > 0) return;
+  const line = `watches of ${self.source} end before anything is heard by them: does a proxy before the API server cut connections off?`;
+  self.failed(`${line} Changes arrive late`);
+  self.toldOfBreaks.add(line);
+}
+
 async function followOn(self: Follower, signal: AbortSignal): Promise<void> {
   const { retryMs, longestRetryMs } = self.pacing;
   let from: string | undefined;
   let pause = 0;
   while (!signal.aborted) {
-    self.stands = Number.POSITIVE_INFINITY;
     from = await attempt(self, from, pause > retryMs * 4, signal);
-    pause = self.steady() - self.stands > 10 * pause ? retryMs : Math.min(Math.max(pause * 2, retryMs), longestRetryMs);
+    if (self.heard) self.deaf = 0;
+    else if (self.stands < Number.POSITIVE_INFINITY) tellDeaf(self);
+    const stood = self.deaf < deafAtMost && self.steady() - self.stands > 10 * pause;
+    pause = stood ? retryMs : Math.min(Math.max(pause * 2, retryMs), longestRetryMs);
     // Step 4. What ended all connections at once must not bring all agents back at once.
     await self.sleep(pause * (0.5 + self.random() / 2), signal).catch(() => undefined);
   }
@@ -225,16 +253,20 @@ export function openSecret(wanted: SecretName, outside: SecretOutside): SecretSo
     source: `secret ${wanted.namespace}/${wanted.name}`,
     path: `/api/v1/namespaces/${wanted.namespace}/secrets?fieldSelector=metadata.name%3D${wanted.name}`,
     held: undefined,
+    trouble: undefined,
     stands: Number.POSITIVE_INFINITY,
     answer: () => {
       resolve(undefined);
     },
     told: new Set(),
     toldOfBreaks: new Set(),
+    heard: false,
+    deaf: 0,
   };
   return {
     source: self.source,
     reading: () => self.held,
+    trouble: () => self.trouble,
     answered: promise,
     follow: (signal) => followOn(self, signal),
   };

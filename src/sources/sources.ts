@@ -47,6 +47,8 @@ export function openSources(paths: readonly string[], fast?: Fast): Sources {
   let soon = true;
   const why = (): string =>
     `${secret.source} has not been read through the API server yet: what is mounted is installed, nothing is removed`;
+  const lastRead = (trouble: string): string =>
+    `what was read of it last holds, whatever the kubelet brings: ${trouble}`;
   const endGrace = (): void => {
     soon = false;
     if (secret.reading() === undefined) changed();
@@ -54,7 +56,8 @@ export function openSources(paths: readonly string[], fast?: Fast): Sources {
   return {
     read() {
       const reading = secret.reading();
-      if (reading !== undefined) return [reading];
+      const trouble = secret.trouble();
+      if (reading !== undefined) return [trouble === undefined ? reading : { ...reading, stale: lastRead(trouble) }];
       return paths.map((path) => ({ ...readSource(path), provisional: { why: why(), soon } }));
     },
     paths: () => (secret.reading() === undefined ? paths : []),

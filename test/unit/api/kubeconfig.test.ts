@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { UsageProblem } from '../../../src/host/problem.ts';
@@ -87,16 +87,17 @@ describe('the kubeconfig', () => {
       'without the cluster of its context',
       { ...one, clusters: [] },
       undefined,
-      /names the cluster c, which is not there$/,
+      /names the cluster c, which is not there or has no server$/,
     ],
     ['without the user of its context', { ...one, users: [] }, undefined, /names the user u, which is not there$/],
-    ['that is empty', '', undefined, /cannot be read as a kubeconfig: \S/],
+    ['that is empty', '', undefined, /no current context.*it has none$/],
+    ['that has comments alone', '# mine\n\n  # and yours\n', undefined, /no current context.*it has none$/],
     ['that is no YAML', 'a: [b', undefined, /cannot be read as a kubeconfig: \S/],
     [
       'whose cluster has no server',
-      'clusters: [{name: c, cluster: {}}]',
+      '{clusters: [{name: c, cluster: {}}], contexts: [{name: c, context: {cluster: c}}], current-context: c}',
       undefined,
-      /cannot be read as a .*server is missing$/,
+      /names the cluster c, which is not there or has no server$/,
     ],
   ])('%s is refused in one line', (_, content, context, message) => {
     const kubeconfig = fileWith('file', typeof content === 'string' ? {} : content);
@@ -105,6 +106,17 @@ describe('the kubeconfig', () => {
     expect(load).toThrow(message);
     expect(load).toThrow(UsageProblem);
     expect(load).not.toThrow('\n');
+  });
+
+  it('may have anything beside what is chosen, as for kubectl', () => {
+    const kubeconfig = fileWith('file', one);
+    const config = JSON.parse(readFileSync(kubeconfig, 'utf8')) as { clusters: unknown[]; contexts: unknown[] };
+    config.clusters.push({ name: 'x', cluster: {} });
+    config.contexts.push({ name: 'y', context: {} });
+    writeFileSync(kubeconfig, JSON.stringify(config));
+    expect(loadKubeconfig({ kubeconfig }, {}).getCurrentContext()).toBe('c');
+    writeFileSync(`${kubeconfig}.empty`, '');
+    expect(loadKubeconfig({}, { KUBECONFIG: `${kubeconfig}.empty:${kubeconfig}` }).getCurrentContext()).toBe('c');
   });
 
   it.each(['/dev/zero', '/'])('that is %s is not read', (kubeconfig) => {

@@ -355,6 +355,18 @@ describe('an empty bundle', () => {
     expect(codes(readBundle([], { ...rules, allowEmpty: true }))).toEqual([]);
   });
 
+  it('is an error of one of several sources too, unless it is allowed: what was in it would be removed', () => {
+    const readings = [{ files: [], findings: [] }, ...files(['a', root.pem])];
+    const bundle = readBundle(readings, rules);
+    expect(bundle.anchors).toHaveLength(1);
+    expect(codes(bundle)).toEqual(['error empty']);
+    expect(messages(bundle)).toMatch(/^sources that hold no file: 1 of 2;/);
+    expect(codes(readBundle(readings, { ...rules, allowEmpty: true }))).toEqual([]);
+    expect(codes(readBundle([{ files: [], findings: [unreadable] }, ...files(['a', root.pem])], rules))).toEqual([
+      'error unreadable',
+    ]);
+  });
+
   it('is not said twice', () => {
     expect(codes(readOne(''))).toEqual(['error not-a-certificate']);
     expect(codes(readBundle([{ files: [], findings: [unreadable] }], rules))).toEqual(['error unreadable']);
@@ -398,7 +410,9 @@ describe('the bundle is the same', () => {
         fc.nat(pems.length),
         (order, cut) => {
           const shuffled = order.map((at) => [`f${at}`, pems[at] ?? ''] as const);
-          const readings = [...files(...shuffled.slice(0, cut)), ...files(...shuffled.slice(cut))];
+          // A source without a file has a finding of its own.
+          const parts = [shuffled.slice(0, cut), shuffled.slice(cut)].filter(({ length }) => length > 0);
+          const readings = parts.flatMap((part) => files(...part));
           expect(readBundle(readings, rules)).toEqual(reference);
         },
       ),

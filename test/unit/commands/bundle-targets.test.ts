@@ -5,6 +5,35 @@ import { bundleTargets } from '../../../src/commands/bundle-targets.ts';
 import { temporaryDirectory } from '../support/directories.ts';
 import { lookedAt, watching } from '../support/watching.ts';
 
+describe('the watch of a bundle that is a directory', () => {
+  it('tells of what happens in the directories in it, which are read too', async () => {
+    const bundle = temporaryDirectory();
+    const nested = join(bundle, 'team-a/more');
+    fs.mkdirSync(nested, { recursive: true });
+    const file = join(nested, 'ca.crt');
+    const { watch, seen } = watching();
+    await watch.follow(bundleTargets([bundle]));
+    fs.writeFileSync(file, 'one');
+    await seen();
+    fs.rmSync(file);
+    await seen();
+  });
+
+  it('takes a volume of the kubelet’s by its top alone', () => {
+    const volume = temporaryDirectory();
+    fs.mkdirSync(join(volume, '..version_1/keys'), { recursive: true });
+    fs.symlinkSync('..version_1', join(volume, '..data'));
+    fs.symlinkSync('..data/keys', join(volume, 'keys'));
+    expect(bundleTargets([volume]).map(({ path }) => path)).toEqual([volume]);
+  });
+
+  it('comes to an end where links lead back', () => {
+    const bundle = temporaryDirectory();
+    fs.symlinkSync('.', join(bundle, 'again'));
+    expect(bundleTargets([bundle]).length).toBeLessThan(10);
+  });
+});
+
 describe('the watch of a bundle that is a file', () => {
   const write = (file: string): void => {
     fs.writeFileSync(file, 'two');

@@ -283,6 +283,12 @@ describe('a leftover', () => {
       /no agent said that it removed the CAs: label it again when it is ready, and unlabel it$/,
     ],
     ['whose annotation is broken', { ...left, trust: '{' }, [], /no agent said that it removed the CAs/],
+    [
+      'that has proven nothing, and may have installed what was valid',
+      { ...left, trust: undefined, condition: { status: 'False' } },
+      [],
+      /no agent said that it removed the CAs/,
+    ],
   ])('%s is shown, and counted apart', (_, node, pods, reason) => {
     const status = seen({ n: node }, pods);
     expect(status).toMatchObject({ converged: false, enabled: 0, leftovers: 1 });

@@ -21,6 +21,11 @@ describe('explain', () => {
     expect(explain(errno('EWHATEVER'))).toBe("EWHATEVER: raw text, open '/x'");
   });
 
+  it('says of a host with several addresses what went wrong with the first', () => {
+    const refused = Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:1'), { code: 'ECONNREFUSED' });
+    expect(explain(new AggregateError([refused, new Error('other')], ''))).toBe('connect ECONNREFUSED 127.0.0.1:1');
+  });
+
   it('takes anything that was thrown', () => {
     expect(explain('a text')).toBe('a text');
     expect(explain(undefined)).toBe('undefined');

@@ -48,6 +48,12 @@ describe('the condition', () => {
     expect(message).toMatch(/digest: [0-9a-f]{16}; removals that wait for the API server: 1$/);
   });
 
+  it('says that the Secret cannot be read any more: what it held last counts', () => {
+    const { status, message } = conditionOf(passOf({ anchors, digest, stale: 'what was read of it last holds: 403' }));
+    expect(status).toBe('True');
+    expect(message).toMatch(/digest: [0-9a-f]{16}; what was read of it last holds: 403$/);
+  });
+
   it.each([
     ['private-key', 'BundlePrivateKey'],
     ['not-a-ca', 'BundleNotACa'],

@@ -305,6 +305,32 @@ describe('a watch', () => {
     await stop();
   });
 
+  it.each<[string, WatchScript]>([
+    ['breaks off', { events: [], then: new Error('reset'), lasts: 30_000 }],
+    ['ends', { events: [], then: 'end', lasts: 30_000 }],
+  ])('that always %s before anything is heard is asked for ever more rarely, and said once', async (_, cut) => {
+    const { said, asked, stop } = follow(Array<Said>(300).fill(listOf('5')), Array<WatchScript>(300).fill(cut));
+    await advance(3_600_000);
+    expect(said[0]).toMatch(/^failed: watches of secret ns\/bundle end before anything is heard by them/);
+    expect(said.length).toBeLessThan(3);
+    expect(asked.length).toBeLessThan(140);
+    const stopped = stop();
+    await advance(30_000);
+    await stopped;
+  });
+
+  it('that cannot be had any more is told to who reads, until it is over', async () => {
+    const { source, stop } = follow(
+      [listOf('5', secret('5', { a: 'x' })), new Refusal(403, 'no'), listOf('6', secret('6', { a: 'x' }))],
+      [{ events: [], then: new Error('reset') }, silent],
+    );
+    await advance(250);
+    expect(source.trouble()).toMatch(/\(403\); grant it/);
+    await advance(60_000);
+    expect(source.trouble()).toBeUndefined();
+    await stop();
+  });
+
   it('is given up at once when the agent ends, without a word', async () => {
     for (const [lists, watches] of [
       [[], []],

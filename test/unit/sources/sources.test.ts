@@ -21,11 +21,13 @@ function opened() {
   writeFileSync(join(directory, 'a.crt'), 'mount');
   const { promise, resolve } = Promise.withResolvers<undefined>();
   let reading: Reading | undefined;
+  let trouble: string | undefined;
   const changed = vi.fn();
   const stop = new AbortController();
   const secret = {
     source: 'secret ns/bundle',
     reading: () => reading,
+    trouble: () => trouble,
     answered: promise,
     follow: (signal: AbortSignal) =>
       new Promise<void>((end) => {
@@ -43,6 +45,9 @@ function opened() {
     answer: (said = ofObject) => {
       reading = said;
       resolve(undefined);
+    },
+    fail: (line: string) => {
+      trouble = line;
     },
   };
 }
@@ -71,6 +76,15 @@ describe('with a fast source', () => {
       why: 'secret ns/bundle has not been read through the API server yet: what is mounted is installed, nothing is removed',
     });
     expect(sources.paths()).toEqual([directory]);
+  });
+
+  it('the object holds when it cannot be read any more, and says so', () => {
+    const { sources, answer, fail } = opened();
+    answer();
+    fail('secret ns/bundle cannot be read: 403');
+    expect(sources.read()).toEqual([
+      { ...ofObject, stale: expect.stringMatching(/^what was read .* holds, .*403$/) as string },
+    ]);
   });
 
   it('the object holds from its first answer on, and the mount does not matter any more', () => {
