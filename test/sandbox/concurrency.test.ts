@@ -8,6 +8,7 @@ import { makeCert, makeThree } from './harness/certs.ts';
 import { chooseSeed, killRotations, randomFrom } from './harness/chaos.ts';
 import { cleanEnvironment } from './harness/environment.ts';
 import {
+  certs,
   danglingLinks,
   everywhere,
   holdLock,
@@ -135,10 +136,38 @@ describe("the host's own tool, run by others without a lock", () => {
   });
 });
 
+test('a rotation: who looks up by hash finds the old CA or the new one at every moment', async () => {
+  const rounds = 8;
+  const { world, secret } = await scene({ 'kept.crt': kept.pem, 'ca.crt': one.pem });
+  const { apply } = agent(world);
+  expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+  for (const [name, { pem }] of Object.entries({ kept, one, two })) {
+    await writeFile(world.path(`/tmp/${name}.pem`), pem);
+  }
+  // The first CA again at the end: a rotation back to it may have been made between the two looks before.
+  const look = `found() { openssl verify -no-CAfile -no-CAstore -CApath ${certs} /tmp/$1.pem > /dev/null 2>&1; }
+    looks=0
+    while [ ! -e /tmp/stop ]; do
+      found kept || echo "look $looks: kept is missing"
+      found one || found two || found one || echo "look $looks: neither"
+      looks=$((looks + 1))
+    done
+    echo "looks $looks"`;
+  const looking = world.exec('sh', ['-c', look], { timeout: 110_000 });
+  for (let round = 0; round < rounds; round += 1) {
+    await secret.swap({ 'kept.crt': kept.pem, 'ca.crt': (round % 2 === 0 ? two : one).pem });
+    expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+  }
+  await writeFile(world.path('/tmp/stop'), '');
+  expect((await looking).stdout).toMatch(/^looks \d{2,}\n$/);
+});
+
 test('killed at any moment of a rotation, readers are well, and the next pass converges', async () => {
   const seed = chooseSeed();
   await using world = await smallWorld();
   const counts = await killRotations(world, 10, randomFrom(seed));
   expect({ seed, failures: counts.failures }).toEqual({ seed, failures: [] });
   expect(counts.kills).toBe(10);
+  // A kill after the end tries nothing.
+  expect(counts.underWay).toBeGreaterThan(0);
 });

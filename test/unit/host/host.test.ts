@@ -2,11 +2,12 @@ import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import * as fs from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openHost } from '../../../src/host/host.ts';
 import { Problem, UsageProblem } from '../../../src/host/problem.ts';
 import { emptyHost, temporaryDirectory } from '../support/directories.ts';
+import { diskSteps } from '../support/disk-steps.ts';
 
 /** For the rest of this test, with the umask of a hardened machine. */
 function strictUmask(): void {
@@ -244,6 +245,14 @@ describe('write', () => {
     expect(host.list('/etc')).toEqual(['file']);
   });
 
+  it('has the content on the disk before it gets the name, where that was asked for', () => {
+    const host = emptyHost();
+    const steps = diskSteps();
+    host.write('/etc/file', 'x', { durable: true });
+    const temporary = expect.stringMatching(/^sync etc\/\.file\.[0-9a-f]{8}\.tmp$/) as unknown;
+    expect(steps).toEqual([temporary, expect.stringMatching(/^rename etc\/\.file\..*\.tmp etc\/file$/)]);
+  });
+
   it('gives the rights that were asked for', () => {
     const host = emptyHost();
     const [user, group] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
@@ -299,6 +308,15 @@ describe('publish', () => {
     host.write('/usr/new', 'new');
     host.publish('/usr/new', '/etc/old');
     expect([host.read('/etc/old')?.toString(), host.entry('/usr/new')]).toEqual(['new', undefined]);
+  });
+
+  it('has the content on the disk before it gets the name, and then the name', () => {
+    const host = emptyHost();
+    host.write('/usr/new', 'new');
+    const steps = diskSteps();
+    host.publish('/usr/new', '/etc/old');
+    const root = basename(host.root);
+    expect(steps).toEqual(['sync usr/new', 'rename usr/new etc/old', `sync ${root}/etc`]);
   });
 
   it('names both when it fails', () => {

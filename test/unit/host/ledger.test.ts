@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Host } from '../../../src/host/host.ts';
 import { type Ledger, readLedger, removeLedger, stateDirectory, writeLedger } from '../../../src/host/ledger.ts';
 import { emptyHost } from '../support/directories.ts';
+import { diskSteps } from '../support/disk-steps.ts';
 
 const path = `${stateDirectory}/default.json`;
 const nameIn = (instance: string): string => `node-ca-trust-${instance}-0123456789abcdef.crt`;
@@ -92,6 +93,17 @@ describe('writeLedger', () => {
     expect(host.entry(path)?.version).toBe(before);
     writeLedger(host, 'default', { ...ledger, announced: [] });
     expect(host.entry(path)?.version).not.toBe(before);
+  });
+
+  it('has it on the disk before it takes the place of the last one', () => {
+    const host = emptyHost();
+    writeLedger(host, 'default', ledger);
+    const steps = diskSteps();
+    writeLedger(host, 'default', { ...ledger, announced: [] });
+    expect(steps.map((step) => step.replace(/[0-9a-f]{8}\.tmp/, 'tmp'))).toEqual([
+      'sync node-ca-trust/.default.json.tmp',
+      'rename node-ca-trust/.default.json.tmp node-ca-trust/default.json',
+    ]);
   });
 
   it('is for people to read', () => {

@@ -30,7 +30,7 @@ export function watching(): Watching {
     watch,
     count: () => count,
     seen: async () => {
-      await vi.waitUntil(() => count > looked, { timeout: 2_000, interval: 5 });
+      await vi.waitUntil(() => count > looked, { timeout: 20_000, interval: 5 });
       looked = count;
     },
   };
