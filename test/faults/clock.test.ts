@@ -7,7 +7,16 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { agent, eventually, startProcess } from '../sandbox/harness/agent.ts';
 import { makeThree } from '../sandbox/harness/certs.ts';
-import { everywhere, holdLock, inBundle, nowhere, plainTemporary, scene, trust } from '../sandbox/harness/host.ts';
+import {
+  everywhere,
+  holdLock,
+  inBundle,
+  nowhere,
+  plainTemporary,
+  scene,
+  trust,
+  waitsForLock,
+} from '../sandbox/harness/host.ts';
 
 /** Valid since yesterday, for a year: after the one leap expired, after the other not yet valid. */
 const [kept, old, next] = await makeThree();
@@ -66,11 +75,7 @@ test.each(leaps)(
     await daemon.ready(kept);
     const locked = await holdLock(world);
     await secret.swap({ 'kept.crt': kept.pem, 'ca.crt': next.pem });
-    // It has asked for the lock when the host's flock runs.
-    await eventually(async () => {
-      const { stdout } = await execa('pgrep', ['-f', '^flock -x 3$'], { reject: false });
-      if (stdout === '') throw new Error('no pass waits for the lock yet');
-    });
+    await waitsForLock(world);
     await clock.leap(leap);
     expect(await daemon.get('/livez')).toMatchObject({ status: 200 });
     await locked.undo();
@@ -87,6 +92,7 @@ test.each(['+1y', '-1y'])(
     const { world, secret } = await scene({ 'kept.crt': kept.pem });
     const clock = await wrongClock(leap);
     await writeFile(world.path(plainTemporary), old.pem);
+    const began = performance.now();
     for (const comes of [old, next]) {
       await secret.swap({ 'kept.crt': kept.pem, 'ca.crt': comes.pem });
       const words = ['apply', '--host-root', world.root, '--bundle', secret.directory, '--output', 'json'];
@@ -95,6 +101,8 @@ test.each(['+1y', '-1y'])(
       expect((await ended).code).toBe(0);
       expect(await inBundle(world)).toContain(comes.fingerprint);
     }
+    // Who takes it for alive waits a minute for it.
+    expect(performance.now() - began).toBeLessThan(45_000);
     await expect(stat(world.path(plainTemporary))).rejects.toThrow('ENOENT');
   },
 );

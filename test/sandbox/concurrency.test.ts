@@ -1,9 +1,9 @@
 // Other writers of the store, and sudden death: no reader ever sees less than a whole bundle, and the next pass converges.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { lstat, utimes, writeFile } from 'node:fs/promises';
+import { access, lstat, open, rename, utimes, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
-import { agent, eventually, signalGroup } from './harness/agent.ts';
+import { agent, eventually, signalGroup, startProcess } from './harness/agent.ts';
 import { makeCert, makeThree } from './harness/certs.ts';
 import { chooseSeed, killRotations, randomFrom } from './harness/chaos.ts';
 import { cleanEnvironment } from './harness/environment.ts';
@@ -19,6 +19,8 @@ import {
   smallWorld,
   state,
   trust,
+  waitsForLock,
+  wholeWorld,
 } from './harness/host.ts';
 import { mountSecret } from './harness/secret-mount.ts';
 import { watchBundle } from './harness/watcher.ts';
@@ -134,6 +136,45 @@ describe("the host's own tool, run by others without a lock", () => {
     expect(await inBundle(world)).toEqual(new Set([...before, one.fingerprint]));
     expect(await trust(world, one)).toEqual(everywhere);
   });
+});
+
+test('killed while the tool of the host works: that goes on, and the next pass waits for it', async (context) => {
+  await using world = await wholeWorld(context);
+  await using secret = await mountSecret({ 'a.crt': one.pem });
+  const tool = '/usr/sbin/update-ca-certificates';
+  const [started, ended, gate] = ['/tmp/started', '/tmp/ended', '/tmp/gate'];
+  // The first run takes as long as the test wants.
+  const slow = `[ -e ${started} ] && exec ${tool}.real "$@"
+: > ${started}
+read -r line < ${gate}
+${tool}.real "$@"
+code=$?
+: > ${ended}
+exit $code
+`;
+  await rename(world.path(tool), world.path(`${tool}.real`));
+  await writeFile(world.path(tool), `#!/bin/sh\n${slow}`, { mode: 0o755 });
+  expect(await world.exec('mkfifo', [gate])).toMatchObject({ code: 0 });
+  const agentItself = startProcess(['apply', '--host-root', world.root, '--bundle', secret.directory]);
+  agentItself.child.stdout.resume();
+  await eventually(() => access(world.path(started)));
+  agentItself.child.kill('SIGKILL');
+  expect(await agentItself.ended).toEqual({ code: null, signal: 'SIGKILL' });
+  const pass = { hasEnded: false };
+  const applied = agent(world)
+    .apply(secret.directory)
+    .finally(() => (pass.hasEnded = true));
+  try {
+    await waitsForLock(world);
+    expect(pass.hasEnded).toBe(false);
+  } finally {
+    // Opened so it waits for no reader.
+    await using end = await open(world.path(gate), 'r+');
+    await end.write('\n');
+  }
+  expect(await applied).toMatchObject({ code: 0 });
+  await access(world.path(ended));
+  expect(await trust(world, one)).toEqual(everywhere);
 });
 
 test('a rotation: who looks up by hash finds the old CA or the new one at every moment', async () => {

@@ -1,19 +1,6 @@
 // The daemon: every trigger means a pass, nothing that changed is missed, and who asks is told the truth.
 import { execa } from 'execa';
-import {
-  chmod,
-  lstat,
-  mkdir,
-  open,
-  readFile,
-  readdir,
-  rm,
-  rmdir,
-  stat,
-  symlink,
-  unlink,
-  writeFile,
-} from 'node:fs/promises';
+import { chmod, lstat, mkdir, open, readFile, readdir, rm, rmdir, symlink, unlink, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -34,8 +21,8 @@ import {
   plainRun,
   scene,
   smallWorld,
-  state,
   trust,
+  waitsForLock,
   wholeWorld,
 } from './harness/host.ts';
 import { leaveOut } from './harness/leave-out.ts';
@@ -45,17 +32,6 @@ import { startTlsServer } from './harness/tls-server.ts';
 import type { World } from './harness/world.ts';
 
 const [one, two, three] = await makeThree();
-
-/** Waits until a pass has taken the first step of its change, under the lock that a test holds or about to take it. */
-async function waitsForLock(world: World): Promise<void> {
-  await eventually(async () => {
-    const { stdout } = await execa('sh', ['-c', 'cat /proc/locks']);
-    // Another test's world has the same inodes, on another device.
-    const { dev, ino } = await stat(world.path(state));
-    const device = [dev >> 8, dev & 0xff].map((number) => number.toString(16).padStart(2, '0')).join(':');
-    expect(stdout).toMatch(new RegExp(`-> FLOCK.* ${device}:${ino} `));
-  });
-}
 
 describe('a change of the bundle', () => {
   test('is trusted when the kubelet has swapped the mounted directory', async () => {

@@ -3,7 +3,7 @@ import { execa } from 'execa';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { appendFile, mkdir, readFile, rm, rmdir, symlink, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { agent, digestOf } from './harness/agent.ts';
+import { agent, digestOf, eventually } from './harness/agent.ts';
 import { makeCert, makeThree, type Cert } from './harness/certs.ts';
 import {
   anchors,
@@ -468,6 +468,24 @@ describe('a pass with nothing to do', () => {
     });
     await lock.undo();
     expect(idle).toEqual([]);
+    expect(changedPaths(before, await world.snapshot())).toEqual([]);
+  });
+
+  test('of a daemon starts no process and writes nothing either, however often it is made', async () => {
+    const { world, secret } = await scene({ 'a.crt': one.pem });
+    await using daemon = agent(world).run(secret.directory, '--resync', '1s');
+    const morePasses = async (more: number): Promise<void> => {
+      const passes = (): Promise<number> => daemon.metric('node_ca_trust_passes_total', 'result="converged"');
+      const then = await passes();
+      await eventually(async () => {
+        expect(await passes()).toBeGreaterThanOrEqual(then + more);
+      });
+    };
+    await daemon.ready(one);
+    // The look after a change, 5 s later, is over then.
+    await morePasses(7);
+    const before = await world.snapshot();
+    expect(await started(() => morePasses(3))).toEqual([]);
     expect(changedPaths(before, await world.snapshot())).toEqual([]);
   });
 

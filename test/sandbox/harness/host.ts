@@ -1,8 +1,9 @@
 // What tests of the store do on the host again and again: lay out a small one, look whom it trusts, listen to its hooks.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { onTestFinished, type TestContext } from 'vitest';
+import { eventually } from './agent.ts';
 import { readBundle } from './classify.ts';
 import type { Cert } from './certs.ts';
 import { mountSecret, type SecretFiles, type SecretMount } from './secret-mount.ts';
@@ -115,6 +116,18 @@ export async function holdLock(world: World): Promise<Undo> {
     await ended;
   };
   return { undo, [Symbol.asyncDispose]: undo };
+}
+
+/** Waits until a pass waits for the lock that another has. */
+export async function waitsForLock(world: World): Promise<void> {
+  await eventually(async () => {
+    const locks = await readFile('/proc/locks', 'utf8');
+    // Another test's world has the same inodes, on another device.
+    const { dev, ino } = await stat(world.path(state));
+    const numbers = [(dev >>> 8) & 0xfff, (dev & 0xff) | ((dev >>> 12) & ~0xff)];
+    const device = numbers.map((number) => number.toString(16).padStart(2, '0')).join(':');
+    if (!new RegExp(`-> FLOCK.* ${device}:${ino} `).test(locks)) throw new Error('no pass waits for the lock yet');
+  });
 }
 
 export interface Hook {
