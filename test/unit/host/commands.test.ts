@@ -19,6 +19,36 @@ function isAlive(pid: string): boolean {
   }
 }
 
+/** Longer than a test waits for a command's mark: its time goes on meanwhile. */
+const timeoutMs = 100_000;
+
+interface HeldTime {
+  /** A file that the command makes once it is ready for the end. */
+  readonly mark: string;
+  /** Lets its time be up, once it has made its mark and not before. */
+  readonly timeIsUp: () => Promise<void>;
+  /** After that, lets the time be up that it has to end by itself. */
+  readonly graceIsUp: () => Promise<void>;
+}
+
+function holdTime(): HeldTime {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => {
+    vi.useRealTimers();
+  });
+  const mark = join(temporaryDirectory(), 'ready');
+  return {
+    mark,
+    timeIsUp: async () => {
+      await vi.waitUntil(() => existsSync(mark), { timeout: 20_000 });
+      await vi.advanceTimersToNextTimerAsync();
+    },
+    graceIsUp: async () => {
+      await vi.advanceTimersToNextTimerAsync();
+    },
+  };
+}
+
 describe('runInRoot', () => {
   it('gives the exit code and what was printed, errors too', async () => {
     const { code, output, timedOut } = await sh('echo one; echo two >&2; echo three; exit 7');
@@ -92,10 +122,12 @@ describe('runInRoot', () => {
   });
 
   it('asks a command to end when its time is up', async () => {
-    const result = await sh('trap "echo bye; exit 5" TERM; echo started; while :; do sleep 0.01; done', {
-      timeoutMs: 200,
+    const { mark, timeIsUp } = holdTime();
+    const running = sh(`trap "echo bye; exit 5" TERM; echo started; : > ${mark}; while :; do sleep 0.01; done`, {
+      timeoutMs,
     });
-    expect(result).toMatchObject({
+    await timeIsUp();
+    expect(await running).toMatchObject({
       code: 5,
       timedOut: true,
       output: expect.stringMatching(/^started[^]*bye$/) as unknown,
@@ -103,25 +135,22 @@ describe('runInRoot', () => {
   });
 
   it('asks its children to end too', async () => {
-    const { output, timedOut } = await sh('sleep 1000 & echo $!; wait', { timeoutMs: 200 });
+    const { mark, timeIsUp } = holdTime();
+    const running = sh(`sleep 1000 & echo $!; : > ${mark}; wait`, { timeoutMs });
+    await timeIsUp();
+    const { output, timedOut } = await running;
     expect(timedOut).toBe(true);
     expect(isAlive(output.split('\n')[0] ?? '')).toBe(false);
   });
 
   it('kills the whole group when it does not end', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    onTestFinished(() => {
-      vi.useRealTimers();
-    });
-    const mark = join(temporaryDirectory(), 'ready');
+    const { mark, timeIsUp, graceIsUp } = holdTime();
     const running = sh(
       `trap "" TERM; (trap "" TERM; while :; do sleep 1000; done) & echo $!; : > ${mark}; wait; sleep 1000`,
-      {
-        timeoutMs: 1_000,
-      },
+      { timeoutMs },
     );
-    await vi.waitUntil(() => existsSync(mark));
-    await vi.advanceTimersByTimeAsync(60_000);
+    await timeIsUp();
+    await graceIsUp();
     const { code, output, timedOut } = await running;
     expect([code, timedOut]).toEqual([undefined, true]);
     expect(isAlive(output.split('\n')[0] ?? '')).toBe(false);
