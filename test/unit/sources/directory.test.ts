@@ -7,6 +7,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { readBundle } from '../../../src/bundle/bundle.ts';
 import type { Reading } from '../../../src/bundle/types.ts';
 import { readSource } from '../../../src/sources/directory.ts';
+import { leaveOut } from '../../sandbox/harness/leave-out.ts';
 import { rules } from '../bundle/read.ts';
 import { temporaryDirectory } from '../support/directories.ts';
 
@@ -131,12 +132,12 @@ describe('a directory', () => {
     expect(readSource(directory).findings[0]?.message).toMatch(/a socket; remove it/);
   });
 
-  it.skipIf(process.getuid?.() !== 0)('names a device', ({ skip }) => {
+  it.skipIf(process.getuid?.() !== 0)('names a device', (context) => {
     const directory = temporaryDirectory();
     try {
       execFileSync('mknod', [join(directory, 'zero'), 'c', '1', '5'], { stdio: 'ignore' });
     } catch {
-      skip('devices cannot be made here');
+      leaveOut(context, 'devices cannot be made here');
     }
     expect(readSource(directory).findings[0]?.message).toMatch(/a device; remove it/);
   });
