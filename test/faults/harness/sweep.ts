@@ -41,6 +41,7 @@ export async function survey(stage: Stage, scenario: Scenario, command: readonly
   if (code !== 0) throw new Error(`${scenario.name} fails by itself: ${stderr}`);
   await stage.unit?.settle();
   const ends: Ends = { before, after: await look(stage) };
+  if (calls.length === 0) throw new Error(`${scenario.name}: strace has seen no call`);
   return { ends, targets: targetsIn(calls) };
 }
 
