@@ -1,6 +1,6 @@
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Reading } from '../../src/bundle/types.ts';
 import type { Clock } from '../../src/host/clock.ts';
 import { type PassSettings, type Reconciler, openReconciler } from '../../src/reconcile.ts';
@@ -436,6 +436,29 @@ describe.skipIf(process.getuid?.() !== 0)('a pass', () => {
     fs.rmSync(host.path('/broken'));
     expect(await passOn(host.root, bundle(north))).toMatchObject({ converged: true });
     expect(fs.readdirSync(host.path('/etc/ssl'))).toEqual(['certs']);
+  });
+
+  it('ends a refresh that hangs after three minutes, leaves the bundle as it was, and succeeds once that is mended', async () => {
+    const host = littleHost();
+    const tool = host.path('/usr/sbin/update-ca-certificates');
+    const before = [fs.readFileSync(tool, 'utf8'), fs.readFileSync(host.path(bundlePath), 'utf8')];
+    fs.writeFileSync(tool, '#!/bin/sh\necho run >> /runs\nexec sleep 1000\n');
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    const passing = passOn(host.root, bundle(north));
+    await vi.waitUntil(() => host.runs() === 1, { timeout: 20_000 });
+    await vi.advanceTimersByTimeAsync(180_000);
+    expect(await passing).toMatchObject({
+      converged: false,
+      added: [],
+      reasons: [expect.stringMatching(/^update-ca-certificates on the host took too long and was ended and wrote no/)],
+    });
+    expect([host.runs(), fs.readFileSync(host.path(bundlePath), 'utf8')]).toEqual([1, before[1]]);
+    vi.useRealTimers();
+    fs.writeFileSync(tool, before[0] ?? '');
+    expect(await passOn(host.root, bundle(north))).toMatchObject({ converged: true, added: [north.fingerprint] });
   });
 
   it.each(['/usr/sbin/update-ca-certificates', '/usr/bin/flock'])(

@@ -101,6 +101,18 @@ describe.skipIf(process.getuid?.() !== 0)('a pass', () => {
     });
   });
 
+  it('leads a pull to the store no sooner than the store is made, and no longer than it is', async () => {
+    const tool = host.path('/usr/sbin/update-ca-certificates');
+    const [first = '', ...rest] = fs.readFileSync(tool, 'utf8').split('\n');
+    const look = `[ -L ${link} ] && echo linked >> /order || echo bare >> /order`;
+    fs.writeFileSync(tool, [first, look, ...rest].join('\n'));
+    expect(await pass([north])).toMatchObject({ converged: true, edits: [link] });
+    const installed = text('/order');
+    expect(await pass([], removeAll)).toMatchObject({ converged: true });
+    expect(text('/order').length).toBeGreaterThan(installed.length);
+    expect(new Set(text('/order').trim().split('\n'))).toEqual(new Set(['bare']));
+  });
+
   it('has nothing to do afterwards, and writes nothing', async () => {
     await pass([north]);
     const before = host.snapshot();
