@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/unit/**/*.test.ts', 'test/sandbox/**/*.test.ts', 'test/fuzz/**/*.test.ts'],
+    globalSetup: 'test/setup/untouched.ts',
     // Sandbox tests run the real tools one after the other; two cores gain nothing from more.
     maxWorkers: 2,
     // Whoever reads the output without colours has tables with colours tested all the same.

@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/api/**/*.test.ts'],
-    globalSetup: 'test/api/setup.ts',
+    globalSetup: ['test/setup/untouched.ts', 'test/api/setup.ts'],
     // One API server at a time: it keeps a core busy when it starts.
     fileParallelism: false,
     // What memory is held is known after a collection only.
