@@ -185,7 +185,7 @@ describe('a Secret that is deleted and made again', () => {
     await followed.holds({ 'a.crt': ca.pem });
     await api.must('DELETE', secretPath());
     await make({ 'a.crt': ca.pem });
-    await vi.waitUntil(() => followed.held.length === 3);
+    await vi.waitUntil(() => followed.held.length === 3, { timeout: 20_000 });
     expect(followed.held.map((line) => line === 'empty')).toEqual([false, true, false]);
   });
 

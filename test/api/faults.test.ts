@@ -5,7 +5,7 @@ import { chooseSeed, randomFrom } from '../sandbox/harness/chaos.ts';
 import { putAccount, putSecret, tokenOf } from './harness/account.ts';
 import { startApi } from './harness/api-server.ts';
 import { follow, lineOf } from './harness/follower.ts';
-import { openProxy } from './harness/proxy.ts';
+import { kinds, openProxy } from './harness/proxy.ts';
 
 /** All five hundred with NODE_CA_TRUST_FULL=1. */
 const faults = process.env['NODE_CA_TRUST_FULL'] === '1' ? 500 : 75;
@@ -29,7 +29,8 @@ test(`${faults} faults: every bundle arrives, in its order and once, and memory 
   const expected: string[] = [];
   const latencies: number[] = [];
   const heaps: number[] = [];
-  while (proxy.total() < faults) {
+  // One strikes less often than the others.
+  while (proxy.total() < faults || kinds.some((kind) => proxy.struck[kind] <= faults / 50)) {
     const files = { 'ca.crt': `bundle ${expected.length} ${'x'.repeat(Math.floor(random() * 4_000))}` };
     expected.push(lineOf(files));
     const from = performance.now();
@@ -48,7 +49,4 @@ test(`${faults} faults: every bundle arrives, in its order and once, and memory 
   expect(followed.held.filter((line) => line !== 'empty')).toEqual(expected);
   expect(followed.held.filter((line) => line === 'empty').length).toBeLessThanOrEqual(1);
   expect(Math.max(...heaps.slice(2)) - Math.min(...heaps.slice(1, 3))).toBeLessThan(noiseMiB);
-  for (const kind of ['reset', 'half-close', 'truncate', 'delay', 'swallow'] as const) {
-    expect(proxy.struck[kind]).toBeGreaterThan(faults / 50);
-  }
 }, 1_200_000);

@@ -10,9 +10,10 @@ import { startApi } from './harness/api-server.ts';
 import { giveAccount, startPod } from './harness/pod.ts';
 
 /** A restart takes the API server ten seconds: all twenty with NODE_CA_TRUST_FULL=1. */
-const restarts = process.env['NODE_CA_TRUST_FULL'] === '1' ? 20 : 4;
-/** What a process holds varies by this much from one look to the next. */
-const noiseMiB = 2;
+const isFull = process.env['NODE_CA_TRUST_FULL'] === '1';
+const restarts = isFull ? 20 : 4;
+/** What a process holds varies by this much from one look to the next; a few looks tell of no more than a large leak. */
+const noiseMiB = isFull ? 2 : 8;
 const mostAnonymousMiB = 35;
 
 test(`${restarts} times SIGKILL to the API server: every bundle arrives, once, and memory is flat`, async () => {

@@ -4,6 +4,9 @@ import { accountResources, mountAccount, namespace, put, putSecret, secretPath }
 import { follow } from './harness/follower.ts';
 import { startWithAccount } from './harness/with-account.ts';
 
+/** Milliseconds: an API server on a busy machine takes its time. */
+const patience = { timeout: 20_000 };
+
 const { api, account } = await startWithAccount();
 
 test('hears of a Secret that is made, changed, deleted and made again', async () => {
@@ -89,7 +92,7 @@ test('names the rule that is missing, once, and goes on when it is granted', asy
   for (const resource of accountResources()) await put(api, resource);
   await followed.holds({ 'a.crt': 'one' });
   await expect
-    .poll(() => followed.said.slice(1))
+    .poll(() => followed.said.slice(1), patience)
     .toEqual(['recovered: secret node-ca-trust/node-ca-trust is read through the API server again']);
 });
 
@@ -112,7 +115,7 @@ test('without the verb watch it still sees every change, by listing, and says th
 test('takes the new token when the kubelet has replaced an expired one', async () => {
   await putSecret(api, { 'a.crt': 'one' });
   const followed = follow({ ...account, token: 'expired' }, { retryMs: 10, longestRetryMs: 200 });
-  await expect.poll(() => followed.said.length).toBe(1);
+  await expect.poll(() => followed.said.length, patience).toBe(1);
   expect(followed.said[0]).toContain('the API server answered 401');
   mountAccount(followed.root, account.token, account.ca);
   await followed.holds({ 'a.crt': 'one' });
@@ -121,7 +124,7 @@ test('takes the new token when the kubelet has replaced an expired one', async (
 test('trusts the new CA of the API server once the kubelet has brought it', async () => {
   await putSecret(api, { 'a.crt': 'one' });
   const followed = follow({ ...account, ca: '' }, { retryMs: 10, longestRetryMs: 200 });
-  await expect.poll(() => followed.said.length).toBe(1);
+  await expect.poll(() => followed.said.length, patience).toBe(1);
   mountAccount(followed.root, account.token, account.ca);
   await followed.holds({ 'a.crt': 'one' });
 });

@@ -3,7 +3,7 @@ import { type Socket, connect, createServer } from 'node:net';
 import { apiHost, apiPort } from './api-server.ts';
 
 /** What can happen to a connection once some of its octets have passed. */
-const kinds = ['reset', 'half-close', 'truncate', 'delay', 'swallow'] as const;
+export const kinds = ['reset', 'half-close', 'truncate', 'delay', 'swallow'] as const;
 export type Fault = (typeof kinds)[number];
 
 export interface Proxy extends AsyncDisposable {

@@ -8,6 +8,8 @@ import { explain } from '../../../src/host/problem.ts';
 import { Problem } from '../../../src/host/problem.ts';
 import { apiOf, standIn } from '../support/api-server.ts';
 
+const patience = { timeout: 20_000 };
+
 const never = new AbortController().signal;
 const answer = (response: ServerResponse, status: number, json: unknown): void => {
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(json));
@@ -79,7 +81,7 @@ describe('a request', () => {
       more();
     });
     await expect(apiOf(server.root).ask({ path: '/' })).rejects.toThrow("the API server's answer is over");
-    await vi.waitUntil(async () => (await server.connections()) === 0);
+    await vi.waitUntil(async () => (await server.connections()) === 0, patience);
   });
 
   it.each([
@@ -90,7 +92,7 @@ describe('a request', () => {
     const pass = holdTime();
     const asking = apiOf(server.root).ask({ path: '/' });
     asking.catch(() => undefined);
-    await vi.waitUntil(() => server.asked.length > 0);
+    await vi.waitUntil(() => server.asked.length > 0, patience);
     pass(10_000);
     await expect(asking).rejects.toThrow('the API server does not answer in time');
   });
@@ -100,11 +102,11 @@ describe('a request', () => {
     const stop = new AbortController();
     const asking = apiOf(server.root).ask({ path: '/', signal: stop.signal });
     asking.catch(() => undefined);
-    await vi.waitUntil(() => server.asked.length > 0);
+    await vi.waitUntil(() => server.asked.length > 0, patience);
     stop.abort();
     await expect(asking).rejects.toThrow();
     await expect(apiOf(server.root).ask({ path: '/', signal: stop.signal })).rejects.toThrow();
-    await vi.waitUntil(async () => (await server.connections()) === 0);
+    await vi.waitUntil(async () => (await server.connections()) === 0, patience);
   });
 
   it('says what is wrong with the pod', async () => {
@@ -207,7 +209,7 @@ describe('an answer that goes on', () => {
       expect(event).toEqual({ a: 1 });
       break;
     }
-    await vi.waitUntil(async () => (await server.connections()) === 0);
+    await vi.waitUntil(async () => (await server.connections()) === 0, patience);
   });
 
   it('is refused like any other', async () => {

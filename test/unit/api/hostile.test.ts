@@ -182,7 +182,7 @@ describe('a hostile API server', () => {
     clearInterval(timer);
     expect(sent.bytes - read).toBeLessThan(roomBytes);
     expect(turns).toBeGreaterThan(10);
-    await vi.waitUntil(async () => (await server.connections()) === 0);
+    await vi.waitUntil(async () => (await server.connections()) === 0, { timeout: 20_000 });
   });
 
   it('that sends an octet now and then, and never a whole event, is left when no event has come for too long', async () => {
