@@ -1,6 +1,6 @@
 // The programs of a cluster, a container runtime that no Debian has, and the judges of some formats, built from their Go modules at the versions that binaries/*/go.mod pin. Each is built once
 // for everything that it is made of, and kept in the user's cache.
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -125,7 +125,8 @@ async function build(module: string, program: string): Promise<void> {
   const started = performance.now();
   const directory = directoryOf(module);
   mkdirSync(directory, { recursive: true });
-  const unfinished = join(directory, `.${program}-${process.pid}`);
+  // Another suite, in another pid namespace, may have the same number as this process.
+  const unfinished = join(directory, `.${program}-${randomUUID()}`);
   const what = modules[module]?.packages[program] ?? '.';
   try {
     // At the lowest priority: everything else on the machine goes first.

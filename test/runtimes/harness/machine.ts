@@ -79,8 +79,15 @@ async function powerOn(world: World): Promise<{ init: number; end: () => Promise
   let said = '';
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
   const exited = once(child, 'exit');
-  while (child.exitCode === null && commandOf(world.path('/proc/1/cmdline')) !== pause) await sleep(5);
-  if (child.exitCode !== null) throw new Error(`the machine cannot be started: ${said.trim()}`);
+  const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null;
+  const latest = performance.now() + patience;
+  while (commandOf(world.path('/proc/1/cmdline')) !== pause) {
+    if (hasEnded() || performance.now() > latest) {
+      child.kill('SIGKILL');
+      throw new Error(`the machine cannot be started: ${said.trim()}`);
+    }
+    await sleep(5);
+  }
   const outer = child.pid ?? 0;
   const init = Number(readFileSync(`/proc/${outer}/task/${outer}/children`, 'utf8'));
   const end = async (): Promise<void> => {
