@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { base, overlays } from './installed.ts';
-import { type AgentNames, defaultAgent, enabledLabel, useScene } from './scene.ts';
+import { type AgentNames, defaultAgent, enabledLabel, eventually, useScene } from './scene.ts';
 import { makeAuthority, serveOn, storeOf, trusts } from './witness.ts';
 
 const aks: AgentNames = {
@@ -48,11 +48,16 @@ test('serves nodes by the label of AKS and by our own, and keeps a CA while a no
   expect(await Promise.all([trusts(scene.node, here), trusts(scene.node, second), trusts(scene.other, there)])).toEqual(
     [true, true, true],
   );
+  const podName = async (): Promise<string | undefined> => (await scene.pod(scene.node, aks))?.metadata.name;
+  const name = await podName();
+  expect(name).toBeDefined();
   await scene.label(scene.node, enabledLabel);
   await scene.unlabel(scene.node, aks.label);
-  expect([(await scene.pod(scene.node, aks)) === undefined, await trusts(scene.node, here)]).toEqual([false, true]);
-  await scene.unlabel(scene.node, enabledLabel);
+  // Once it has ended the pod of the other node, it has seen the labels of this one too.
   await scene.unlabel(scene.other, enabledLabel);
+  await eventually('the other pod ends', async () => (await scene.pod(scene.other, aks)) === undefined);
+  expect([await podName(), await trusts(scene.node, here)]).toEqual([name, true]);
+  await scene.unlabel(scene.node, enabledLabel);
   await scene.gone(aks);
   expect([await trusts(scene.node, here), await trusts(scene.other, there)]).toEqual([false, false]);
   expect(await storeOf(scene.node)).toBe(before);

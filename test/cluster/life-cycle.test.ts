@@ -102,6 +102,7 @@ describe('a rollout', () => {
     }
     const median = [...taken].sort((a, b) => a - b)[2] ?? Number.NaN;
     console.log(`from label to trusted: median ${median} s of ${taken.join(', ')}`);
+    expect(median).toBeLessThan(30);
   });
 });
 
@@ -175,6 +176,7 @@ describe('a changed Secret, which the agents follow through the API server', () 
     console.log(
       `from the change of the Secret to trust on both nodes: median ${median} s, worst ${worst} s of ${changes}`,
     );
+    expect(median).toBeLessThan(30);
   });
 });
 

@@ -38,10 +38,12 @@ async function containerOf(pod: string): Promise<Container | undefined> {
 }
 
 /** The one process on the node that pulls for the kubelet: its number and its start. */
-function runtime(): Promise<string> {
+async function runtime(): Promise<string> {
   const script =
     'for p in /proc/[0-9]*; do [ "$(cat "$p/comm" 2>/dev/null)" = containerd ] && cut -d " " -f 1,22 "$p/stat"; done; true';
-  return onNode(scene.node, script);
+  const found = await onNode(scene.node, script);
+  expect(found).toMatch(/^\d+ \d+$/m);
+  return found;
 }
 
 /** What containerd reads of registries, and how many images the node has of the private one. */

@@ -21,7 +21,7 @@ test('a namespace that forbids privileged pods', async () => {
   await shows(text, () => scene.kubectl('-n', namespace, 'describe', 'daemonset', 'node-ca-trust'));
 });
 
-test('a priority class that the namespace has no quota for', async () => {
+test('the quota that the namespace may need for the priority class is there', async () => {
   const quota = JSON.parse(
     await scene.kubectl('-n', namespace, 'get', 'resourcequota', 'node-ca-trust', '-o', 'json'),
   ) as {

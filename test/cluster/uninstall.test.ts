@@ -31,7 +31,8 @@ describe('uninstalling', () => {
     expect(await trusts(scene.node, port)).toBe(true);
     await scene.kubectl('apply', '-k', base);
     // The agent needs no Secret to take off what it once installed.
-    await eventually('it runs', async () => (await scene.pod(scene.node))?.status.phase === 'Running');
+    // Node ends at a SIGTERM that comes before the program has taken it over: not before it answers, ready or not.
+    await eventually('it answers', async () => /(200|503)$/.test((await scene.readiness(scene.node)).text));
     expect(await trusts(scene.node, port)).toBe(true);
     await scene.unlabel(scene.node);
     await scene.gone();

@@ -127,6 +127,8 @@ describe('without the API server', () => {
     await eventually('the kubelet reports the restart', async () => (await restarts()) > before, { seconds: 120 });
     await scene.rollout();
     expect(await trusts(scene.node, port)).toBe(true);
-    expect(await scene.logs(scene.node)).not.toMatch(/"removed":\["/);
+    const log = await scene.logs(scene.node);
+    expect(log).toContain('"msg"');
+    expect(log).not.toMatch(/"removed":\["/);
   });
 });
