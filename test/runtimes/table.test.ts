@@ -23,12 +23,15 @@ interface Row {
   readonly name: string;
   /** Writes the configuration; gives the arguments that name it, if it is not at the usual place. */
   readonly configure: (machine: Machine, version: ContainerdVersion) => Promise<readonly string[]>;
+  /** The agent has to serve it: not only to say that it does not. */
+  readonly serves?: true;
 }
 
 /** A row whose settings are at the usual place. */
-function usual(name: string, settings: Settings): Row {
+function usual(name: string, settings: Settings, serves?: true): Row {
   return {
     name,
+    ...(serves && { serves }),
     async configure(machine, version) {
       await machine.write(configFile, containerdConfig(version, settings));
       return [];
@@ -41,12 +44,13 @@ const rows: readonly Row[] = [
   usual('not set', {}),
   usual('not set, `discard_unpacked_layers`', { images: { discard_unpacked_layers: true } }),
   usual('not set, `mirrors` of old', { mirrors: { 'registry.test:5443': 'https://registry.test:5443' } }),
-  usual('one directory', { configPath: certsDirectory }),
-  usual('another directory (GKE)', { configPath: '/etc/containerd/hosts.d' }),
-  usual('list', { configPath: list }),
-  usual('list, `discard_unpacked_layers` (EKS)', { configPath: list, images: { discard_unpacked_layers: true } }),
+  usual('one directory', { configPath: certsDirectory }, true),
+  usual('another directory (GKE)', { configPath: '/etc/containerd/hosts.d' }, true),
+  usual('list', { configPath: list }, true),
+  usual('list, `discard_unpacked_layers` (EKS)', { configPath: list, images: { discard_unpacked_layers: true } }, true),
   {
     name: 'one directory, in an imported file',
+    serves: true,
     async configure(machine, version) {
       await machine.write(configFile, containerdConfig(version, { imports: ['/etc/containerd/conf.d/*.toml'] }));
       const imported = containerdConfig(version, { configPath: '/etc/containerd/imported.d' });
@@ -56,6 +60,7 @@ const rows: readonly Row[] = [
   },
   {
     name: "one directory, in k3s's own file",
+    serves: true,
     async configure(machine, version) {
       await machine.write(`${k3s}/config.toml`, containerdConfig(version, { configPath: `${k3s}/certs.d` }));
       return ['--config', `${k3s}/config.toml`];
@@ -87,6 +92,7 @@ async function tryOut(scene: Scene, version: ContainerdVersion, row: Row, bundle
   const wrong = before.some(Boolean) ? ['pulls before the pass'] : [];
   if (!after.every((ok) => ok === (said.state === 'trusts')))
     wrong.push(`the agent says ${said.state}: ${said.message}`);
+  if (row.serves === true && said.state !== 'trusts') wrong.push(`it is not served: ${said.message}`);
   if (said.pid !== containerd.service.pid) wrong.push(`the agent says process ${said.pid}`);
   const cured = said.state === 'restart-needed' ? await restarted() : undefined;
   if (cured?.every(Boolean) === false) wrong.push('does not pull after the restart that the agent asks for');
