@@ -133,7 +133,8 @@ function chainChanges(
   const chains = readChains(host, debian.certs);
   const inheriting = change.remove.length > 0 ? heirs(context, change, going) : [];
   const wanted = Map.groupBy(links, ([{ subjectHash }]) => subjectHash);
-  return [...new Set([...chains.keys(), ...wanted.keys()])].flatMap((hash): readonly ChainChange[] => {
+  // What comes before what goes: who looks up by hash then finds one or the other at every moment.
+  return [...new Set([...wanted.keys(), ...chains.keys()])].flatMap((hash): readonly ChainChange[] => {
     const before: Chain = chains.get(hash) ?? new Map();
     const gone = [...before.values()].flatMap((target) => (target !== undefined && isGoing(target) ? [target] : []));
     if (!wanted.has(hash) && gone.length === 0) return [];

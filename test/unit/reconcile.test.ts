@@ -6,6 +6,7 @@ import type { Clock } from '../../src/host/clock.ts';
 import { type PassSettings, type Reconciler, openReconciler } from '../../src/reconcile.ts';
 import type { Report } from '../../src/report/report.ts';
 import { emptyHost } from './support/directories.ts';
+import { diskSteps } from './support/disk-steps.ts';
 import { type Fixture, east, leaf, north, south, world } from './support/fixtures.ts';
 import { type LittleHost, anchorDirectory, bundlePath, littleHost } from './support/little-host.ts';
 import { setUptime } from './support/runtime.ts';
@@ -201,6 +202,21 @@ describe.skipIf(process.getuid?.() !== 0)('a pass', () => {
     expect(report).toMatchObject({ converged: true, added: [south.fingerprint], removed: [north.fingerprint] });
     expect(host.anchors()).toEqual(namesOf(south));
     expect([host.trusts(north), host.trusts(south), host.runs()]).toEqual([false, true, 2]);
+  });
+
+  it('rotates without a moment at which a look-up by hash finds neither certificate', async () => {
+    const host = littleHost();
+    const link = ({ subjectHash }: Fixture): string => `certs/${subjectHash}.0`;
+    for (const [from, to] of [
+      [north, south],
+      [south, north],
+    ] as const) {
+      await passOn(host.root, bundle(from));
+      const steps = diskSteps();
+      await passOn(host.root, bundle(to));
+      const [made, gone] = [`link ${link(to)}`, `remove ${link(from)}`];
+      expect(steps.filter((step) => step === made || step === gone)).toEqual([made, gone]);
+    }
   });
 
   it('leaves the host as it was when all is removed', async () => {

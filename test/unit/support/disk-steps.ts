@@ -1,5 +1,5 @@
 /**
- * In which order things come onto the disk and get their names.
+ * In which order things come onto the disk, and get or lose their names.
  */
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
@@ -11,10 +11,10 @@ function placeOf(path: string): string {
   return `${basename(fs.realpathSync(dirname(path)))}/${basename(path)}`;
 }
 
-/** What is waited for to be on the disk, and what gets its name, from now on until the test ends. */
+/** What is waited for to be on the disk, and what gets or loses its name, from now on until the test ends. */
 export function diskSteps(): readonly string[] {
   const steps: string[] = [];
-  const { fsyncSync, renameSync } = fs;
+  const { fsyncSync, renameSync, symlinkSync, unlinkSync } = fs;
   fs.fsyncSync = (descriptor) => {
     const path = fs.readlinkSync(`/proc/self/fd/${descriptor}`);
     steps.push(`sync ${placeOf(path)}`);
@@ -24,9 +24,17 @@ export function diskSteps(): readonly string[] {
     steps.push(`rename ${placeOf(String(from))} ${placeOf(String(to))}`);
     renameSync(from, to);
   };
+  fs.symlinkSync = (target, path) => {
+    symlinkSync(target, path);
+    steps.push(`link ${placeOf(String(path))}`);
+  };
+  fs.unlinkSync = (path) => {
+    unlinkSync(path);
+    steps.push(`remove ${placeOf(String(path))}`);
+  };
   syncBuiltinESMExports();
   onTestFinished(() => {
-    Object.assign(fs, { fsyncSync, renameSync });
+    Object.assign(fs, { fsyncSync, renameSync, symlinkSync, unlinkSync });
     syncBuiltinESMExports();
   });
   return steps;
