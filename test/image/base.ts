@@ -42,19 +42,25 @@ function madeOf(architecture: Architecture): string {
 }
 
 function makeBase(builder: Builder, architecture: Architecture): void {
-  console.log(`base: making it for ${architecture} of ${madeOf(architecture)}`);
-  const root = join(builder.directory, `base-${architecture}`);
-  const isForeign = architecture !== ownArchitecture;
-  run('debootstrap', ['--arch', architecture, ...(isForeign ? ['--foreign'] : []), '--variant=minbase', suite, root]);
-  if (isForeign) putOnRecord(root);
-  addNode(root, architecture, builder.directory);
+  const root = rootOfBase(architecture, builder.directory);
   const container = buildah(builder, 'from', '--arch', architecture, 'scratch').trim();
   buildah(builder, 'add', '--quiet', container, root, '/');
   const path = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
   const settings = ['--arch', architecture, '--env', path, '--label', `${label}=${madeOf(architecture)}`];
   buildah(builder, 'config', ...settings, container);
   buildah(builder, 'commit', '--quiet', '--rm', container, nameOf(architecture));
-  rmSync(root, { recursive: true });
+}
+
+/** It stays in that directory: the storage for the other architecture takes it from there. */
+function rootOfBase(architecture: Architecture, directory: string): string {
+  const root = join(directory, `base-${architecture}`);
+  if (existsSync(root)) return root;
+  console.log(`base: making it for ${architecture} of ${madeOf(architecture)}`);
+  const isForeign = architecture !== ownArchitecture;
+  run('debootstrap', ['--arch', architecture, ...(isForeign ? ['--foreign'] : []), '--variant=minbase', suite, root]);
+  if (isForeign) putOnRecord(root);
+  addNode(root, architecture, directory);
+  return root;
 }
 
 /**
