@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { lstatSync, mkdirSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { baseName } from './base.ts';
-import { buildah, ownArchitecture, run, type Architecture, type Builder } from './machine.ts';
+import { buildah, cacheDirectory, ownArchitecture, run, type Architecture, type Builder } from './machine.ts';
 
 export interface ImageConfig {
   readonly User?: string;
@@ -71,14 +71,22 @@ function bud(builder: Builder, tag: string, context?: string): void {
   buildah(builder, 'bud', ...args, '--tag', tag, context ?? '.');
 }
 
-/** A machine behind a proxy that inspects TLS has npm trust that proxy's CA; the npm of the build must do so too. */
+/**
+ * A machine behind a proxy that inspects TLS has npm trust that proxy's CA; the npm of the build must do so too. What one
+ * build has fetched is there for the next one.
+ */
 function npmSettings(directory: string): string[] {
   const [found = '', registry = ''] = ['cafile', 'registry'].map((key) => run('npm', ['config', 'get', key]).trim());
   const cafile = found.startsWith('/') ? found : (process.env['NODE_EXTRA_CA_CERTS'] ?? '');
-  const npmrc = join(directory, 'npmrc');
   const known = cafile.startsWith('/');
-  writeFileSync(npmrc, `registry=${registry}\n${known ? `cafile=${cafile}\n` : ''}`);
-  return ['--volume', `${npmrc}:/usr/local/etc/npmrc:ro`, ...(known ? ['--volume', `${cafile}:${cafile}:ro`] : [])];
+  const npmrc = join(directory, 'npmrc');
+  const settings = [`registry=${registry}`, 'cache=/npm-cache', 'prefer-offline=true'];
+  writeFileSync(npmrc, [...settings, ...(known ? [`cafile=${cafile}`] : []), ''].join('\n'));
+  const cache = join(cacheDirectory, 'npm');
+  mkdirSync(cache, { recursive: true });
+  const volumes = [`${npmrc}:/usr/local/etc/npmrc:ro`, `${cache}:/npm-cache`];
+  if (known) volumes.push(`${cafile}:${cafile}:ro`);
+  return volumes.flatMap((volume) => ['--volume', volume]);
 }
 
 function unpack(layout: string, root: string): Image {

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 export const project = fileURLToPath(new URL('../..', import.meta.url));
 
-/** The base image and buildah's layers. It can be removed at any time: the next run makes it again. */
+/** The base image, buildah's layers, and what npm has fetched. It can be removed at any time: the next run makes it again. */
 export const cacheDirectory = join(
   process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'),
   'node-ca-trust',
