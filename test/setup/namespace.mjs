@@ -1,6 +1,6 @@
 // Runs a command in a mount namespace of its own:
 //
-//   node test/setup/namespace.mjs [--network] COMMAND ARGS...
+//   node test/setup/namespace.mjs [--processes|--network] COMMAND ARGS...
 //
 // Whatever the command mounts is seen by it alone and vanishes with it, however it ends. Root needs no more than
 // that; everybody else gets it through a user namespace. The command finds in NODE_CA_TRUST_SANDBOX an empty
@@ -9,26 +9,36 @@
 // Files are the machine's own: this is no copy of its root. What the command writes or removes anywhere but in what it
 // has mounted is done to the machine. Copies are what test/sandbox/harness/world.ts makes.
 //
-// With --network it also gets a network of its own, which is loopback and one more address, and whatever it starts ends
-// with it. That needs root.
+// With --processes it sees no process but its own, so that the machine's container runtimes are not a world's, and whatever
+// it starts ends with it. Not so for who is not root: a user namespace may not be let mount a /proc of its own.
+//
+// With --network it gets a network of its own as well, which is loopback and one more address. That needs root.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, readlinkSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { become, fail } from './run.mjs';
 
-const words = process.argv.slice(2);
-const isNetworkOwn = words[0] === '--network';
-const [command, ...args] = isNetworkOwn ? words.slice(1) : words;
-if (command === undefined) fail('usage: namespace.mjs [--network] COMMAND ARGS...');
+const flag = ['--processes', '--network'].find((known) => known === process.argv[2]);
+const [command, ...args] = process.argv.slice(flag === undefined ? 2 : 3);
+if (command === undefined) fail('usage: namespace.mjs [--processes|--network] COMMAND ARGS...');
 
-const network = ['--net', '--pid', '--fork', '--mount-proc', '--kill-child'];
-const own = ['--mount', '--propagation', 'private', ...(isNetworkOwn ? network : [])];
-const flags = process.getuid?.() === 0 ? own : ['--user', '--map-root-user', ...own];
+const isRoot = process.getuid?.() === 0;
+const isNetworkOwn = flag === '--network';
+const areProcessesOwn = isNetworkOwn || (flag === '--processes' && isRoot);
+const own = [
+  ...['--mount', '--propagation', 'private'],
+  ...(isNetworkOwn ? ['--net'] : []),
+  ...(areProcessesOwn ? ['--pid', '--fork', '--mount-proc', '--kill-child'] : []),
+];
+const flags = isRoot ? own : ['--user', '--map-root-user', ...own];
 const directory = mkdtempSync(join(tmpdir(), 'node-ca-trust-'));
 // 198.18.0.0/15 is for tests of networks (RFC 2544): a server that must name an address beyond loopback names this one.
 const raise = isNetworkOwn ? 'ip link set lo up && ip address add 198.18.255.1/32 dev lo && ' : '';
-const script = `${raise}mount -t tmpfs -o mode=755 tmpfs "$NODE_CA_TRUST_SANDBOX" && exec "$@"`;
+// The first process of its namespace hears no signal that it does not handle, and is left those whose parent has ended: the
+// shell stays to be that.
+const start = areProcessesOwn ? '"$@"; exit $?' : 'exec "$@"';
+const script = `${raise}mount -t tmpfs -o mode=755 tmpfs "$NODE_CA_TRUST_SANDBOX" || exit; ${start}`;
 const inside = (words) => [...flags, '--', 'sh', '-c', script, 'sh', ...words];
 const env = {
   ...process.env,
@@ -41,14 +51,33 @@ if (probe.status !== 0) {
   rmdirSync(directory);
   fail(`no mount namespace to be had (${whyNot()})${remedy()}`);
 }
-become('unshare', inside([command, ...args]), env, () => rmdirSync(directory));
+become('unshare', inside([command, ...args]), env, {
+  after: () => rmdirSync(directory),
+  ...(areProcessesOwn && { signal: signalProcesses }),
+});
+
+/** unshare that waits for another process blocks the signals that end it, and passes none on. */
+function signalProcesses(unshare, name) {
+  try {
+    const processes = childrenOf(unshare.pid).flatMap(childrenOf);
+    for (const pid of processes) process.kill(pid, name);
+    if (processes.length > 0) return;
+  } catch {
+    // One of them has just ended.
+  }
+  unshare.kill('SIGKILL');
+}
+
+function childrenOf(pid) {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+}
 
 function whyNot() {
   return probe.error?.message ?? probe.stderr.trim().split('\n')[0];
 }
 
 function remedy() {
-  if (process.getuid?.() === 0) return ': in a container, give it CAP_SYS_ADMIN (docker run --privileged)';
+  if (isRoot) return ': in a container, give it CAP_SYS_ADMIN (docker run --privileged)';
   const blocked = ['kernel/apparmor_restrict_unprivileged_userns=1', 'kernel/unprivileged_userns_clone=0'].find(
     (setting) => sysctl(setting.split('=')[0]) === setting.split('=')[1],
   );
