@@ -1,6 +1,6 @@
 // Makes a fresh checkout ready, then runs a command in it:
 //
-//   node test/setup/ready.mjs [--tools openssl,curl,...] -- COMMAND ARGS...
+//   node test/setup/ready.mjs [--tools openssl,curl,...|all] -- COMMAND ARGS...
 //
 // 1. node_modules is brought in line with package-lock.json;
 // 2. missing system tools are installed (root, apt) or named (everybody else; exit code 2);
@@ -56,10 +56,10 @@ become(command, args, { ...process.env, PATH: path });
 /** @param {string[]} argv */
 function parse(argv) {
   const end = argv.indexOf('--');
-  const usage = 'usage: ready.mjs [--tools TOOL,TOOL,...] -- COMMAND ARGS...';
+  const usage = 'usage: ready.mjs [--tools TOOL,TOOL,...|all] -- COMMAND ARGS...';
   if (end < 0 || argv[end + 1] === undefined) fail(usage);
   if (end !== 0 && !(end === 2 && argv[0] === '--tools')) fail(usage);
-  const tools = end === 2 ? argv[1].split(',') : [];
+  const tools = end === 0 ? [] : argv[1] === 'all' ? Object.keys(packages) : argv[1].split(',');
   const unknown = tools.find((tool) => !(tool in packages));
   if (unknown !== undefined) fail(`unknown tool ${unknown}; known are ${Object.keys(packages).join(', ')}`);
   return { tools, command: argv[end + 1], args: argv.slice(end + 2) };
