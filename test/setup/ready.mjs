@@ -110,9 +110,12 @@ function toolsReady() {
   const list = missing.join(' ');
   if (process.getuid?.() !== 0 || !onPath('apt-get')) fail(`these packages are missing; install them: ${list}`);
   console.error(`setup: apt-get install: ${list}`);
-  const environment = { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
+  // Nothing that is installed is started: a container runtime would be taken for the node's own.
+  const environment = { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', SYSTEMD_OFFLINE: '1' } };
+  // A machine that has just booted installs something of its own.
+  const patience = ['-o', 'DPkg::Lock::Timeout=300', '-o', 'Acquire::Retries=3'];
   for (const step of [['update'], ['install', '-y', '--no-install-recommends', ...missing]]) {
-    const apt = quietly('apt-get', step, environment);
+    const apt = quietly('apt-get', [...patience, ...step], environment);
     if (apt.status !== 0) fail(`apt-get ${step.join(' ')} failed:\n${apt.output}`);
   }
 }
