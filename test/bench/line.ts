@@ -36,6 +36,8 @@ export interface Verdict {
   readonly text: string;
   /** The bench fails by it. */
   readonly fails: boolean;
+  /** What it is about must never be, however busy the machine is. */
+  readonly isNever: boolean;
 }
 
 function figureText(figure: number, unit: Line['unit']): string {
@@ -84,7 +86,8 @@ function verdict(line: Line, bound: Bound): Verdict {
   const certain = bound.of === 'figure' || (line.ratio?.low ?? figure) > bound.max;
   const fails = !met && bound.counts && certain;
   const why = met || fails ? '' : bound.counts ? ' (not beyond noise)' : ' (not counted: depends on the machine)';
-  return { text: `${met ? 'PASS' : 'FAIL'} ${line.what}: ${seen}, at most ${boundText(line)}${why}`, fails };
+  const text = `${met ? 'PASS' : 'FAIL'} ${line.what}: ${seen}, at most ${boundText(line)}${why}`;
+  return { text, fails, isNever: bound.max === 0 };
 }
 
 /** One verdict for each line with a bound. */
