@@ -100,8 +100,11 @@ export interface Sampling {
   readonly fewest: number;
 }
 
-/** How many times as many samples are taken as usual, in as many times the time. */
-const patience = process.argv.includes('--full') ? 4 : 1;
+/** How many times as many samples are taken as usual, in as many times the time: none beyond the fewest in a short run. */
+const patience = process.argv.includes('--full') ? 4 : process.argv.includes('--short') ? 0 : 1;
+
+/** Whether it matters more that all is run than how certain the figures are. */
+export const isShort = patience === 0;
 
 /** Takes samples one after the other. */
 export async function sample<T>(
