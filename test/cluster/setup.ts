@@ -72,6 +72,13 @@ export default async function setup(): Promise<() => Promise<void>> {
     return async () => {
       await tearDown(before).finally(giveBack);
     };
+  } catch (error) {
+    // Nobody else does: there is no teardown yet. What is reported is why the start failed.
+    await provider()
+      .down()
+      .catch(() => undefined);
+    giveBack();
+    throw error;
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
