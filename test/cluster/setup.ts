@@ -1,10 +1,9 @@
 // Starts the cluster once for all tests of this folder, with the agent's image on its nodes, and leaves nothing behind.
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import { madeDirectories, render } from '../deploy/manifests.ts';
 import { ensureBase } from '../image/base.ts';
 import { saveImage } from '../image/image.ts';
-import { builderFor, cacheDirectory, needs, packageJson, timed } from '../image/machine.ts';
+import { builderFor, makeRunDirectory, needs, packageJson, timed } from '../image/machine.ts';
 import { state } from '../sandbox/harness/host.ts';
 import { bringOnPath } from './binaries.ts';
 import type { ClusterNode } from './cluster.ts';
@@ -52,8 +51,7 @@ async function tearDown(before: Machine): Promise<void> {
 export default async function setup(): Promise<() => Promise<void>> {
   needs('buildah', 'debootstrap', 'chroot', 'unshare', 'tar', 'npm');
   const giveBack = await provider().keep();
-  mkdirSync(cacheDirectory, { recursive: true });
-  const directory = mkdtempSync(join(cacheDirectory, 'run-'));
+  const directory = makeRunDirectory();
   try {
     const archive = imageArchive(directory);
     await provider().down();

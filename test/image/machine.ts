@@ -1,6 +1,17 @@
 // What this suite asks of the machine it runs on, and where it keeps what it made there.
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, readFileSync, realpathSync, statfsSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  statfsSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +24,17 @@ export const cacheDirectory = join(
   'node-ca-trust',
   'image',
 );
+
+/** A directory for what lasts as long as this run; what runs that were killed have left is removed first. */
+export function makeRunDirectory(): string {
+  mkdirSync(cacheDirectory, { recursive: true });
+  for (const name of readdirSync(cacheDirectory)) {
+    const pid = /^run-(\d+)-/.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`))
+      rmSync(join(cacheDirectory, name), { recursive: true, force: true });
+  }
+  return mkdtempSync(join(cacheDirectory, `run-${process.pid}-`));
+}
 
 /** What the project says of itself. */
 export function packageJson(): {

@@ -1,13 +1,12 @@
 // Builds the images once for all tests of this folder.
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import type { TestProject } from 'vitest/node';
 import { bringOnPath } from '../cluster/binaries.ts';
 import { ensureBase } from './base.ts';
 import { buildImage, type Image } from './image.ts';
 import {
   builderFor,
-  cacheDirectory,
+  makeRunDirectory,
   needs,
   ownArchitecture,
   timed,
@@ -27,8 +26,7 @@ declare module 'vitest' {
 export default async function setup(project: TestProject): Promise<() => void> {
   needs('buildah', 'debootstrap', 'chroot', 'unshare', 'tar', 'npm', 'strace', 'qemu-aarch64-static');
   await bringOnPath('kubectl', 'actionlint');
-  mkdirSync(cacheDirectory, { recursive: true });
-  const directory = mkdtempSync(join(cacheDirectory, 'run-'));
+  const directory = makeRunDirectory();
   const tearDown = (): void => {
     rmSync(directory, { recursive: true, force: true });
   };
