@@ -4,9 +4,8 @@ import { existsSync, mkdtempSync, readFileSync, rmdirSync, writeFileSync } from 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, inject, test } from 'vitest';
 import { startDaemon } from '../bench/daemon.ts';
-import { buildProduction } from '../bench/production.ts';
 import { digestOf, eventually } from '../sandbox/harness/agent.ts';
 import { makeCert } from '../sandbox/harness/certs.ts';
 import { inBundle } from '../sandbox/harness/host.ts';
@@ -73,7 +72,7 @@ test.each(isFull ? limits : limits.slice(0, 1))(
   `passes with ${anchors} anchors within $limit MiB, $about`,
   async ({ limit, program }) => {
     const directory = await mkdtemp(join(tmpdir(), 'faults-'));
-    const production = await buildProduction(join(directory, 'build'));
+    const production = inject('production');
     const { key: reuseKey } = await makeCert({ key: 'rsa2048' });
     const certs = await Promise.all(Array.from({ length: anchors + 1 }, () => makeCert({ reuseKey })));
     await using world = await createWorld();

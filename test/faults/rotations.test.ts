@@ -1,11 +1,8 @@
 // An hour of rotations, one a second, as fast as the daemon as shipped makes them: at its end it holds no more memory, file
 // descriptors and threads than after the first few.
-import { readFile, readdir, rm, mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { readFile, readdir } from 'node:fs/promises';
+import { expect, inject, test } from 'vitest';
 import { startDaemon } from '../bench/daemon.ts';
-import { buildProduction } from '../bench/production.ts';
 import { digestOf } from '../sandbox/harness/agent.ts';
 import { chooseSeed, randomFrom } from '../sandbox/harness/chaos.ts';
 import { makeCert } from '../sandbox/harness/certs.ts';
@@ -43,8 +40,7 @@ function tell(when: string, samples: readonly Held[]): void {
 }
 
 test(`${rotations} rotations: memory, file descriptors and threads stay as they are`, async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'faults-'));
-  const production = await buildProduction(join(directory, 'build'));
+  const production = inject('production');
   const seed = chooseSeed();
   console.log(`seed ${seed} (NODE_CA_TRUST_SEED=${seed} repeats it)`);
   const random = randomFrom(seed);
@@ -80,5 +76,4 @@ test(`${rotations} rotations: memory, file descriptors and threads stay as they 
   for (const cert of [kept, ...cas]) {
     expect(await trust(world, cert)).toEqual([kept, current].includes(cert) ? everywhere : nowhere);
   }
-  await rm(directory, { recursive: true });
 });

@@ -1,11 +1,7 @@
 // Every call by which a pass changes the host or starts a process goes wrong once: killed there, and failing with each
 // errno. Whatever it is, readers find a whole bundle, nothing of another's is changed, an error is one line for a person,
 // and the next pass converges.
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { type TestContext, expect } from 'vitest';
-import { buildProduction } from '../../bench/production.ts';
+import { type TestContext, expect, inject } from 'vitest';
 import { chooseSeed, randomFrom } from '../../sandbox/harness/chaos.ts';
 import { anyOf, choose } from './choice.ts';
 import { type Kind, debian } from './kinds.ts';
@@ -38,8 +34,7 @@ export async function tryEveryCall(
   const seed = chooseSeed();
   console.log(`seed ${seed} (NODE_CA_TRUST_SEED=${seed} repeats it)`);
   const random = randomFrom(seed);
-  const directory = await mkdtemp(join(tmpdir(), 'faults-'));
-  const { program } = await buildProduction(join(directory, 'build'));
+  const { program } = inject('production');
   // Threads of V8's own that meet at a lock open files, now and then: on one thread a pass makes the same calls as the last.
   const command = [process.execPath, '--single-threaded', '--max-semi-space-size=4', program];
   await using stage = await openStage(true, kind);
@@ -53,6 +48,5 @@ export async function tryEveryCall(
     for (const one of choose(blows, ({ fault }) => fault.kind === 'kill', faults, random))
       await blow(stage, scenario, command, ends, one, tally);
   }
-  await rm(directory, { recursive: true });
   expect({ seed, failures: tally.failures }).toEqual({ seed, failures: [] });
 }

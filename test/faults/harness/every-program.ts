@@ -1,10 +1,8 @@
 // The programs that a pass starts in the host's root go wrong, one call after the other: the refresh command's shells, each
 // program that it runs, flock. One dies alone, or with the agent and all the rest; or its call fails.
-import { mkdtemp, readdir, rm, utimes } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, utimes } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { type TestContext, expect } from 'vitest';
-import { buildProduction } from '../../bench/production.ts';
+import { type TestContext, expect, inject } from 'vitest';
 import { chooseSeed, randomFrom } from '../../sandbox/harness/chaos.ts';
 import type { Errno } from './trace.ts';
 import {
@@ -113,8 +111,7 @@ export async function tryEveryProgram(
   const seed = chooseSeed();
   console.log(`seed ${seed} (NODE_CA_TRUST_SEED=${seed} repeats it)`);
   const random = randomFrom(seed);
-  const directory = await mkdtemp(join(tmpdir(), 'faults-'));
-  const { program } = await buildProduction(join(directory, 'build'));
+  const { program } = inject('production');
   await using stage = await openStage(false, kinds[name]);
   await preparePrograms(stage.world, programsOf[name]);
   const tally = openTally(context, `programs of ${name}`);
@@ -131,6 +128,5 @@ export async function tryEveryProgram(
     for (const fault of choose(all, ({ kind }) => kind.startsWith('kill'), faults, random))
       await blow(stage, scenario, command, ends, fault, tally);
   }
-  await rm(directory, { recursive: true });
   expect({ seed, failures: tally.failures }).toEqual({ seed, failures: [] });
 }
