@@ -16,7 +16,7 @@ import { put } from './systems/p11-kit.ts';
 import type { System } from './system.ts';
 
 /** How many sudden deaths; fifty with NODE_CA_TRUST_FULL=1. */
-const kills = process.env['NODE_CA_TRUST_FULL'] === '1' ? 50 : 20;
+const kills = process.env['NODE_CA_TRUST_FULL'] === '1' ? 50 : 10;
 
 /** Whether anchors lie among the links by hash, in the directory that holds the bundle. */
 const isAmongLinks = ({ anchors, hashed }: System): boolean => hashed.includes(anchors);

@@ -5,7 +5,7 @@ import { chooseSeed, killRotations, randomFrom } from '../sandbox/harness/chaos.
 import { createWorld } from '../sandbox/harness/world.ts';
 
 /** Two hundred with NODE_CA_TRUST_FULL=1. */
-const kills = process.env['NODE_CA_TRUST_FULL'] === '1' ? 200 : 60;
+const kills = process.env['NODE_CA_TRUST_FULL'] === '1' ? 200 : 30;
 
 test(`${kills} times SIGKILL: readers are well, no removed CA comes back, and the next pass converges`, async () => {
   const seed = chooseSeed();
