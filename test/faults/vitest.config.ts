@@ -4,7 +4,7 @@ import { slowestFirst } from '../setup/slowest-first.ts';
 export default defineConfig({
   test: {
     include: ['test/faults/**/*.test.ts'],
-    globalSetup: 'test/faults/setup.ts',
+    globalSetup: ['test/setup/untouched.ts', 'test/faults/setup.ts'],
     reporters: ['default', './test/faults/table.ts'],
     // Each file keeps one core busy.
     maxWorkers: 2,

@@ -10,7 +10,7 @@
 // has mounted is done to the machine. Copies are what test/sandbox/harness/world.ts makes.
 //
 // With --processes it sees no process but its own, so that the machine's container runtimes are not a world's, and whatever
-// it starts ends with it. Not so for who is not root: a user namespace may not be let mount a /proc of its own.
+// it starts ends with it. Not so for who is not root, nor where a container is not let mount a /proc of its own.
 //
 // With --network it gets a network of its own as well, which is loopback and one more address. That needs root.
 import { spawnSync } from 'node:child_process';
@@ -25,33 +25,42 @@ if (command === undefined) fail('usage: namespace.mjs [--processes|--network] CO
 
 const isRoot = process.getuid?.() === 0;
 const isNetworkOwn = flag === '--network';
-const areProcessesOwn = isNetworkOwn || (flag === '--processes' && isRoot);
-const own = [
-  ...['--mount', '--propagation', 'private'],
-  ...(isNetworkOwn ? ['--net'] : []),
-  ...(areProcessesOwn ? ['--pid', '--fork', '--mount-proc', '--kill-child'] : []),
-];
-const flags = isRoot ? own : ['--user', '--map-root-user', ...own];
 const directory = mkdtempSync(join(tmpdir(), 'node-ca-trust-'));
 // 198.18.0.0/15 is for tests of networks (RFC 2544): a server that must name an address beyond loopback names this one.
 const raise = isNetworkOwn ? 'ip link set lo up && ip address add 198.18.255.1/32 dev lo && ' : '';
-// The first process of its namespace hears no signal that it does not handle, and is left those whose parent has ended: the
-// shell stays to be that.
-const start = areProcessesOwn ? '"$@"; exit $?' : 'exec "$@"';
-const script = `${raise}mount -t tmpfs -o mode=755 tmpfs "$NODE_CA_TRUST_SANDBOX" || exit; ${start}`;
-const inside = (words) => [...flags, '--', 'sh', '-c', script, 'sh', ...words];
+
+/** The words after `unshare` that start some others in the namespaces. */
+function wordsOf(areProcessesOwn, words) {
+  const flags = [
+    ...(isRoot ? [] : ['--user', '--map-root-user']),
+    ...['--mount', '--propagation', 'private'],
+    ...(isNetworkOwn ? ['--net'] : []),
+    ...(areProcessesOwn ? ['--pid', '--fork', '--mount-proc', '--kill-child'] : []),
+  ];
+  // The first process of its namespace hears no signal that it does not handle, and is left those whose parent has ended:
+  // the shell stays to be that.
+  const start = areProcessesOwn ? '"$@"; exit $?' : 'exec "$@"';
+  const script = `${raise}mount -t tmpfs -o mode=755 tmpfs "$NODE_CA_TRUST_SANDBOX" || exit; ${start}`;
+  return [...flags, '--', 'sh', '-c', script, 'sh', ...words];
+}
 const env = {
   ...process.env,
   NODE_CA_TRUST_SANDBOX: directory,
   NODE_CA_TRUST_OUTSIDE: readlinkSync('/proc/self/ns/mnt'),
 };
 
-const probe = spawnSync('unshare', inside(['true']), { env, encoding: 'utf8' });
-if (probe.status !== 0) {
+// A container may not be let mount a /proc of its own: the tests go on with the one that it has.
+const ways = isNetworkOwn ? [true] : flag === '--processes' && isRoot ? [true, false] : [false];
+let probe;
+const areProcessesOwn = ways.find((way) => {
+  probe = spawnSync('unshare', wordsOf(way, ['true']), { env, encoding: 'utf8' });
+  return probe.status === 0;
+});
+if (areProcessesOwn === undefined) {
   rmdirSync(directory);
   fail(`no mount namespace to be had (${whyNot()})${remedy()}`);
 }
-become('unshare', inside([command, ...args]), env, {
+become('unshare', wordsOf(areProcessesOwn, [command, ...args]), env, {
   after: () => rmdirSync(directory),
   ...(areProcessesOwn && { signal: signalProcesses }),
 });
