@@ -1,7 +1,7 @@
 // What tests of the store do on the host again and again: lay out a small one, look whom it trusts, listen to its hooks.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { onTestFinished, type TestContext } from 'vitest';
 import { eventually } from './agent.ts';
 import { readBundle } from './classify.ts';
@@ -9,6 +9,7 @@ import type { Cert } from './certs.ts';
 import { mountSecret, type SecretFiles, type SecretMount } from './secret-mount.ts';
 import { bundleFile, hashedDirectory, opensslTrusts } from './tls-server.ts';
 import { wholeView } from './leave-out.ts';
+import { isWaitedFor } from './lock-queue.ts';
 import { createWorld, type Undo, type World, type WorldOptions } from './world.ts';
 
 export const anchors = '/usr/local/share/ca-certificates';
@@ -120,17 +121,8 @@ export async function holdLock(world: World): Promise<Undo> {
 
 /** Waits until a pass waits for the lock that another has. */
 export async function waitsForLock(world: World): Promise<void> {
-  // Not in /proc/locks: a process namespace shows no lock there whose first holder has ended, nor who waits for it.
   await eventually(async () => {
-    const { dev, ino } = await stat(world.path(state));
-    for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-      const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-      if (!command.startsWith('flock\0')) continue;
-      const file = await stat(`/proc/${pid}/fd/3`).catch(() => undefined);
-      // Another test's world has the same inodes, on another device.
-      if (file?.dev === dev && file.ino === ino) return;
-    }
-    throw new Error('no pass waits for the lock yet');
+    if (!(await isWaitedFor(world.path(state)))) throw new Error('no pass waits for the lock yet');
   });
 }
 

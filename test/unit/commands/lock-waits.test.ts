@@ -8,6 +8,7 @@ import { outside, run } from '../../../src/commands/run.ts';
 import { openHost } from '../../../src/host/host.ts';
 import { stateDirectory } from '../../../src/host/ledger.ts';
 import { type Lock, lockDirectory } from '../../../src/host/lock.ts';
+import { isWaitedFor } from '../../sandbox/harness/lock-queue.ts';
 import { temporaryDirectory } from '../support/directories.ts';
 import { north } from '../support/fixtures.ts';
 import { type LittleHost, littleHost } from '../support/little-host.ts';
@@ -43,9 +44,7 @@ async function lockedHost(): Promise<LockedHost> {
 
 /** Until the host's flock has asked for the lock. */
 async function waitsForLock(host: LittleHost): Promise<void> {
-  const { ino } = fs.statSync(host.path(stateDirectory));
-  const waits = new RegExp(`-> FLOCK.*:${ino} `);
-  await vi.waitUntil(() => waits.test(fs.readFileSync('/proc/locks', 'utf8')), patience);
+  await vi.waitUntil(() => isWaitedFor(host.path(stateDirectory)), patience);
 }
 
 describe.skipIf(process.getuid?.() !== 0)('another pass that has the lock', () => {
