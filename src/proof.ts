@@ -91,8 +91,8 @@ export function prove(store: TrustStore, plan: Plan, state: StoreState): Proof {
 }
 
 /** What is to be said of a bundle that may be out of date, once nobody waits for a better one. */
-export function bundleNotes({ provisional, stale }: Bundle, heldBack: number): readonly string[] {
-  if (provisional === undefined || provisional.soon) return stale === undefined ? [] : [stale];
+export function bundleNotes({ provisional }: Bundle, heldBack: number): readonly string[] {
+  if (provisional === undefined || provisional.soon) return [];
   return [`${provisional.why}; removals that wait for it: ${heldBack}`];
 }
 

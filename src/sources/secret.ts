@@ -43,7 +43,7 @@ export interface SecretOutside {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly random: () => number;
   readonly pacing: SecretPacing;
-  /** The Secret holds something else than before, or it can be read again. */
+  /** The Secret holds something else than before. */
   readonly changed: () => void;
   /** One line for the admin: what keeps the Secret from being read. */
   readonly failed: (line: string) => void;
@@ -121,13 +121,6 @@ interface Follower extends SecretOutside {
   deaf: number;
 }
 
-/** What kept it from being read is over. */
-function relieve(self: Follower): void {
-  if (self.trouble === undefined) return;
-  self.trouble = undefined;
-  self.changed();
-}
-
 function hold(self: Follower, reading: Reading): void {
   const same = isDeepStrictEqual(self.held, reading);
   self.held = reading;
@@ -152,6 +145,7 @@ async function listSecret(self: Follower, signal: AbortSignal): Promise<string> 
   const [secret] = items ?? [];
   if (secret === undefined) holdNothing(self);
   else holdSecret(self, read(secretShape, secret));
+  self.trouble = undefined;
   return metadata.resourceVersion;
 }
 
@@ -176,7 +170,6 @@ async function watch(self: Follower, from: string, signal: AbortSignal): Promise
   self.stands = self.steady();
   if (self.told.size > 0) self.recovered(`${self.source} is read through the API server again`);
   self.told.clear();
-  relieve(self);
   return events;
 }
 
@@ -186,7 +179,8 @@ function tell(self: Follower, told: Set<string>, error: unknown, verb: string): 
   const line = describe(error, self.wanted, verb);
   if (!told.has(line)) self.failed(line);
   told.add(line);
-  self.trouble = line;
+  // Where only the watch fails, the list still tells what is new.
+  if (verb === 'list') self.trouble = line;
 }
 
 /** Steps 1 to 3, once. @returns the version to watch from, or nothing when the list has to come first */
