@@ -17,7 +17,7 @@ export interface NodeLabel {
 const timeoutMs = 10_000;
 /** Between two tries: an API server behind a load balancer is replaced within seconds. */
 const againMs = 1_000;
-const mostTries = 9;
+const mostTries = 4;
 
 export type Labels = Readonly<Record<string, string>>;
 
