@@ -17,9 +17,10 @@ function directoriesFrom(path: string): readonly string[] {
   let level = [path];
   for (let depth = 0; depth < maxDepth && found.length < maxFiles; depth += 1) {
     level = level.flatMap((directory) => {
-      const names = attempt(() => readdirSync(directory)) ?? [];
-      if (names.includes('..data')) return [];
-      const below = names.filter((name) => !name.startsWith('..')).map((name) => join(directory, name));
+      const entries = attempt(() => readdirSync(directory, { withFileTypes: true })) ?? [];
+      if (entries.some(({ name }) => name === '..data')) return [];
+      const own = entries.filter((entry) => !entry.name.startsWith('..') && !entry.isFile());
+      const below = own.map(({ name }) => join(directory, name));
       return below.filter((one) => attempt(() => statSync(one).isDirectory()) === true);
     });
     found.push(...level);

@@ -1,6 +1,6 @@
 /**
- * Whether this node is still to trust the bundle: a read of its own Node, at the end, once more where it was only broken off.
- * Only an answer that shows the label absent or different says no; whatever else happens keeps what is installed.
+ * Whether this node is still to trust the bundle: a read of its own Node, at the end, again where it was only broken off. Only
+ * an answer that shows the label absent or different says no; whatever else happens keeps what is installed.
  */
 import * as z from 'zod/mini';
 import { texts } from '../api/shapes.ts';
