@@ -78,7 +78,20 @@ async function untilRefreshed(unit: Unit, { required }: StoreChange, version: st
   }
 }
 
-/** Files, then the request for a run, then the wait for it. */
+/** Asks for a run, and waits for what it makes. */
+async function refreshByUnit(unit: Unit, change: StoreChange, version: string | undefined): Promise<void> {
+  // One that nobody has answered keeps its age.
+  if (unheardMs(unit) === undefined) {
+    removeLeftovers(unit.host, requestPath);
+    unit.host.write(requestPath, '');
+  }
+  await untilRefreshed(unit, change, version);
+}
+
+/**
+ * Files, then the request for a run, then the wait for it. In a rotation twice: a look-up by hash finds the old CA as long
+ * as its file is there, and the new one as soon as a run has linked it.
+ */
 async function changeByUnit(unit: Unit, change: StoreChange): Promise<Changed> {
   const { store, host } = unit;
   const version = bundleVersion(unit);
@@ -86,15 +99,11 @@ async function changeByUnit(unit: Unit, change: StoreChange): Promise<Changed> {
   for (const path of change.clean) host.remove(path);
   for (const { fingerprint, pem } of change.add)
     host.write(`${store.anchorDirectory}/${store.nameOf(fingerprint)}`, pem);
+  const isRotation = change.refresh && change.link.length > 0 && change.remove.length > 0;
+  if (isRotation) await refreshByUnit(unit, change, version);
+  const between = isRotation ? bundleVersion(unit) : version;
   removeAnchors({ host, anchors: store.anchorDirectory }, change);
-  if (change.refresh) {
-    // One that nobody has answered keeps its age.
-    if (unheardMs(unit) === undefined) {
-      removeLeftovers(host, requestPath);
-      host.write(requestPath, '');
-    }
-    await untilRefreshed(unit, change, version);
-  }
+  if (change.refresh) await refreshByUnit(unit, change, between);
   return nothingToTell;
 }
 

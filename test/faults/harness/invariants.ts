@@ -3,7 +3,7 @@ import { lstat, readFile, readdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Cert } from '../../sandbox/harness/certs.ts';
 import { classify } from '../../sandbox/harness/classify.ts';
-import { certs, nameOf, state } from '../../sandbox/harness/host.ts';
+import { certs, nameOf, state, trust } from '../../sandbox/harness/host.ts';
 import { snapshotStore, type Snapshot, type SnapshotEntry } from '../../sandbox/harness/snapshot.ts';
 import type { Kind } from './kinds.ts';
 import { type Scenario, type Stage, certsDirectory } from './stage.ts';
@@ -60,6 +60,20 @@ async function bundleProblems({ world, kind, distribution }: Stage, scenario: Sc
   const expected = { all: [...distribution, ...prints(scenario.stays)], any: prints(scenario.oneOf) };
   const { state: verdict, detail } = classify(bytes, expected);
   return verdict === 'whole' ? [] : [`readers find a bundle that is ${verdict}: ${detail}`];
+}
+
+/** Whom a look-up by hash has to find; where the host's tool makes such look-ups itself, they are not ours to keep. */
+async function hashProblems({ world, kind }: Stage, { stays, oneOf }: Scenario): Promise<string[]> {
+  if (kind.linkPrefix === undefined) return [];
+  const isFound = async (cert: Cert): Promise<boolean> => (await trust(world, cert)).hashed;
+  const [found, turns] = await Promise.all([Promise.all(stays.map(isFound)), Promise.all(oneOf.map(isFound))]);
+  const missed = stays.filter((_, index) => found[index] === false);
+  return [
+    ...missed.map((cert) => `a look-up by hash does not find ${nameOf(cert, kind.extension)}, which stays`),
+    ...(oneOf.length === 0 || turns.includes(true)
+      ? []
+      : ['a look-up by hash finds neither the old CA nor the new one']),
+  ];
 }
 
 function isNamedAnchor(name: string, extension: string): boolean {
@@ -119,6 +133,7 @@ export async function problemsNow(stage: Stage, scenario: Scenario, ends: Ends):
   await stage.unit?.settle();
   const found = await Promise.all([
     bundleProblems(stage, scenario),
+    hashProblems(stage, scenario),
     strayFiles(stage),
     brokenAnchors(stage),
     brokenRecords(stage),

@@ -109,6 +109,35 @@ describe.skipIf(process.getuid?.() !== 0)('a pass that leaves the refresh to a u
     expect(fs.existsSync(host.path('/var/lib/node-ca-trust/default.json'))).toBe(false);
   });
 
+  it('takes the old CA off only when the new one is linked by its hash', async () => {
+    const { host, reconciler, want } = scene();
+    want(works, north);
+    await reconciler.pass();
+    const seen: (readonly string[])[] = [];
+    const watches: Unit = (on) => {
+      if (fs.existsSync(on.path(requestPath))) seen.push(on.anchors());
+      works(on);
+    };
+    want(watches, south);
+    expect((await reconciler.pass()).report).toMatchObject({ converged: true, removed: [north.fingerprint] });
+    expect(seen.map((anchors) => anchors.length)).toEqual([2, 1]);
+    expect([host.trusts(north), host.trusts(south)]).toEqual([false, true]);
+  });
+
+  it('leaves the old CA where the run that links the new one does not come', async () => {
+    const { host, reconciler, want } = scene();
+    want(works, north);
+    await reconciler.pass();
+    want(isMissing, south);
+    expect((await reconciler.pass()).report).toMatchObject({ converged: false });
+    expect([host.anchors().length, host.trusts(north)]).toEqual([2, true]);
+    works(host);
+    const later = scene(false, host);
+    later.want(works, south);
+    expect((await later.reconciler.pass()).report).toMatchObject({ converged: true });
+    expect([host.trusts(north), host.trusts(south)]).toEqual([false, true]);
+  });
+
   it('takes away what a request that was killed has left, and leaves nothing when all goes', async () => {
     const { host, reconciler, want } = scene();
     want(works, north);
