@@ -3,6 +3,7 @@
  */
 import { posix } from 'node:path';
 import type { Entry, Host } from '../host/host.ts';
+import { Problem, caught } from '../host/problem.ts';
 import type { StoreContext } from './anchor-files.ts';
 
 /** What differs between the families. */
@@ -48,5 +49,9 @@ export function sourcePaths({ host, layout }: P11KitContext): readonly string[] 
   const paths = layout.sources.flatMap((directory) =>
     (host.list(directory) ?? []).map((name) => `${directory}/${name}`),
   );
-  return paths.filter((path) => host.target(path)?.kind === 'file');
+  return paths.filter((path) => {
+    const entry = caught(() => host.target(path));
+    // What cannot be looked at, on a dead mount, is among them, for who reads them to say so.
+    return entry instanceof Problem || entry?.kind === 'file';
+  });
 }

@@ -8,7 +8,7 @@ import { getSystemErrorMessage } from 'node:util';
 import type { CommandResult } from '../host/commands.ts';
 import type { Host } from '../host/host.ts';
 import type { Lock } from '../host/lock.ts';
-import { Problem } from '../host/problem.ts';
+import { Problem, caught } from '../host/problem.ts';
 import {
   abandonedAfterMs,
   discard,
@@ -76,7 +76,9 @@ async function tryOut(context: P11KitContext, change: StoreChange, lock: Lock): 
 function foundByHash({ host, files, bundle }: P11KitContext, directory: string): readonly string[] {
   const made = host.locate(posix.dirname(bundle));
   const links = (host.list(directory) ?? []).filter(isHashLink).map((name) => `${directory}/${name}`);
-  const ofStore = links.filter((path) => host.target(path)?.at.startsWith(`${made}/`) === true);
+  const isOfStore = (path: string): boolean => host.target(path)?.at.startsWith(`${made}/`) === true;
+  // What cannot be looked through, a dead mount's, is none of the store's.
+  const ofStore = links.filter((path) => caught(() => isOfStore(path)) === true);
   return ofStore.flatMap((path) => files.read(path)?.fingerprints ?? []);
 }
 
@@ -147,11 +149,13 @@ async function publishOthers(
   change: StoreChange,
   lock: Lock,
 ): Promise<never> {
-  const { host, bundle } = context;
+  const { host, files, bundle } = context;
   const directory = privateDirectory(context);
   empty(host, directory);
-  const isNews = change.clean.includes(directory) || isStale(context, held, { ...change, remove: [] });
-  if (isNews) await publish(context, held, change, lock);
+  const isBroken = files.read(bundle)?.problems.length !== 0;
+  const isUnlinked = change.link.some(({ fingerprint }) => !lost.includes(fingerprint));
+  const isLacking = isBroken || isUnlinked || isStale(context, held, { ...change, remove: [] });
+  if (isLacking || change.clean.includes(directory)) await publish(context, held, change, lock);
   throw new Problem(
     `trust extract on the host leaves out ${lost.length} anchors (${lost[0]?.slice(0, 16) ?? ''}...); look for them in its blocklist. Nothing is removed until they are in ${bundle}`,
   );
@@ -168,7 +172,8 @@ async function publishOthers(
  * 6. the host's tool publishes; a run of another that was under way meanwhile is waited for
  *
  * The private directory stays until the tool has ended. One that is there before says that it may not have made all that it
- * makes after the bundle, for Java or for look-ups by hash: then it runs again.
+ * makes after the bundle, for Java or for look-ups by hash: then it runs again. Where it failed beside the bundle, it does as
+ * hooks that failed are told again.
  */
 export async function changeP11Kit(context: P11KitContext, change: StoreChange, lock: Lock): Promise<Changed> {
   const { host, anchors } = context;
@@ -176,7 +181,7 @@ export async function changeP11Kit(context: P11KitContext, change: StoreChange, 
   for (const path of change.clean) if (path !== directory) discard(host, path); // (1)
   host.makeDirectory(anchors);
   await relabel(host, writeAnchors(context, change)); // (2)
-  if (!change.refresh) return nothingToTell;
+  if (!change.refresh && change.unheard.length === 0) return nothingToTell;
   empty(host, directory);
   host.makeDirectory(directory, 0o700);
   host.makeDirectory(`${directory}/hashed`, 0o700);
@@ -186,7 +191,8 @@ export async function changeP11Kit(context: P11KitContext, change: StoreChange, 
     removeAnchors(context, change);
     const { held } = change.remove.length > 0 ? await tryOut(context, change, lock) : tried; // (4)
     empty(host, directory); // (5)
-    return { notes: await publish(context, held, change, lock), unheard: [] }; // (6)
+    const notes = await publish(context, held, change, lock); // (6)
+    return { notes, unheard: notes.length > 0 ? [`+${context.bundle}`] : [] };
   } finally {
     discard(host, directory);
   }

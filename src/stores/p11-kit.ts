@@ -59,7 +59,7 @@ function goNotes(context: P11KitContext, wanted: readonly Anchor[]): readonly st
   const isFile = (path: string): boolean => host.target(path)?.kind === 'file';
   // What cannot be looked through, a dead mount's, is none for Go either.
   const first = goFiles.find((path) => caught(() => isFile(path)) === true);
-  if (first === undefined || host.real(first) === host.real(bundle)) return [];
+  if (first === undefined || caught(() => host.real(first) === host.real(bundle)) === true) return [];
   const held = new Set([...(files.read(first)?.plain ?? []), ...holdersIn(context, goDirectories).keys()]);
   const hidden = wanted.filter(({ fingerprint }) => !held.has(fingerprint)).length;
   if (hidden === 0) return [];
