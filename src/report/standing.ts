@@ -29,6 +29,7 @@ export interface NodeEvent {
 
 /** The API server takes 32 KiB, and 1 KiB for an Event; whoever reads one wants a line. */
 const longestText = 250;
+const mostBytes = 1024;
 
 /** From worst to best. */
 const runtimeStates: readonly RuntimeState['state'][] = [
@@ -63,16 +64,17 @@ function reasonOf(first: string, { findings, runtimes }: PassResult): string {
 }
 
 export function conditionOf(result: PassResult): Condition {
-  const { converged, anchors, digest, reasons, runtimes, heldBack, runtimesUnseen, stale = [] } = result;
+  const { converged, anchors, digest, reasons, runtimes, heldBack, runtimesUnseen, stale } = result;
   if (converged) {
     const proven = `proven: the node trusts the bundle; anchors: ${anchors.length}, digest: ${digest.slice(0, 16)}`;
     const held = heldBack.length === 0 ? [] : [`removals that wait for the API server: ${heldBack.length}`];
     const left = runtimes.filter(({ state }) => !good.includes(state)).map(textOf);
+    const last = stale === undefined ? [] : [printable(stale, longestText)];
     const unseen = runtimesUnseen === true ? ['the container runtimes could not be looked at'] : [];
     return {
       status: 'True',
       reason: 'Proven',
-      message: [proven, ...held, ...left, ...unseen].concat(stale).join('; '),
+      message: [proven, ...held, ...left, ...unseen, ...last].join('; '),
     };
   }
   const [first = 'unknown'] = reasons;
@@ -131,9 +133,11 @@ function repairedEvent(count: number): NodeEvent {
 
 /** What is told when the Node comes to say something else. */
 export function eventOf({ status, message }: Condition): NodeEvent {
+  // A longer one is refused, and the Events after it wait.
+  const note = Buffer.byteLength(message) > mostBytes ? printable(message, longestText) : message;
   return status === 'True'
-    ? { reason: 'TrustUpdated', type: 'Normal', note: message }
-    : { reason: 'TrustRefused', type: 'Warning', note: message };
+    ? { reason: 'TrustUpdated', type: 'Normal', note }
+    : { reason: 'TrustRefused', type: 'Warning', note };
 }
 
 /** What is told once nothing of this instance is trusted any more. */

@@ -27,7 +27,7 @@ export interface SecretSource {
   readonly source: string;
   /** What the API server said last; undefined as long as it has said nothing. */
   reading(): Reading | undefined;
-  /** One line: what keeps it from being read now, if that lasts. */
+  /** One line: what keeps it from being read now, where that does not pass by itself. */
   trouble(): string | undefined;
   /** Resolves when it has said something. */
   readonly answered: Promise<void>;
@@ -139,13 +139,20 @@ function holdNothing(self: Follower): void {
   hold(self, { files: [], findings: [{ code: 'empty', severity: 'error', source: self.source, message }] });
 }
 
+/** It can be read again: who said that it cannot has to say so no more. */
+function relieve(self: Follower): void {
+  if (self.trouble === undefined) return;
+  self.trouble = undefined;
+  self.changed();
+}
+
 /** Step 1. @returns the version to watch from */
 async function listSecret(self: Follower, signal: AbortSignal): Promise<string> {
   const { metadata, items } = read(listShape, await self.api.ask({ path: self.path, signal }));
   const [secret] = items ?? [];
   if (secret === undefined) holdNothing(self);
   else holdSecret(self, read(secretShape, secret));
-  self.trouble = undefined;
+  relieve(self);
   return metadata.resourceVersion;
 }
 
@@ -179,8 +186,8 @@ function tell(self: Follower, told: Set<string>, error: unknown, verb: string): 
   const line = describe(error, self.wanted, verb);
   if (!told.has(line)) self.failed(line);
   told.add(line);
-  // Where only the watch fails, the list still tells what is new.
-  if (verb === 'list') self.trouble = line;
+  // Where only the watch fails, the list still tells what is new; and a server that is away is told nothing of it either.
+  if (verb === 'list' && error instanceof Refusal && !isPassing(error)) self.trouble = line;
 }
 
 /** Steps 1 to 3, once. @returns the version to watch from, or nothing when the list has to come first */

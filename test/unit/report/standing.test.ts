@@ -183,6 +183,13 @@ describe('the Events', () => {
     expect(eventsOf(passOf({ runtimes: incomplete }), incomplete)).toEqual([]);
   });
 
+  it('are no longer than the API server takes, whatever there is to say', () => {
+    const long = { ...runtime('incomplete'), message: 'm\u00e4'.repeat(400) };
+    const said = conditionOf(passOf({ anchors, digest, runtimes: [long, long, long], stale: 's'.repeat(2_000) }));
+    expect(Buffer.byteLength(eventOf(said).note)).toBeLessThanOrEqual(1024);
+    expect(said.message.length).toBeLessThan(1_500);
+  });
+
   it('tell of what the Node comes to say, and of its end', () => {
     const { message } = conditionOf(passOf({ anchors, digest }));
     expect(eventOf(conditionOf(passOf({ anchors, digest })))).toEqual({

@@ -320,14 +320,29 @@ describe('a watch', () => {
   });
 
   it('that cannot be had any more is told to who reads, until it is over', async () => {
-    const { source, stop } = follow(
+    const { source, held, stop } = follow(
       [listOf('5', secret('5', { a: 'x' })), new Refusal(403, 'no'), listOf('6', secret('6', { a: 'x' }))],
       [{ events: [], then: new Error('reset') }, silent],
     );
     await advance(250);
     expect(source.trouble()).toMatch(/\(403\); grant it/);
+    const before = held.length;
     await advance(60_000);
     expect(source.trouble()).toBeUndefined();
+    // Whoever has said so has to say so no more.
+    expect(held.length - before).toBe(1);
+    await stop();
+  });
+
+  it('that cannot be had for a while, as the API server is away, is told to nobody who reads', async () => {
+    const { source, held, stop } = follow(
+      [listOf('5', secret('5', { a: 'x' })), ...Array<Error>(20).fill(refused), listOf('6', secret('6', { a: 'x' }))],
+      [{ events: [], then: new Error('reset') }, silent],
+    );
+    await advance(60_000);
+    expect(source.trouble()).toBeUndefined();
+    await advance(900_000);
+    expect([source.trouble(), held.length]).toEqual([undefined, 1]);
     await stop();
   });
 
