@@ -11,21 +11,32 @@ import { maxDepth } from '../sources/directory.ts';
 /** Whether a path is a directory; one that is not there may become one. */
 const isDirectory = (path: string): boolean => attempt(() => statSync(path).isDirectory()) ?? true;
 
-/** A directory and those in it that are read with it. The kubelet's tell by a link at the top, and stay as they are. */
+/**
+ * A directory and those in it that are read with it, each once. What lies outside is refused, whoever links to it. The
+ * kubelet's volumes tell by a link at the top, and stay as they are.
+ */
 function directoriesFrom(path: string): readonly string[] {
   const found = [path];
+  const top = attempt(() => realpathSync(path)) ?? path;
+  const seen = new Set([top]);
+  const isNew = (directory: string): boolean => {
+    const real = attempt(() => realpathSync(directory));
+    if (real?.startsWith(`${top}/`) !== true || seen.has(real) || seen.size >= maxFiles) return false;
+    if (attempt(() => statSync(real).isDirectory()) !== true) return false;
+    seen.add(real);
+    return true;
+  };
   let level = [path];
-  for (let depth = 0; depth < maxDepth && found.length < maxFiles; depth += 1) {
+  for (let depth = 0; depth < maxDepth; depth += 1) {
     level = level.flatMap((directory) => {
       const entries = attempt(() => readdirSync(directory, { withFileTypes: true })) ?? [];
       if (entries.some(({ name }) => name === '..data')) return [];
       const own = entries.filter((entry) => !entry.name.startsWith('..') && !entry.isFile());
-      const below = own.map(({ name }) => join(directory, name));
-      return below.filter((one) => attempt(() => statSync(one).isDirectory()) === true);
+      return own.map(({ name }) => join(directory, name)).filter(isNew);
     });
     found.push(...level);
   }
-  return found.slice(0, maxFiles);
+  return found;
 }
 
 /** Whether a path lies in a version of the kubelet's, which never changes: the next one has another name. */
@@ -48,6 +59,7 @@ export function bundleTargets(paths: readonly string[]): readonly WatchTarget[] 
     if (isDirectory(path)) return directoriesFrom(path).map((directory) => ({ path: directory, concerns: () => true }));
     return stepsTo(path).map((file) => ({
       path: dirname(file),
+      name: basename(file),
       // The kubelet's names, which begin with two dots, tell of a new version of the file too.
       concerns: (entry) => entry === basename(file) || entry.startsWith('..'),
       isShared: true,

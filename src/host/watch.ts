@@ -14,6 +14,8 @@ export interface WatchTarget {
   readonly path: string;
   /** Whether a change of an entry with this name matters. */
   readonly concerns: (name: string) => boolean;
+  /** The name that `concerns` goes by, where it may come to be another: then the directory is watched anew. */
+  readonly name?: string;
   /** Entries of the directories in it matter likewise. */
   readonly isDeep?: boolean;
   /** What others have there may lie on mounts that do not answer: only names are heard, and no entry is looked at. */
@@ -87,11 +89,11 @@ function nearest(path: string, missing?: string): Place | undefined {
   return dirname(path) === path ? undefined : nearest(dirname(path), basename(path));
 }
 
-/** The same directory by other links is another place, since other links are to be watched. */
-function placeAt(path: string): (Place & { readonly links: readonly string[] }) | undefined {
+/** The same directory by other links, or for another name, is another place: other things are to be watched. */
+function placeAt({ path, name }: WatchTarget): (Place & { readonly links: readonly string[] }) | undefined {
   const place = nearest(path);
   const links = linksTo(path);
-  return place && { ...place, links, identity: [place.identity, ...links].join(':') };
+  return place && { ...place, links, identity: [place.identity, ...links, name].join(':') };
 }
 
 interface Followed {
@@ -165,7 +167,7 @@ async function start(
   failed: (reason: string) => void,
   told?: string,
 ): Promise<Followed> {
-  const place = placeAt(target.path);
+  const place = placeAt(target);
   if (place === undefined) return { identity: undefined, problem: told, close: () => Promise.resolve() };
   const { directory, missing, links, identity } = place;
   const concerns = missing === undefined ? target.concerns : (name: string) => name === missing;
@@ -196,6 +198,7 @@ function merge(targets: readonly WatchTarget[]): readonly WatchTarget[] {
   return [...Map.groupBy(targets, ({ path }) => path)].map(([path, same]) => ({
     path,
     concerns: (name) => same.some(({ concerns }) => concerns(name)),
+    name: same.map(({ name = '' }) => name).join(':'),
     isDeep: same.some(({ isDeep }) => isDeep === true),
     isShared: same.every(({ isShared }) => isShared === true),
   }));
@@ -219,7 +222,7 @@ export function openWatch(changed: () => void, failed: (reason: string) => void)
       let started = false;
       for (const target of merge(targets)) {
         const known = followed.get(target.path);
-        if (known !== undefined && known.identity === placeAt(target.path)?.identity) continue;
+        if (known !== undefined && known.identity === placeAt(target)?.identity) continue;
         await drop(target.path);
         const now = await start(target, changed, failed, known?.problem);
         started ||= now.identity !== undefined;

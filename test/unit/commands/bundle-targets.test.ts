@@ -30,7 +30,20 @@ describe('the watch of a bundle that is a directory', () => {
   it('comes to an end where links lead back', () => {
     const bundle = temporaryDirectory();
     fs.symlinkSync('.', join(bundle, 'again'));
-    expect(bundleTargets([bundle]).length).toBeLessThan(10);
+    for (let count = 0; count < 10; count += 1) fs.symlinkSync('.', join(bundle, `again-${count}`));
+    expect(bundleTargets([bundle]).map(({ path }) => path)).toEqual([bundle]);
+  });
+
+  it('stays in it, whatever a link there leads to: the rest is refused', () => {
+    const parent = temporaryDirectory();
+    for (const name of ['bundle/team', 'bundle-b', 'other/more']) fs.mkdirSync(join(parent, name), { recursive: true });
+    const bundle = join(parent, 'bundle');
+    fs.symlinkSync('../other', join(bundle, 'out'));
+    fs.symlinkSync('../bundle-b', join(bundle, 'beside'));
+    fs.symlinkSync('team', join(bundle, 'twice'));
+    const targets = bundleTargets([bundle]);
+    expect(new Set(targets.map(({ path }) => fs.realpathSync(path)))).toEqual(new Set([bundle, join(bundle, 'team')]));
+    expect(targets).toHaveLength(2);
   });
 });
 
@@ -78,6 +91,23 @@ describe('the watch of a bundle that is a file', () => {
     await watch.follow(bundleTargets([join(parent, 'ca.pem')]));
     fs.symlinkSync(to, join(parent, 'new'));
     fs.renameSync(join(parent, 'new'), join(parent, link));
+    await seen();
+  });
+
+  it('tells of another file in the same directory, once the link to it leads there', async () => {
+    const parent = temporaryDirectory();
+    for (const name of ['v1.pem', 'v2.pem']) fs.writeFileSync(join(parent, name), name);
+    fs.symlinkSync('v1.pem', join(parent, 'ca.pem'));
+    const { watch, seen } = watching();
+    const targets = (): ReturnType<typeof bundleTargets> => bundleTargets([join(parent, 'ca.pem')]);
+    await watch.follow(targets());
+    fs.symlinkSync('v2.pem', join(parent, 'new'));
+    fs.renameSync(join(parent, 'new'), join(parent, 'ca.pem'));
+    await seen();
+    // What was written there before is for the pass that comes of it.
+    expect(await watch.follow(targets())).toBe(true);
+    expect(await watch.follow(targets())).toBe(false);
+    fs.writeFileSync(join(parent, 'v2.pem'), 'again');
     await seen();
   });
 
