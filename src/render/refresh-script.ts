@@ -103,8 +103,8 @@ trap 'exit 1' HUP INT TERM
 # Of tools that are killed, what they leave goes with the rest.
 export TMPDIR="$work"
 
-# What was put there for this system before its family was known takes its place, once, each file whole. That directory may
-# be another's: each is made in our own, and nothing is written to what is there already.
+# What was put there for this system before its family was known takes its place, once, each file whole unless it is on another
+# file system. That directory may be another's: each is made in our own, and nothing is written to what is there already.
 for file in "$home"/anchors/node-ca-trust-*.crt "$home"/anchors/not-for-p11-kit/node-ca-trust-*.crt; do
   [ -f "$file" ] || continue
   case $family:$file in
@@ -129,10 +129,11 @@ blocks='{ sub(/^\357\273\277/, "") }
   /^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----[ \t\r]*$/ { inside = 1 }
   inside { print }
   /^-----END / { inside = 0 }'
-# The same, one line for each certificate, however its base64 is broken into lines.
+# The same, one line for each certificate, however its base64 is broken into lines. What only OpenSSL reads says more than
+# the certificate, which is in the bundle without that.
 lines='{ sub(/^\357\273\277/, "") }
   FNR == 1 { inside = 0 }
-  /^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----[ \t\r]*$/ { inside = 1; body = ""; next }
+  /^-----BEGIN (X509 )?CERTIFICATE-----[ \t\r]*$/ { inside = 1; body = ""; next }
   /^-----END / { if (inside) print body; inside = 0 }
   inside { gsub(/[ \t\r]/, ""); body = body $0 }'
 

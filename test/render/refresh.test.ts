@@ -216,6 +216,21 @@ describe('the refresh script', () => {
     expect((await inBundle(world)).has(two.fingerprint)).toBe(true);
   });
 
+  test('takes what another file has in the form that only OpenSSL reads, too', async () => {
+    await using world = await smallWorld();
+    await install(world);
+    await writeFile(world.path('/tmp/plain.pem'), two.pem);
+    const trusted = ['x509', '-in', '/tmp/plain.pem', '-addtrust', 'serverAuth', '-trustout'];
+    const { stdout } = await world.exec('openssl', trusted);
+    expect(stdout).toContain('-----BEGIN TRUSTED CERTIFICATE-----');
+    await writeFile(world.path(`${anchors}/theirs.crt`), stdout);
+
+    expect(await install(world, one)).toEqual(done);
+
+    expect(await trust(world, one)).toEqual(everywhere);
+    expect([...(await inBundle(world))]).toEqual(expect.arrayContaining([one.fingerprint, two.fingerprint]));
+  });
+
   test('does not write through what another has put in its way', async () => {
     await using world = await smallWorld();
     await install(world);
