@@ -191,6 +191,8 @@ function reasonsOf(runtimes: readonly RuntimeState[], refresh: RuntimeRefresh): 
 
 /** Units that did not come back from a restart made here, and were not started since. */
 function unitsDown({ found, ledger }: RuntimesState, now: Moment | undefined): readonly string[] {
+  // What is down after a start of the machine is not so by a restart made here.
+  if (now !== undefined && ledger.restarted !== undefined && ledger.restarted.boot !== now.boot) return [];
   const isBack = (unit: string): boolean =>
     found.some(({ runtime }) => runtime.process.unit === unit && !isOlder(runtime, ledger.restarted, now));
   return ledger.failed.filter((unit) => !isBack(unit));

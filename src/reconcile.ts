@@ -172,6 +172,8 @@ interface Memory {
   /** When its first pass was, in seconds since the host's boot. */
   started?: number | undefined;
   watched: readonly WatchTarget[];
+  /** Where runtimes that were seen show when they are started anew, also while none of them runs. */
+  sockets: readonly WatchTarget[];
   probes?: readonly Probe[];
   dueMs?: number | undefined;
   isProven: boolean;
@@ -215,7 +217,9 @@ async function passOn(settings: PassSettings, whole: Bundle, memory: Memory, clo
   const [pace, retell] = [paceOf(settings, memory), mayRetell(memory, clock)];
   const scene: Scene = { host, store, clock, runtimes, settings, instance, policy, bundle, pace, retell };
   const [outcome, pulls] = await converge(scene);
-  memory.watched = [...store.watched, ...pulls.watched].map(locate);
+  const sockets = pulls.watched.filter(({ isShared }) => isShared === true);
+  if (sockets.length > 0) memory.sockets = sockets;
+  memory.watched = [...store.watched, ...pulls.watched, ...memory.sockets].map(locate);
   memory.dueMs = pulls.dueMs;
   memory.isProven = outcome.proof.hostReasons.length === 0;
   const told = tell(scene, outcome, pulls);
@@ -230,7 +234,7 @@ async function passOn(settings: PassSettings, whole: Bundle, memory: Memory, clo
  * @param read the sources, read anew in each pass
  */
 export function openReconciler(settings: PassSettings, read: () => readonly Reading[], clock: Clock): Reconciler {
-  const memory: Memory = { watched: [], isProven: false };
+  const memory: Memory = { watched: [], sockets: [], isProven: false };
   const readBundle = openReader();
   return {
     watched: () => memory.watched,

@@ -206,13 +206,22 @@ export interface RestartMade {
   readonly failure?: string;
 }
 
+/** Before containerd 1.6 there is the second one only. */
+const criVersions = ['runtime.v1', 'runtime.v1alpha2'] as const;
+
+/** Whether a socket answers as the kubelet asks. */
+async function servesKubelet(host: Host, socket: string): Promise<boolean> {
+  for (const version of criVersions)
+    if ((await askGrpc(host, socket, `/${version}.RuntimeService/Version`)) !== undefined) return true;
+  return false;
+}
+
 /** Whether a runtime of this kind answers, to the kubelet too where that asks it. */
 async function answers(host: Host, kind: RuntimeKind): Promise<boolean> {
   for (const process of findProcesses(host, new Set([kind.comm]))) {
     const { version, socket = '' } = (await kind.look(host, process)) ?? {};
     if (version === undefined) continue;
-    if (kind.name === 'docker' || (await askGrpc(host, socket, '/runtime.v1.RuntimeService/Version')) !== undefined)
-      return true;
+    if (kind.name === 'docker' || (await servesKubelet(host, socket))) return true;
   }
   return false;
 }

@@ -147,6 +147,9 @@ function sparedOf(found: readonly Found[], failed: Failures): Failures {
   return new Map([...failed].filter(([path]) => paths.has(path)));
 }
 
+/** What an admin has to change, and no pass needs to try before. The rest passes by itself. */
+const lasting = /\((?:EROFS|EACCES|EPERM)\)$/;
+
 /** What is to be done, from what is there and what is on record. */
 function todoOf(
   { found, strays, ledger, record }: Pick<RuntimesState, 'found' | 'strays' | 'ledger' | 'record'>,
@@ -233,10 +236,11 @@ function openEyes(
     const strays = isWanted ? [] : straysIn(host, options, { ...seen, ledger }, isLost);
     const state = { ...(isOff ? noFinding : seen), strays, ledger, record };
     const unmade = sparedOf(state.found, failed);
+    const given = new Map([...unmade].filter(([, why]) => lasting.test(why)));
     const spared = [...unmade].map(
       ([path, why]) => `${path} on the host is needed only where containerd refuses the hosts.toml beside it: ${why}`,
     );
-    return { ...state, spared, ...todoOf(state, instance, isWanted, unmade) };
+    return { ...state, spared, ...todoOf(state, instance, isWanted, given) };
   };
 }
 

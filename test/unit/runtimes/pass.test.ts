@@ -101,6 +101,14 @@ describe.skipIf(process.getuid?.() !== 0)('a pass', () => {
     });
   });
 
+  it('goes on watching where a runtime shows that was stopped, for when it is started again', async () => {
+    const reconciler = openReconciler(settings({}), () => readings(north), clock);
+    await reconciler.pass();
+    endProcess(host.root);
+    expect((await reconciler.pass()).report.runtimes).toEqual([]);
+    expect(reconciler.watched().map(({ path }) => path)).toContain(host.path('/run/containerd'));
+  });
+
   it('leads a pull to the store no sooner than the store is made, and no longer than it is', async () => {
     const tool = host.path('/usr/sbin/update-ca-certificates');
     const [first = '', ...rest] = fs.readFileSync(tool, 'utf8').split('\n');
@@ -472,6 +480,14 @@ describe.skipIf(process.getuid?.() !== 0)('a restart that is permitted', () => {
     expect(fs.existsSync(host.path('/var/lib/node-ca-trust'))).toBe(false);
   });
 
+  it('is proven of a containerd that is older than the first version of what the kubelet asks by', async () => {
+    await answerVersion(host.root, '/run/old.sock', '1.5.18', /^\/runtime\.v1\./);
+    fs.renameSync(host.path('/run/old.sock'), host.path(socket));
+    installBus({ pid: 91, ticks: 10_500 });
+    const report = await pass([north], { refresh: 'restart' });
+    expect(report).toMatchObject({ converged: true, runtimes: [{ pid: 91, version: '1.5.18', state: 'trusts' }] });
+  });
+
   it('is not made where directories are read, nor for a removal', async () => {
     configure(`config_path = "${certs}"`);
     installBus({ pid: 91, ticks: 10_500 });
@@ -510,6 +526,14 @@ describe.skipIf(process.getuid?.() !== 0)('a restart that is permitted', () => {
     expect(again).toMatchObject({ converged: true, runtimes: [{ pid: 96, state: 'trusts' }] });
     expect(restarts()).toBe(2);
     expect(JSON.parse(text('/var/lib/node-ca-trust/_runtimes.json'))).toMatchObject({ failed: [] });
+  });
+
+  it('of which the runtime did not come back is over with the next boot, also where it is gone for good', async () => {
+    installBus(undefined);
+    await pass([north], { refresh: 'restart' });
+    expect((await pass([north])).reasons).toEqual([expect.stringMatching(/^containerd\.service did not come back/)]);
+    setUptime(host.root, 50, 'another-boot');
+    expect(await pass([north])).toMatchObject({ converged: true, runtimes: [] });
   });
 
   it('waits in a daemon, and the next pass is due then', async () => {
@@ -1048,6 +1072,22 @@ describe.skipIf(process.getuid?.() !== 0)('bad input', () => {
     await reconciler.pass();
     expect(fs.readlinkSync(host.path(link))).toBe(bundlePath);
     expect((await reconciler.pass()).report).toMatchObject({ ...said, notes: [] });
+  });
+
+  it('a link that can be spared and could not be made for want of space is tried again by itself', async () => {
+    put(`${certs}/_default/hosts.toml`, '');
+    const directory = host.path(`${certs}/_default`);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'nr_inodes=2,mode=755', 'tmpfs', directory]);
+    onTestFinished(() => {
+      execFileSync('umount', [directory]);
+    });
+    put(`${certs}/_default/hosts.toml`, `ca = "${bundlePath}"\n[host."http://127.0.0.1:30020"]\n`);
+    const reconciler = openReconciler(settings({}), () => readings(north), clock);
+    const notes = [expect.stringMatching(/is needed only where .*\(ENOSPC\)$/)];
+    expect((await reconciler.pass()).report).toMatchObject({ converged: true, notes, runtimes: [{ state: 'trusts' }] });
+    execFileSync('mount', ['-o', 'remount,nr_inodes=20', directory]);
+    expect((await reconciler.pass()).report).toMatchObject({ converged: true, notes: [], edits: [link] });
+    expect(fs.readlinkSync(host.path(link))).toBe(bundlePath);
   });
 
   it('a link that runs in a circle costs nobody else anything', async () => {

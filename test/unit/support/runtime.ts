@@ -29,10 +29,17 @@ export function endProcess(root: string, pid = 90): void {
   fs.rmSync(join(root, `/proc/${pid}`), { recursive: true });
 }
 
-/** Answers every gRPC call on a socket with a message whose first field is this version. It ends with the test. */
-export async function answerVersion(root: string, socket: string, version: string): Promise<void> {
+/**
+ * Answers gRPC calls on a socket with a message whose first field is this version. It ends with the test.
+ * @param lacking methods that it does not know
+ */
+export async function answerVersion(root: string, socket: string, version: string, lacking = /^$/): Promise<void> {
   const server = createServer();
-  server.on('stream', (stream: ServerHttp2Stream) => {
+  server.on('stream', (stream: ServerHttp2Stream, headers) => {
+    if (lacking.test(String(headers[':path']))) {
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '12' }, { endStream: true });
+      return;
+    }
     stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
     const message = Buffer.from([0x0a, version.length, ...Buffer.from(version)]);
     stream.end(Buffer.concat([Buffer.from([0, 0, 0, 0, message.length]), message]));
