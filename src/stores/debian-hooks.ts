@@ -5,7 +5,7 @@
 import { posix } from 'node:path';
 import * as z from 'zod/mini';
 import { workDirectory } from '../host/ledger.ts';
-import { Problem, caught, explain } from '../host/problem.ts';
+import { Problem, caught } from '../host/problem.ts';
 import { type StoreContext, discard, lastLine } from './anchor-files.ts';
 import { type DebianContext, debian, fileNameOf, linkNameOf } from './debian-layout.ts';
 import { markerOf } from './debian-links.ts';
@@ -56,16 +56,6 @@ function hooksOf({ host }: DebianContext): readonly string[] {
     const entry = caught(() => host.target(path));
     return !(entry instanceof Problem) && entry?.kind === 'file' && (entry.rights.mode & 0o111) !== 0;
   });
-}
-
-/** Runs one. @returns how it failed, if it did; one that cannot be started keeps no other from hearing */
-async function runHook({ host }: DebianContext, hook: string, input: string): Promise<string | undefined> {
-  try {
-    const { code, output } = await host.run(hook, [], { input });
-    return code === 0 ? undefined : `${hook} on the host ended with exit code ${code ?? '?'}: ${lastLine(output)}`;
-  } catch (error) {
-    return explain(error);
-  }
 }
 
 /** What is told now, and what was not heard before and is still so: the later word on each path, additions first. */
@@ -123,8 +113,10 @@ export function openHooks(context: DebianContext): (change: StoreChange) => Prom
     if (!change.refresh && lines.length === 0) return nothingToTell;
     const notes: string[] = [];
     for (const hook of hooks) {
-      const failure = await runHook(context, hook, lines.map((line) => `${line}\n`).join(''));
-      if (failure !== undefined) notes.push(failure);
+      // By env, so that one whose interpreter is gone ends with an exit code, wherever the host's root is.
+      const result = await host.run('env', [hook], { input: lines.map((line) => `${line}\n`).join('') });
+      if (result.code === 0) continue;
+      notes.push(`${hook} on the host ended with exit code ${result.code ?? '?'}: ${lastLine(result.output)}`);
     }
     return { notes, unheard: notes.length > 0 ? lines : [] };
   };

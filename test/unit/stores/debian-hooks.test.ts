@@ -1,6 +1,7 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { runInRoot } from '../../../src/host/commands.ts';
 import type { Host } from '../../../src/host/host.ts';
 import { Problem } from '../../../src/host/problem.ts';
 import { alpineFamily } from '../../../src/stores/alpine.ts';
@@ -17,7 +18,8 @@ it('a hook that cannot be started, or not be looked at, keeps no other from hear
     mkdirSync(join(inner.root, path), { recursive: true });
   writeFileSync(join(inner.root, 'usr/share/ca-certificates/world.crt'), world.pem);
   writeFileSync(join(inner.root, 'etc/ca-certificates.conf'), 'world.crt\n');
-  for (const name of ['broken', 'good']) writeFileSync(join(inner.root, hooks, name), '', { mode: 0o755 });
+  for (const [name, interpreter] of Object.entries({ broken: '/usr/bin/gone', good: '/bin/sh' }))
+    writeFileSync(join(inner.root, hooks, name), `#!${interpreter}\ncat > /dev/null\n`, { mode: 0o755 });
   symlinkSync('/mnt/dead/hook', join(inner.root, hooks, 'dead'));
   const heard: string[] = [];
   const host: Host = {
@@ -26,18 +28,18 @@ it('a hook that cannot be started, or not be looked at, keeps no other from hear
       if (path === `${hooks}/dead`) throw new Problem('its file system does not answer');
       return inner.target(path);
     },
-    run: (command) => {
-      if (command === `${hooks}/broken`)
-        return Promise.reject(new Problem(`cannot run ${command} on the host: ENOENT`));
-      heard.push(command);
-      return Promise.resolve({ code: 0, output: '', timedOut: false });
+    run: async (command, args, options) => {
+      const [hook = '', ...rest] = args;
+      const result = await runInRoot('/', command, [join(inner.root, hook), ...rest], options);
+      if (result.code === 0) heard.push(hook);
+      return result;
     },
   };
   const told = { announced: ['node-ca-trust-default-0123456789abcdef.crt'], present: [], unheard: [] };
   const change = { add: [], remove: [], clean: [], link: [], refresh: true, required: new Set<string>(), ...told };
   const { notes, unheard } = await alpineFamily.open(host, 'default', clock).change(change, lock);
   expect(heard).toEqual([`${hooks}/good`]);
-  expect(notes).toEqual([`cannot run ${hooks}/broken on the host: ENOENT`]);
+  expect(notes).toEqual([expect.stringContaining(`${hooks}/broken on the host ended with exit code 127`)]);
   expect(unheard).not.toEqual([]);
   expect(inner.list('/etc/ssl')).toEqual(['certs']);
 });

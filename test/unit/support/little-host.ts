@@ -1,5 +1,5 @@
 /**
- * The smallest root file system in which the host's commands can be run by chroot: a shell, three tools, and a refresh
+ * The smallest root file system in which the host's commands can be run by chroot: a shell, a few tools, and a refresh
  * command that is ten lines of shell. What is special about the real one is for the sandbox tests.
  */
 import { execFileSync } from 'node:child_process';
@@ -42,7 +42,7 @@ done
 exit 0
 `;
 
-const tools = ['/bin/sh', '/bin/cat', '/bin/ln', '/bin/rm', '/usr/bin/flock', '/bin/sleep'];
+const tools = ['/bin/sh', '/bin/cat', '/bin/ln', '/bin/rm', '/usr/bin/env', '/usr/bin/flock', '/bin/sleep'];
 
 /** A program and the libraries that it needs. */
 function filesOf(program: string): readonly string[] {
