@@ -75,7 +75,8 @@ const outputOption = (): Option =>
 
 const dryRunOption = (): Option => new Option('--dry-run', 'change nothing, print what would change').default(false);
 
-const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+/** What the agent logs is of the first three; pino knows more. */
+const levels = ['info', 'warn', 'error', 'silent'];
 
 const daemon = (): readonly Option[] => [
   new Option(

@@ -40,7 +40,7 @@ async function restarts(): Promise<number> {
 describe('trust stays, without a failed request, when', () => {
   test('the DaemonSet is upgraded', async () => {
     const [asking, name] = [await askingNow(), await podName()];
-    await scene.kubectl('-n', namespace, 'set', 'env', 'daemonset/node-ca-trust', 'NODE_CA_TRUST_LOG_LEVEL=debug');
+    await scene.kubectl('-n', namespace, 'set', 'env', 'daemonset/node-ca-trust', 'NODE_CA_TRUST_LOG_LEVEL=info');
     await scene.rollout();
     expect(await podName()).not.toBe(name);
     await expectNoFailure(asking);

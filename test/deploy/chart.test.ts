@@ -223,6 +223,7 @@ describe('deploy/chart', () => {
     ['port=none', "at '/port': got string, want integer"],
     ['nodeLabels={lab}', "at '/nodeLabels/0': 'lab' does not match pattern"],
     ['resync=often', "at '/resync': 'often' does not match pattern"],
+    ['logLevel=debug', "at '/logLevel': value must be one of 'info', 'warn', 'error', 'silent'"],
     ['maxCertificates=0', "at '/maxCertificates': minimum: got 0, want 1"],
     ['listenOn=0.0.0.0', "at '/listenOn': value must be one of 'loopback', 'node'"],
     ['registries={a..b:5000}', "at '/registries/0': 'a..b:5000' does not match pattern"],

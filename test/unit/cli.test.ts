@@ -106,7 +106,7 @@ const valued: readonly (readonly [string, string, readonly string[]])[] = [
   ['digest', 'status', ['1234', 'g'.repeat(12), 'a'.repeat(65), '']],
   ['namespace', 'status', ['Lab', 'a/b', '']],
   ['timeout', 'status', ['10', '0s', '']],
-  ['log-level', 'run', ['loud', '']],
+  ['log-level', 'run', ['debug', 'fatal', '']],
 ];
 const bad = valued.flatMap(([name, command, values]) => values.map((value) => [name, value, command] as const));
 const variableOf = (name: string): string => `NODE_CA_TRUST_${name.replaceAll('-', '_').toUpperCase()}`;
