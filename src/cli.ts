@@ -159,6 +159,22 @@ function defineCheck(program: Command, choose: Choose): void {
     });
 }
 
+function defineStatus(program: Command, environment: Environment, stop: AbortSignal, choose: Choose): void {
+  const command = define(
+    program,
+    'status',
+    'which nodes of the cluster trust what; exit 0 when all do',
+    statusOptions(),
+  );
+  command.action(({ timeout, nodeLabel = enabled, ...chosen }: StatusChoice) => {
+    // Its variable may be set for all calls; who writes it in one means that one to wait.
+    if (!chosen.wait && command.getOptionValueSource('timeout') === 'cli')
+      throw new UsageProblem('--timeout is how long --wait waits: add --wait, or leave it out');
+    const config = { ...chosen, nodeLabel, timeoutMs: timeout };
+    choose(async (into) => (await import('./commands/status.ts')).status(config, environment, into, stop));
+  });
+}
+
 function defineRender(program: Command, choose: Choose): void {
   const options = [...rules(), instanceOption()];
   define(program, 'render', 'prints what puts a bundle on a node that no agent has been on', options)
@@ -193,12 +209,7 @@ function createProgram(environment: Environment, streams: Streams, stop: AbortSi
   defineRun(program, stop, choose);
   defineApply(program, choose);
   defineCheck(program, choose);
-  define(program, 'status', 'which nodes of the cluster trust what; exit 0 when all do', statusOptions()).action(
-    ({ timeout, nodeLabel = enabled, ...chosen }: StatusChoice) => {
-      const config = { ...chosen, nodeLabel, timeoutMs: timeout };
-      choose(async (into) => (await import('./commands/status.ts')).status(config, environment, into, stop));
-    },
-  );
+  defineStatus(program, environment, stop, choose);
   const forRemove = [...host(), dryRunOption(), outputOption()];
   define(program, 'remove', "takes this instance's anchors off the host and proves it", forRemove).action(
     (chosen: RemoveConfig) => {

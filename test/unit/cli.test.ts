@@ -269,6 +269,17 @@ describe('an option and its variable', () => {
     expectRefusal(await cli(rest, { NODE_CA_TRUST_LISTEN: listen }), /--listen 127\.0\.0\.1:\d+: another process/);
   });
 
+  it('--timeout, which is for --wait: a line that has it alone is refused, its variable is not', async () => {
+    const rest = ['status', '--kubeconfig', '/no/such'];
+    const refusal = /--timeout is how long --wait waits: add --wait, or leave it out/;
+    expectRefusal(await cli([...rest, '--timeout', '5m']), refusal);
+    expectRefusal(await cli([...rest, '--watch', '--timeout', '10m']), refusal);
+    const goesOn = /no kubeconfig/;
+    expectRefusal(await cli([...rest, '--timeout', '5m', '--wait']), goesOn);
+    expectRefusal(await cli([...rest, '--timeout', '5m'], { NODE_CA_TRUST_WAIT: 'true' }), goesOn);
+    expectRefusal(await cli(rest, { NODE_CA_TRUST_TIMEOUT: '5m' }), goesOn);
+  });
+
   it('--secret, which goes with one --bundle, in a cluster', async () => {
     vi.stubEnv('KUBERNETES_SERVICE_HOST', undefined);
     const rest = ['run', '--log-level', 'silent', '--bundle', '/bundle'];
