@@ -219,6 +219,7 @@ describe('deploy/chart', () => {
     ['instance=Lab', "at '/instance': 'Lab' does not match pattern"],
     ['bundleVolume.name=bundle', "at '/bundleVolume': additional properties 'name' not allowed"],
     ['bundleVolume.confgMap.name=a', "at '/bundleVolume': additional properties 'confgMap' not allowed"],
+    ['bundleVolume.hostPath.path=/cas', "at '/bundleVolume': additional properties 'hostPath' not allowed"],
     ['port=65536', "at '/port': maximum: got 65,536, want 65,535"],
     ['port=none', "at '/port': got string, want integer"],
     ['nodeLabels={lab}', "at '/nodeLabels/0': 'lab' does not match pattern"],
