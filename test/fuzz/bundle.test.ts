@@ -14,8 +14,8 @@ import { rules } from '../unit/bundle/read.ts';
 import { askGo, buildGoJudge, refusedByGnuTls, refusedByOpenssl } from './judges.ts';
 import { mutant, pick, randomFrom, restructure } from './mutate.ts';
 
-const inputs = Number(process.env['FUZZ_INPUTS'] ?? 10_000);
-const seed = Number(process.env['FUZZ_SEED'] ?? 20_261_123);
+const inputs = Number(process.env['NODE_CA_TRUST_INPUTS'] ?? 10_000);
+const seed = Number(process.env['NODE_CA_TRUST_SEED'] ?? 20_261_123);
 
 const workshop = new Workshop();
 const goJudge = buildGoJudge(workshop);

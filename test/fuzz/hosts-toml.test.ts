@@ -12,8 +12,8 @@ import { addTrust } from '../../src/runtimes/hosts-toml.ts';
 import { ca, hostsTexts } from '../unit/runtimes/hosts-toml-texts.ts';
 import { environment } from '../unit/bundle/openssl.ts';
 
-const inputs = Number(process.env['FUZZ_INPUTS'] ?? 500);
-const seed = Number(process.env['FUZZ_SEED'] ?? 20_261_123);
+const inputs = Number(process.env['NODE_CA_TRUST_INPUTS'] ?? 500);
+const seed = Number(process.env['NODE_CA_TRUST_SEED'] ?? 20_261_123);
 
 interface Table {
   ca?: string | readonly string[];
