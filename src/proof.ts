@@ -93,7 +93,7 @@ export function prove(store: TrustStore, plan: Plan, state: StoreState): Proof {
 /** What is to be said of a bundle that may be out of date, once nobody waits for a better one. */
 export function bundleNotes({ provisional }: Bundle, heldBack: number): readonly string[] {
   if (provisional === undefined || provisional.soon) return [];
-  return [`${provisional.why}; removals that wait for it: ${heldBack}`];
+  return [`${provisional.why}; removals held back until then: ${heldBack}`];
 }
 
 /** Why the bundle itself keeps the host from being converged. */
@@ -103,6 +103,6 @@ export function bundleReasons(bundle: Bundle, heldBack: number): readonly string
   if (first === undefined) return bundle.provisional?.soon === true ? [bundle.provisional.why] : [];
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
   const place = first.index === undefined ? first.source : `${first.source}[${first.index}]`;
-  const held = heldBack > 0 ? `; removals that wait until the bundle is valid: ${heldBack}` : '';
+  const held = heldBack > 0 ? `; removals held back until the bundle is valid: ${heldBack}` : '';
   return [`${first.code}: ${place}: ${first.message}${more}${held}`];
 }

@@ -39,7 +39,7 @@ function gauges(registry: Registry): Pick<Metrics, 'show'> {
   const anchors = gauge('anchors', 'Trust anchors in the bundle.');
   const bundle = gauge('bundle_info', '1, with the digest of the bundle as a label.', ['digest']);
   const findings = gauge('findings', 'Findings about the bundle.', ['code', 'severity']);
-  const held = gauge('removals_held_back', 'Removals that wait for a valid bundle, or for the API server.');
+  const held = gauge('removals_held_back', 'Removals held back until the bundle is valid, or the API server answers.');
   const expiry = gauge('anchor_expiry_timestamp_seconds', 'When an anchor expires, Unix time.', [
     'fingerprint',
     'subject',

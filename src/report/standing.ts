@@ -67,7 +67,7 @@ export function conditionOf(result: PassResult): Condition {
   const { converged, anchors, digest, reasons, runtimes, heldBack, runtimesUnseen, stale } = result;
   if (converged) {
     const proven = `proven: the node trusts the bundle; anchors: ${anchors.length}, digest: ${digest.slice(0, 16)}`;
-    const held = heldBack.length === 0 ? [] : [`removals that wait for the API server: ${heldBack.length}`];
+    const held = heldBack.length === 0 ? [] : [`removals held back until the API server answers: ${heldBack.length}`];
     const left = runtimes.filter(({ state }) => !good.includes(state)).map(textOf);
     const last = stale === undefined ? [] : [printable(stale, longestText)];
     const unseen = runtimesUnseen === true ? ['the container runtimes could not be looked at'] : [];

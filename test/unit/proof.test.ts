@@ -159,7 +159,7 @@ describe('bundleReasons', () => {
     expect([bundleReasons(bundle(true), 2), bundleNotes(bundle(true), 2)]).toEqual([['not read yet'], []]);
     expect([bundleReasons(bundle(false), 2), bundleNotes(bundle(false), 2)]).toEqual([
       [],
-      ['not read yet; removals that wait for it: 2'],
+      ['not read yet; removals held back until then: 2'],
     ]);
     expect(bundleNotes(bundleOf([ours]), 2)).toEqual([]);
   });
@@ -174,9 +174,9 @@ describe('bundleReasons', () => {
     expect(bundleReasons(bundleOf([ours], findings), 0)).toEqual(['not-a-ca: a.crt[2]: it is not-a-ca; mend it']);
   });
 
-  it('counts the other errors and the removals that wait', () => {
+  it('counts the other errors and the removals that are held back', () => {
     const error = findingOf('error', 'unreadable', { source: '/bundle' });
     const [reason] = bundleReasons(bundleOf([], [error, error, error]), 4);
-    expect(reason).toMatch(/^unreadable: \/bundle: .*\(and 2 more\).*removals.*\b4\b/);
+    expect(reason).toMatch(/^unreadable: \/bundle: .*\(and 2 more\); removals held back until the bundle is valid: 4$/);
   });
 });

@@ -463,7 +463,7 @@ describe.skipIf(process.getuid?.() !== 0)('a daemon that follows the Secret thro
     expect([host.trusts(north), host.trusts(south)]).toEqual([true, true]);
     expect(agent.log().at(-1)).toMatchObject({
       heldBack: [north.fingerprint],
-      notes: [expect.stringContaining('nothing is removed; removals that wait for it: 1') as unknown],
+      notes: [expect.stringContaining('nothing is removed; removals held back until then: 1') as unknown],
     });
     server.put(objectOf(south));
     await seen(() => !host.trusts(north));

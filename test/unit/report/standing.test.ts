@@ -45,7 +45,7 @@ describe('the condition', () => {
   it('says that a CA which was taken out of the bundle is trusted still', () => {
     const { status, message } = conditionOf(passOf({ anchors, digest, heldBack: ['aa'] }));
     expect(status).toBe('True');
-    expect(message).toMatch(/digest: [0-9a-f]{16}; removals that wait for the API server: 1$/);
+    expect(message).toMatch(/digest: [0-9a-f]{16}; removals held back until the API server answers: 1$/);
   });
 
   it('says that the Secret cannot be read any more: what it held last counts', () => {
