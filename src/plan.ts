@@ -118,7 +118,7 @@ export function mayRemove({ bundle, policy }: Pick<PlanInput, 'bundle' | 'policy
   return policy.removeAll || (!hasErrors(bundle.findings) && bundle.provisional === undefined);
 }
 
-/** How many certificates of the host's own the effective bundle has lost since the last change; none if not positive. */
+/** How many certificates of others the host's bundle has lost since the last change; none if not positive. */
 function lostOthers({ state, ledger }: PlanInput): number {
   return (ledger.ledger.others ?? 0) - (state.others ?? Number.POSITIVE_INFINITY);
 }
@@ -136,10 +136,10 @@ function refreshReasons(
     ...state.problems,
     ...(state.unmade ?? []),
     ...(state.isUnfinished === true ? ['an earlier pass was ended before it was done'] : []),
-    ...(lost > 0 ? [`certificates of the host's own that the effective bundle has lost: ${lost}`] : []),
+    ...(lost > 0 ? [`certificates of others that the host's bundle has lost: ${lost}`] : []),
     ...(add.length > 0 ? [`${add.length} to install`] : []),
     ...(remove.length > 0 ? [`${remove.length} to remove`] : []),
-    ...(untrusted > 0 ? [`${untrusted} installed, but not in the effective bundle`] : []),
+    ...(untrusted > 0 ? [`${untrusted} installed, but not in the host's bundle`] : []),
     ...(relink.length > 0 ? [`${relink.length} without a working link`] : []),
     ...(ledger.state !== 'kept' && state.own.some(({ content }) => content === 'intact')
       ? ['the ledger was lost']

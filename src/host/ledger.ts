@@ -25,7 +25,7 @@ const shape = z.object({
   unheard: z.optional(z.array(z.string().check(z.regex(/^[+-]\/[^\n]+$/)))),
   /** Directories of the trust store that did not exist before us. */
   made: z.array(z.string()),
-  /** How many certificates of others the effective bundle held after the last change, where the store tells. */
+  /** How many certificates of others the host's bundle held after the last change, where the store tells. */
   others: z.optional(z.number()),
   /** When the host last came to trust something through this instance, and when it last ceased to. */
   added: z.optional(momentShape),

@@ -351,7 +351,7 @@ describe('decide', () => {
   });
 
   it.each([
-    ['is not in the effective bundle', { trusted: new Set<string>() }, 'installed, but not in the effective bundle'],
+    ["is not in the host's bundle", { trusted: new Set<string>() }, "installed, but not in the host's bundle"],
     ['has no working link', { unlinked: new Set([old.fingerprint]) }, 'without a working link'],
   ])('refreshes for what must not be removed and %s', (_, changed, reason) => {
     const host = trusting(old);
@@ -416,7 +416,7 @@ describe('decide', () => {
           state: { ...state, ...(others !== undefined && { others }) },
         }),
       );
-    expect(planOf(139).refresh).toEqual(["certificates of the host's own that the effective bundle has lost: 1"]);
+    expect(planOf(139).refresh).toEqual(["certificates of others that the host's bundle has lost: 1"]);
     for (const others of [140, 141, undefined]) expect(isIdle(planOf(others))).toBe(true);
   });
 
@@ -446,13 +446,13 @@ describe('decide', () => {
     expect(plan.refresh).toEqual(['1 without a working link']);
   });
 
-  it('refreshes when an installed anchor is not in the effective bundle', () => {
+  it("refreshes when an installed anchor is not in the host's bundle", () => {
     const host = trusting(old);
     const plan = decide(inputOf({ bundle: bundleOf([old]), ...host, state: { ...host.state, trusted: new Set() } }));
-    expect(plan.refresh).toEqual(['1 installed, but not in the effective bundle']);
+    expect(plan.refresh).toEqual(["1 installed, but not in the host's bundle"]);
   });
 
-  it('refreshes when the effective bundle itself is damaged, and says why', () => {
+  it("refreshes when the host's bundle itself is damaged, and says why", () => {
     const host = trusting(old);
     const state = { ...host.state, problems: ['the bundle is missing'] };
     expect(decide(inputOf({ bundle: bundleOf([old]), ...host, state })).refresh).toEqual(['the bundle is missing']);

@@ -64,7 +64,7 @@ describe('prove', () => {
     );
   });
 
-  it('names an anchor that is not in the effective bundle', () => {
+  it("names an anchor that is not in the host's bundle", () => {
     const [reason, ...more] = prove(storeWith(), plan({ wanted: [ours] }), state()).hostReasons;
     expect(reason).toContain(ours.fingerprint.slice(0, 16));
     expect(reason).toContain(ours.subject);
