@@ -1,5 +1,5 @@
 /**
- * What the probes are told. Alive means that passes go on; ready means that the last one proved the host.
+ * What the health endpoints answer. Alive means that passes go on; ready means that the last one proved the host.
  */
 import type { PassResult } from './report.ts';
 import type { Answer } from './server.ts';

@@ -39,7 +39,7 @@ async function respond(answers: Answers, request: IncomingMessage, response: Ser
   response.end(request.method === 'HEAD' ? undefined : text);
 }
 
-/** So many connections at a time: those of whoever opens more and says nothing must keep no probe out. */
+/** So many connections at a time: those of whoever opens more and says nothing must not keep the kubelet out. */
 const mostConnections = 1_000;
 
 /** The newest connection is taken always: the one that is the oldest goes. */
