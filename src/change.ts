@@ -230,14 +230,14 @@ export function account(
   };
 }
 
-/** Whether another round mends nothing: all is well, or it failed, or the same is wrong as before it. */
+/** Whether another round repairs nothing: all is well, or it failed, or the same is wrong as before it. */
 function isOver({ proof: { hostReasons }, isFailed }: Made, before: Made | undefined): boolean {
   return isFailed || hostReasons.length === 0 || hostReasons.join('\n') === before?.proof.hostReasons.join('\n');
 }
 
 /**
  * Changes the host until it is proven. What another writer undoes meanwhile is done again; what stays the same when it was
- * done again, no refresh mends.
+ * done again, no refresh repairs.
  */
 export async function changeUntilProven(scene: StoreScene, lock: Lock): Promise<Outcome> {
   const first = survey(scene);

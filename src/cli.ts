@@ -47,7 +47,7 @@ const host = (): readonly Option[] => [
   instanceOption(),
   new Option(
     '--store-refresh <who>',
-    "who refreshes the host's store: command, by its own tool, or unit, for which the host has the units of render systemd",
+    "who refreshes the host's store: command, by its refresh command, or unit, for which the host has the units of render systemd",
   )
     .choices(['command', 'unit'])
     .default('command'),

@@ -19,7 +19,7 @@ function short(fingerprint: string): string {
   return fingerprint.slice(0, 16);
 }
 
-/** Each wanted anchor is in the host's bundle, and a look-up by hash finds it. */
+/** Each wanted anchor is in the host's bundle, and its hash link finds it. */
 function presenceReasons({ wanted, required }: Plan, state: StoreState, store: TrustStore): readonly string[] {
   const possible = new Set(required);
   const feasible = wanted.filter(({ fingerprint }) => possible.has(fingerprint));

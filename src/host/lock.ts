@@ -1,7 +1,7 @@
 /**
  * The lock that lets one pass at a time, of whatever instance, change the host.
  *
- * It is the host's own flock(1) on the directory of the records: nothing goes stale. flock locks belong to the open file,
+ * It is the host's own flock(1) on the directory of the ledgers: nothing goes stale. flock locks belong to the open file,
  * which this process and the refresh command share; so the lock ends by itself when both have ended, and not before: when
  * this process is killed in the middle of a refresh, the next one waits for that refresh. Whoever can open a directory
  * for reading can lock it, so nobody else may: on one of the trust store's any user would end all changes.

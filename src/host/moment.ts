@@ -6,9 +6,9 @@ import * as z from 'zod/mini';
 import type { Host } from './host.ts';
 
 export const momentShape = z.object({
-  /** The kernel's name for this run of the machine. */
+  /** The kernel's name for this boot. */
   boot: z.string(),
-  /** Seconds since then. */
+  /** Seconds since it began. */
   seconds: z.number(),
 });
 
@@ -26,14 +26,14 @@ const grain = 0.02;
 
 /**
  * When something was at the latest that has a time by the clock that people set: now where that time is still to come; zero
- * where it was before this run of the machine.
+ * where it was before this boot.
  */
 export function momentOf(now: Moment, nowMs: number, thenMs: number): Moment {
   const age = (nowMs - thenMs) / 1000 - grain;
   return age < 0 ? now : { ...now, seconds: Math.max(0, Math.ceil((now.seconds - age) * 100) / 100) };
 }
 
-/** The later of two. One of an earlier run of the machine counts for nothing. */
+/** The later of two. One of an earlier boot counts for nothing. */
 export function later(one: Moment | undefined, other: Moment): Moment {
   return one?.boot === other.boot && one.seconds > other.seconds ? one : other;
 }
