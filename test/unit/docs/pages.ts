@@ -16,7 +16,7 @@ export const pages: readonly string[] = ['.', 'docs'].flatMap((directory) =>
 );
 
 /** The text of a page without its fenced blocks, in which nothing is a link or a heading. */
-const prose = (page: string): string => textOf(page).replace(/^```[^]*?^```$/gm, '');
+export const prose = (page: string): string => textOf(page).replace(/^```[^]*?^```$/gm, '');
 
 /** The anchors that GitHub gives the headings of a page. */
 export function anchorsOf(page: string): readonly string[] {
