@@ -1,5 +1,5 @@
 /**
- * What every family does alike: one file per anchor in a directory that the host's own tool reads, one effective bundle
+ * What every family does alike: one file per anchor in a directory that the host's own tool reads, one host's bundle
  * that it makes of them.
  */
 import type { Clock } from '../host/clock.ts';
@@ -17,7 +17,7 @@ export interface StoreContext {
   /** The directory with one file per anchor. */
   readonly anchors: string;
   readonly extension: Extension;
-  /** The effective bundle. */
+  /** The host's bundle. */
   readonly bundle: string;
 }
 
@@ -91,7 +91,7 @@ export function observeSources(
 }
 
 /**
- * What is wrong with the effective bundle, beside what our own anchors say of it.
+ * What is wrong with the host's bundle, beside what our own anchors say of it.
  * @param expected fingerprints that it must hold, of the host's own files
  */
 export function bundleProblems(

@@ -108,7 +108,7 @@ function refuseLoss(context: StoreContext, change: StoreChange): void {
  * Checks the private bundle, and leaves out of it what another's broken file brought in.
  * @param sources gives the files that it is made of
  * @throws Problem when a certificate that must be there is not: what is required of us, all that the host's own carry, and
- *   most of what the effective bundle holds
+ *   most of what the host's bundle holds
  */
 export function check(context: StoreContext, sources: () => readonly string[], change: StoreChange): void {
   const { host, files } = context;

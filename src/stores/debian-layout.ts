@@ -46,7 +46,7 @@ export interface DebianContext extends StoreContext {
   readonly layout: Layout;
 }
 
-/** Whether a path leads to the effective bundle, maybe by another name. */
+/** Whether a path leads to the host's bundle, maybe by another name. */
 export function isBundle(host: Host, path: string): boolean {
   if (path === debian.bundle) return true;
   const isLedThere = (): boolean => {

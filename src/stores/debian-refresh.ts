@@ -135,7 +135,7 @@ function mayLackLinks(context: DebianContext, { add, link, clean }: StoreChange)
  * 3. they are linked, by hash too; removed anchors' links and files go
  * 4. the tool builds into a private bundle outside the certificate directory
  * 5. that bundle is checked: everything that must be in it is, nothing broken
- * 6. it takes the place of the effective bundle in one step
+ * 6. it takes the place of the host's bundle in one step
  * 7. a run of another that was under way meanwhile is waited for
  * 8. the hooks hear of every addition and removal
  * 9. nothing of the work is left

@@ -69,7 +69,7 @@ function observe(context: DebianContext, wanted: readonly Anchor[]): StoreState 
     problems: bundleProblems(context, effective, sources.carriers.keys()),
     unmade:
       isMarked(context) && layout.canRelink?.(context) === true
-        ? [`the links by hash in ${debian.certs} on the host have to be made anew`]
+        ? [`the hash links in ${debian.certs} on the host have to be made anew`]
         : [],
     unlinked: unlinkedIn(context, wanted),
     dangling: danglingLinks(context),

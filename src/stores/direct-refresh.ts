@@ -49,7 +49,7 @@ async function refresh(context: DebianContext, change: StoreChange): Promise<voi
  * 2. new anchors are written, each file whole
  * 3. the bundle is put together outside the certificate directory, without the anchors that go
  * 4. it is checked: everything that must be in it is, nothing broken
- * 5. it takes the place of the effective bundle in one step, and a run of another that was under way is waited for
+ * 5. it takes the place of the host's bundle in one step, and a run of another that was under way is waited for
  * 6. the links by hash are brought in line
  * 7. removed anchors' files go, now that nothing leads to them
  * 8. the hooks hear of every addition and removal

@@ -40,7 +40,7 @@ async function handshake({ host, port }: Address, ca: string): Promise<void> {
   });
 }
 
-/** Asks each of the servers, all at once. @param bundle the path of the host's effective bundle */
+/** Asks each of the servers, all at once. @param bundle the path of the host's host's bundle */
 export async function probeAll(host: Host, bundle: string, addresses: readonly Address[]): Promise<readonly Probe[]> {
   const ca = host.read(bundle)?.toString('latin1');
   const asked = addresses.map(async (address): Promise<Probe> => {

@@ -20,9 +20,9 @@ export interface OwnFile {
 /** What is on the host, as far as a pass must know. Reading it changes nothing and starts no process. */
 export interface StoreState {
   readonly own: readonly OwnFile[];
-  /** Fingerprints in the effective bundle, in the form that every program reads: Go passes over what OpenSSL alone does. */
+  /** Fingerprints in the host's bundle, in the form that every program reads: Go passes over what OpenSSL alone does. */
   readonly trusted: ReadonlySet<string>;
-  /** What is wrong with the effective bundle as a whole: missing, broken blocks, certificates of the host's own lost. */
+  /** What is wrong with the host's bundle as a whole: missing, broken blocks, certificates of the host's own lost. */
   readonly problems: readonly string[];
   /** What else has to be made anew beside the bundle, and why. */
   readonly unmade?: readonly string[];
@@ -39,7 +39,7 @@ export interface StoreState {
   /** Worth saying, not ours to change: broken files of others, by name. */
   readonly notes: readonly string[];
   /**
-   * How many certificates of others the effective bundle holds, where its sources do not tell which must be there: fewer
+   * How many certificates of others the host's bundle holds, where its sources do not tell which must be there: fewer
    * than after the last change is a reason to refresh.
    */
   readonly others?: number;
@@ -77,7 +77,7 @@ export const nothingToTell: Changed = { notes: [], unheard: [] };
 
 export interface TrustStore {
   readonly family: string;
-  /** The effective bundle, as the host knows it. */
+  /** The host's bundle, as the host knows it. */
   readonly bundle: string;
   readonly anchorDirectory: string;
   /** The host's own unit refreshes it, and takes the lock that keeps other instances out. */
@@ -99,7 +99,7 @@ export interface TrustStore {
   observe(wanted: readonly Anchor[]): StoreState;
   /**
    * Files, then the new bundle in private, its check, its publication by or for the host's own tool, the hooks.
-   * @throws Problem when a step fails; the effective bundle is then as it was
+   * @throws Problem when a step fails; the host's bundle is then as it was
    */
   change(change: StoreChange, lock: Lock): Promise<Changed>;
   /**

@@ -1,6 +1,6 @@
 // From a change of the bundle's source until the host trusts it, by every way: one certificate more each time.
 //
-// Ours is over when /readyz has the new digest, so the proof is in it. The others are over as soon as the effective bundle
+// Ours is over when /readyz has the new digest, so the proof is in it. The others are over as soon as the host's bundle
 // holds the certificate. What brings the files to the node is in no figure but the API server's: where a directory is
 // mounted it is swapped here in the kubelet's way, and the kubelet's own delay, the same for all of them, comes on top.
 //

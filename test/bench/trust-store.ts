@@ -33,7 +33,7 @@ export interface BareRun {
 }
 
 export interface TrustStore {
-  /** Fingerprints in the effective bundle as it began. */
+  /** Fingerprints in the host's bundle as it began. */
   readonly base: ReadonlySet<string>;
   /** Puts everything back: files, links, bundle; no trace of the program stays. Starts no process. */
   restore(): void;
@@ -42,7 +42,7 @@ export interface TrustStore {
   take(name: string): void;
   /** Runs update-ca-certificates as an admin does. Throws when it fails. */
   refresh(): Promise<BareRun>;
-  /** What a reader makes of the effective bundle now: `whole`, or what is wrong with it. */
+  /** What a reader makes of the host's bundle now: `whole`, or what is wrong with it. */
   state(expectation: Expectation): string;
 }
 

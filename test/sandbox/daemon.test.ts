@@ -102,8 +102,8 @@ describe('drift is repaired', () => {
   const drifts: Record<string, (world: World) => Promise<void>> = {
     'a file of ours deleted': (world) => rm(world.path(fileOf(one))),
     'a file of ours overwritten': (world) => writeFile(world.path(fileOf(one)), two.pem),
-    'the effective bundle overwritten': (world) => writeFile(world.path(bundle), two.pem),
-    'the effective bundle deleted': (world) => rm(world.path(bundle)),
+    "the host's bundle overwritten": (world) => writeFile(world.path(bundle), two.pem),
+    "the host's bundle deleted": (world) => rm(world.path(bundle)),
     'the hash link deleted': (world) => rm(world.path(`${certs}/${one.subjectHash}.0`)),
     'a run of the tool after our file was deleted': async (world) => {
       await rm(world.path(fileOf(one)));

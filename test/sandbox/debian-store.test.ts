@@ -337,9 +337,9 @@ describe('what somebody undid is found and mended', () => {
       await rm(world.path(fileOf(ca)));
       await plainRun(world);
     },
-    'the effective bundle': (world) => rm(world.path(bundle)),
-    'the effective bundle, cut short': (world) => writeFile(world.path(bundle), two.pem),
-    'the effective bundle, without ours': async (world, ca) => {
+    "the host's bundle": (world) => rm(world.path(bundle)),
+    "the host's bundle, cut short": (world) => writeFile(world.path(bundle), two.pem),
+    "the host's bundle, without ours": async (world, ca) => {
       const text = await readFile(world.path(bundle), 'utf8');
       await writeFile(world.path(bundle), text.replace(ca.pem, ''));
     },

@@ -18,7 +18,7 @@ import type { World } from './world.ts';
 
 /** The store of a world that is looked into after a kill. */
 export interface Watched {
-  /** The effective bundle. */
+  /** The host's bundle. */
   readonly bundle: string;
   trust(world: World, cert: Cert): Promise<{ readonly bundle: boolean; readonly hashed: boolean }>;
   /** What should not be there once a pass has ended. */

@@ -85,7 +85,7 @@ export async function trust(world: World, { pem }: Cert): Promise<{ bundle: bool
 export const everywhere = { bundle: true, hashed: true };
 export const nowhere = { bundle: false, hashed: false };
 
-/** The fingerprints in the effective bundle. Throws when it is broken. */
+/** The fingerprints in the host's bundle. Throws when it is broken. */
 export async function inBundle(world: World, path = bundle): Promise<ReadonlySet<string>> {
   const { fingerprints, broken } = readBundle(await readFile(world.path(path), 'latin1'));
   if (broken !== undefined) throw new Error(`${path} is broken: ${broken}`);
@@ -127,7 +127,7 @@ export async function waitsForLock(world: World): Promise<void> {
 }
 
 export interface Hook {
-  /** What each call was told, in order, and the fingerprints that the effective bundle held then. */
+  /** What each call was told, in order, and the fingerprints that the host's bundle held then. */
   calls(): Promise<readonly { readonly lines: readonly string[]; readonly held: ReadonlySet<string> }[]>;
 }
 

@@ -1,4 +1,4 @@
-// A reader like curl or a Go program, only tireless: reads the effective bundle all the time and tells what it saw.
+// A reader like curl or a Go program, only tireless: reads the host's bundle all the time and tells what it saw.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { cleanEnvironment } from './environment.ts';
@@ -18,7 +18,7 @@ export interface Watcher extends AsyncDisposable {
   stop(): Promise<WatcherReport>;
 }
 
-/** Starts to read a file of the world (default: Debian's effective bundle), some thousand times a second. */
+/** Starts to read a file of the world (default: Debian's host's bundle), some thousand times a second. */
 export async function watchBundle(
   world: World,
   expectation: Expectation,

@@ -65,7 +65,7 @@ export interface LittleHost {
   runs(): number;
   /** The names in its anchor directory. */
   anchors(): readonly string[];
-  /** Whether its effective bundle holds the certificate. */
+  /** Whether its host's bundle holds the certificate. */
   trusts(certificate: Fixture): boolean;
   /** Every path with what it holds or points to, the record of runs left out. */
   snapshot(): ReadonlyMap<string, string>;
