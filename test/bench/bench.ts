@@ -3,10 +3,10 @@
 //   npm run bench [-- --json FILE] [--short|--full] [--rows adding,fast,idle,image,parallel,registries,rest,trust]
 //
 // It takes some five minutes; with --full four times as many samples are taken, in up to four times the time. With --short
-// it is over in half of it: every row, by as few samples as it makes sense with, and nothing is done with a thousand anchors.
+// it is over in half of it: every row, by as few samples as it makes sense with, a thousand anchors by a single pair.
 //
-// Exit code 1 when something was seen that must never be, or the bench broke down; 3 when another bound is not met that says
-// something about the program, which a busy machine may be the reason of.
+// Exit code 1 when something was seen that must never be, more memory than its bound among it, or the bench broke down; 3 when
+// another bound is not met that says something about the program, which a busy machine may be the reason of.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
