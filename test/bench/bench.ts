@@ -89,6 +89,11 @@ async function measure(): Promise<readonly Line[]> {
 }
 
 function machineLine(found: Machine): string {
-  const hardware = `${found.cores} cores, ${found.memoryMiB} MiB, Linux ${found.kernel}, load ${found.load.toFixed(1)}`;
-  return `${hardware}; Node ${found.node}, OpenSSL ${found.openssl}, ca-certificates ${found.caCertificates}`;
+  const { version, commit, architecture, processor, cores, memoryMiB, load } = found;
+  return [
+    `node-ca-trust ${version}, commit ${commit}`,
+    `${processor} (${architecture}), ${cores} cores, ${memoryMiB} MiB, load ${load.toFixed(1)}`,
+    `${found.distribution}, Linux ${found.kernel}`,
+    `Node ${found.node}, OpenSSL ${found.openssl}, ca-certificates ${found.caCertificates}`,
+  ].join('; ');
 }
