@@ -29,6 +29,7 @@ const sampling = { wanted: samples, longestMs: 30_000, fewest: 3 };
 const restMs = 2_500;
 /** Long enough for the shell loop beside it to look once. */
 const idleMs = isShort ? 6_000 : 15_000;
+const loopAlone = 'shell loop, without the processes that it starts';
 const readyAtMostMs = 400;
 const rssAtMost = 1.4;
 
@@ -81,7 +82,7 @@ async function idlenessOf({ pid }: Process): Promise<Idleness> {
  * The shell loop that many clusters have: every five seconds it compares each file with its copy on the host. Given to
  * sh as it stands; the refresh command never has to run.
  */
-const loop = `
+const loopScript = `
   for file in "$1"/*.crt; do cp "$file" "$2/$(basename "$file")"; done
   while sleep 5; do
     for file in "$1"/*.crt; do
@@ -90,23 +91,24 @@ const loop = `
   done`;
 
 /**
- * What the loop costs: processor time of itself and all that it starts; switches of itself alone, since the others come
- * and go.
+ * What the loop costs: processor time of itself and all that it starts; switches and memory of itself alone, since the
+ * others come and go.
  */
-async function loopIdleness({ mount, world }: Bench): Promise<Idleness> {
+async function measureLoop({ mount, world }: Bench): Promise<Idleness & Memory> {
   const copies = world.path('/var/tmp/copies');
   mkdirSync(copies, { recursive: true });
   const before = endedChildren().cpuMs;
-  const child = spawn('sh', ['-c', loop, 'sh', mount.directory, copies], { stdio: 'ignore', detached: true });
+  const child = spawn('sh', ['-c', loopScript, 'sh', mount.directory, copies], { stdio: 'ignore', detached: true });
   const ended = once(child, 'exit');
   await Promise.race([sleep(idleMs), ended]);
-  const switches = child.exitCode === null ? switchesOf(child.pid ?? 0) : 0;
   if (child.exitCode !== null) throw new Error('the shell loop found a difference');
+  const [switches, memory] = [switchesOf(child.pid ?? 0), memoryOf(child.pid ?? 0)];
   process.kill(-(child.pid ?? 0), 'SIGKILL');
   await ended;
   return {
     switchesPerMinute: (switches * 60_000) / idleMs,
     processorSecondsPerHour: ((endedChildren().cpuMs - before) * 3_600) / idleMs,
+    ...memory,
   };
 }
 
@@ -144,7 +146,7 @@ export async function measureRest(bench: Bench): Promise<readonly Line[]> {
   const empty = await measureEmpty(bench, []);
   const emptyWithOptions = await measureEmpty(bench, production.nodeOptions);
   say('the daemon at rest for a while, after a change, after a scrape');
-  const loopIdle = await loopIdleness(bench);
+  const loop = await measureLoop(bench);
   const emptyIdle = await (async () => {
     await using node = startNode([production.empty]);
     await sleep(restMs);
@@ -154,12 +156,13 @@ export async function measureRest(bench: Bench): Promise<readonly Line[]> {
   const rss = (
     what: string,
     ours: number,
-    bare = empty.rssMiB,
+    figure = empty.rssMiB,
+    other = 'empty Node',
   ): Line & { readonly beside: { what: string; figure: number } } => ({
     what,
     ours,
     unit: 'MiB',
-    beside: { what: 'empty Node', figure: bare },
+    beside: { what: other, figure },
   });
   return [
     compared({
@@ -167,10 +170,9 @@ export async function measureRest(bench: Bench): Promise<readonly Line[]> {
       bound: { of: 'ratio', max: rssAtMost, counts: true },
     }),
     compared(rss(`at rest, anonymous, median of ${rests.length}`, anonymousMiB, empty.anonymousMiB)),
-    compared({
-      ...rss('at rest, RSS, beside an empty Node with the same options', rssMiB),
-      beside: { what: 'empty Node', figure: emptyWithOptions.rssMiB },
-    }),
+    compared(rss('at rest, RSS, beside an empty Node with the same options', rssMiB, emptyWithOptions.rssMiB)),
+    compared(rss('at rest, RSS, beside a shell loop', rssMiB, loop.rssMiB, loopAlone)),
+    compared(rss('at rest, anonymous, beside a shell loop', anonymousMiB, loop.anonymousMiB, loopAlone)),
     compared(rss('after a change, RSS', long.changed.rssMiB)),
     compared(rss('after a change and a scrape, RSS', long.scraped.rssMiB)),
     {
@@ -183,7 +185,7 @@ export async function measureRest(bench: Bench): Promise<readonly Line[]> {
       what: 'at rest, context switches, beside a shell loop that looks every 5 s',
       ours: long.idle.switchesPerMinute,
       unit: '/min',
-      beside: { what: 'shell loop, without the processes that it starts', figure: loopIdle.switchesPerMinute },
+      beside: { what: loopAlone, figure: loop.switchesPerMinute },
     }),
     {
       what: 'at rest between two resyncs, processor',
@@ -195,7 +197,7 @@ export async function measureRest(bench: Bench): Promise<readonly Line[]> {
       what: 'at rest, processor, beside a shell loop that looks every 5 s',
       ours: long.idle.processorSecondsPerHour,
       unit: 's/h',
-      beside: { what: 'shell loop', figure: loopIdle.processorSecondsPerHour },
+      beside: { what: 'shell loop', figure: loop.processorSecondsPerHour },
     }),
     {
       what: `start to ready, median of ${rests.length}`,
