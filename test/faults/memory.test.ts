@@ -35,13 +35,19 @@ function limitOfManifest(): number {
  * @param program is copied in the group and started from there, so that the group is charged for it too
  */
 function openGroup(limit: number, program?: string): Group {
-  const [top, names] = existsSync('/sys/fs/cgroup/memory')
-    ? ['/sys/fs/cgroup/memory', ['memory.limit_in_bytes', 'memory.max_usage_in_bytes', 'memory.oom_control']]
-    : ['/sys/fs/cgroup', ['memory.max', 'memory.peak', 'memory.events']];
+  const bytes = String(limit * 2 ** 20);
+  // What it may have of memory and swap together, or of swap alone: without it a group is never killed, but swapped out.
+  const [top, names, noSwap] = existsSync('/sys/fs/cgroup/memory')
+    ? (['/sys/fs/cgroup/memory', ['limit_in_bytes', 'max_usage_in_bytes', 'oom_control'], bytes] as const)
+    : (['/sys/fs/cgroup', ['max', 'peak', 'events'], '0'] as const);
   if (top === '/sys/fs/cgroup') writeFileSync(join(top, 'cgroup.subtree_control'), '+memory');
   const group = mkdtempSync(join(top, 'node-ca-trust-faults-'));
-  const [max = '', peak = '', events = ''] = names.map((name) => join(group, name));
-  writeFileSync(max, String(limit * 2 ** 20));
+  const [max = '', peak = '', events = ''] = names.map((name) => join(group, `memory.${name}`));
+  writeFileSync(max, bytes);
+  // Where the kernel counts no swap there is no such file.
+  for (const name of ['memory.memsw.limit_in_bytes', 'memory.swap.max']) {
+    if (existsSync(join(group, name))) writeFileSync(join(group, name), noSwap);
+  }
   const start = program === undefined ? 'exec "$@"' : `cp "$1" ${program}; shift; exec ${program} "$@"`;
   return {
     wrapper: ['sh', '-c', `echo $$ > ${group}/cgroup.procs; ${start}`, 'sh'],
@@ -63,14 +69,21 @@ function openGroup(limit: number, program?: string): Group {
 // Below 96 MiB, once it is charged for its own program, Node reads that from the disk again and again: nothing is killed,
 // but a pass takes a minute.
 const limits = [
-  { limit: 64, program: undefined, about: 'its program not counted' },
-  { limit: limitOfManifest(), program: 'node', about: 'the limit of deploy/base, its program counted' },
+  // 36 were seen. On many cores, and where the files of the refresh command are read for the first time, it takes more.
+  { limit: 64, peakAtMost: 56, program: undefined, about: 'its program not counted' },
+  // Copying the program takes what there is.
+  {
+    limit: limitOfManifest(),
+    peakAtMost: limitOfManifest(),
+    program: 'node',
+    about: 'the limit of deploy/base, its program counted',
+  },
 ];
 const rounds = isFull ? 4 : 2;
 
 test.each(isFull ? limits : limits.slice(0, 1))(
   `passes with ${anchors} anchors within $limit MiB, $about`,
-  async ({ limit, program }) => {
+  async ({ limit, peakAtMost, program }) => {
     const directory = await mkdtemp(join(tmpdir(), 'faults-'));
     const production = inject('production');
     const { key: reuseKey } = await makeCert({ key: 'rsa2048' });
@@ -93,6 +106,7 @@ test.each(isFull ? limits : limits.slice(0, 1))(
       `MiB of ${limit}: the group ${group.peak.toFixed(0)}, the agent ${peaks.join(', ')} at most, pass by pass`,
     );
     expect(group.killed).toBe(0);
+    expect(group.peak).toBeLessThanOrEqual(peakAtMost);
     const held = await inBundle(world);
     for (const { fingerprint } of some(1)) expect(held).toContain(fingerprint);
     await rm(directory, { recursive: true });
