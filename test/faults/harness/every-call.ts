@@ -8,9 +8,7 @@ import { type Kind, debian } from './kinds.ts';
 import { openStage, scenarios } from './stage.ts';
 import { type Blow, type Target, blow, survey } from './sweep.ts';
 import { openTally } from './tally.ts';
-import type { Errno } from './trace.ts';
-
-const errnos: readonly [Errno, ...Errno[]] = ['ENOSPC', 'EIO', 'EACCES', 'EMFILE'];
+import { errnos } from './trace.ts';
 
 /** All kills, then all errors of one kind after the other: the longer a run lasts, the more it has seen of every call. */
 function blowsOn(targets: readonly Target[], random: () => number): readonly Blow[] {

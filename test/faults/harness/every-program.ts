@@ -4,7 +4,7 @@ import { readdir, utimes } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type TestContext, expect, inject } from 'vitest';
 import { chooseSeed, randomFrom } from '../../sandbox/harness/chaos.ts';
-import type { Errno } from './trace.ts';
+import { errnos } from './trace.ts';
 import {
   type ChildCall,
   type ChildFault,
@@ -51,7 +51,7 @@ function stepOf({ run, name }: ChildCall): string {
 
 function faultsOf(calls: readonly ChildCall[], random: () => number): readonly ChildFault[] {
   return calls.flatMap((call): readonly ChildFault[] => {
-    const error = anyOf<Errno>(['ENOSPC', 'EIO', 'EACCES', 'EMFILE'], random);
+    const error = anyOf(errnos, random);
     const kills: readonly ChildFault['kind'][] = isOfTool(call) ? ['kill'] : ['kill', 'kill all'];
     const kinds: readonly ChildFault['kind'][] = [...kills, error];
     return kinds.map((kind) => ({ call, kind }));
@@ -76,13 +76,13 @@ async function blow(
 ): Promise<void> {
   const { run, name, ordinal, label } = fault.call;
   const place = `${run}: ${name} ${ordinal} (${label})`;
-  const [step, isKill] = [stepOf(fault.call), fault.kind.startsWith('kill')];
+  const [step, what] = [stepOf(fault.call), fault.kind === 'kill all' ? 'kill' : fault.kind];
   const stage = fault.kind === 'kill all' ? whole : { ...whole, kind: { ...whole.kind, isToolFailed: true } };
   await prepare(stage, scenario);
   const begun = uptime();
   const ended = await strikeProgram(stage.world, command, fault);
   if (!ended.hit) {
-    tally.count(step, isKill, [`${scenario.name}: ${fault.kind} at ${place}: never hit`]);
+    tally.count(step, what, [`${scenario.name}: ${fault.kind} at ${place}: never hit`]);
     return;
   }
   const problems = await problemsNow(stage, scenario, ends);
@@ -95,7 +95,7 @@ async function blow(
   problems.push(...(await problemsAfterwards(stage, scenario, ends, begun)));
   tally.count(
     step,
-    isKill,
+    what,
     problems.map((problem) => `${scenario.name}: ${fault.kind} at ${place}: ${problem}`),
   );
 }

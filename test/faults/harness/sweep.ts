@@ -184,7 +184,7 @@ export async function blow(
   const place = `${target.call.label} #${target.turn}`;
   const how = `${fault.kind}${fault.lasting === true ? ' from then on' : ''}${fault.asContainer === true ? ' with all it started' : ''}`;
   if (struck === undefined) {
-    tally.count(target.call.name, isKill, [`${scenario.name}: ${how} at ${place}: never hit`]);
+    tally.count(target.call.name, fault.kind, [`${scenario.name}: ${how} at ${place}: never hit`]);
     return;
   }
   const { ended, begun } = struck;
@@ -193,7 +193,7 @@ export async function blow(
   problems.push(...(await problemsAfterwards(stage, scenario, ends, begun)));
   tally.count(
     target.call.name,
-    isKill,
+    fault.kind,
     problems.map((problem) => `${scenario.name}: ${how} at ${place}: ${problem}`),
   );
 }

@@ -17,6 +17,7 @@ export interface Call {
 }
 
 export type Errno = 'ENOSPC' | 'EIO' | 'EACCES' | 'EMFILE';
+export const errnos: readonly [Errno, ...Errno[]] = ['ENOSPC', 'EIO', 'EACCES', 'EMFILE'];
 
 export interface Fault {
   readonly call: Call;
