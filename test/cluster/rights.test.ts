@@ -1,7 +1,7 @@
 // What the manifests permit is used, and what is taken away is said and survived.
 import { afterAll, describe, expect, test } from 'vitest';
 import { base } from './installed.ts';
-import { eventually, namespace, useScene } from './scene.ts';
+import { defaultAgent, eventually, namespace, useScene } from './scene.ts';
 import { makeAuthority, serveOn, trusts } from './witness.ts';
 
 interface Rule {
@@ -44,6 +44,15 @@ describe('the service account', () => {
       expect([words, await may(...words)]).toEqual([words, 'no']);
     }
   });
+});
+
+test('what the agent answers is for its own node: another one finds its port closed', async () => {
+  await scene.install({ 'company-ca.crt': (await makeAuthority()).ca.pem });
+  const path = '{.status.addresses[?(@.type=="InternalIP")].address}';
+  const address = await scene.kubectl('get', 'node', scene.node.name, '-o', `jsonpath=${path}`);
+  const ask = (where: string) => ['-sS', '--noproxy', '*', `http://${where}:${defaultAgent.port}/metrics`];
+  expect((await scene.other.exec('curl', ask(address))).code).toBe(7);
+  expect((await scene.node.exec('curl', ask('127.0.0.1'))).stdout).toMatch(/^node_ca_trust_converged 1$/m);
 });
 
 describe('without any permission on Nodes', () => {
