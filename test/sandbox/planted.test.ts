@@ -2,13 +2,15 @@
 // of it may lead root's hand, give away what only root can read, or keep a CA from being trusted.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, readFile, readdir, writeFile } from 'node:fs/promises';
+import { chmod, readFile, readdir, stat, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { describe, expect, test, type TestContext } from 'vitest';
 import { agent } from './harness/agent.ts';
 import { makeThree } from './harness/certs.ts';
 import { anchors, bundle, everywhere, fileOf, inBundle, nameOf, state, trust, wholeWorld } from './harness/host.ts';
 import { leaveOut } from './harness/leave-out.ts';
 import { mountSecret } from './harness/secret-mount.ts';
+import { changedPaths } from './harness/snapshot.ts';
 import type { World } from './harness/world.ts';
 
 const [one, two, other] = await makeThree();
@@ -25,6 +27,12 @@ async function staffWorld(context: TestContext): Promise<World> {
   await world.exec('sh', ['-ec', `chgrp staff ${above} ${anchors}; chmod 2775 ${above} ${anchors}`]);
   await writeFile(world.path(secretFile), secret, { mode: 0o600 });
   return world;
+}
+
+/** `/a/b` and `/a` of `/a/b/c`. */
+function directoriesAbove(path: string): readonly string[] {
+  const parent = dirname(path);
+  return parent === '/' ? [] : [parent, ...directoriesAbove(parent)];
 }
 
 const staff = ['--reuid=1000', '--regid=staff', '--clear-groups'];
@@ -168,6 +176,22 @@ describe('in the place of the anchor directory', () => {
       expect(await trust(world, one)).toEqual(everywhere);
     },
   );
+});
+
+test('no directory that a pass writes to can be written by others, but for the anchors and what they lie in', async (context) => {
+  await using world = await staffWorld(context);
+  await using mounted = await mountSecret({ 'a.crt': one.pem });
+  const before = await world.snapshot();
+  expect(await agent(world).apply(mounted.directory)).toMatchObject({ code: 0 });
+  const written = changedPaths(before, await world.snapshot());
+  const parents = new Set(written.flatMap(directoriesAbove));
+  const open: string[] = [];
+  for (const path of parents) {
+    const { uid, mode } = await stat(world.path(path));
+    if (uid !== 0 || (mode & 0o022) !== 0) open.push(path);
+  }
+  expect(open.sort()).toEqual([above, anchors]);
+  expect([...parents]).toEqual(expect.arrayContaining([dirname(bundle), state]));
 });
 
 test('programs in /usr/local stand for none of the system’s', async (context) => {

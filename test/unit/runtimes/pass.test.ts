@@ -791,6 +791,30 @@ describe.skipIf(process.getuid?.() !== 0)('bad input', () => {
     expect(fs.readdirSync(host.path(certs), { recursive: true })).toEqual(['registry.example']);
   });
 
+  it.each([
+    ['and is closed since', 0o755],
+    ['and still can', 0o777],
+  ])('where others than root could write %s, nothing is written where their links lead', async (_, mode) => {
+    put('/srv/of-root/hosts.toml', 'server = "https://a.example"\n');
+    fs.mkdirSync(host.path(`${certs}/a.example`), { recursive: true });
+    const plants = {
+      _default: '/srv/of-root',
+      'b.example': '/srv/of-root',
+      'a.example/hosts.toml': '/srv/of-root/hosts.toml',
+      'a.example/node-ca-trust.crt': '/srv/of-root/new',
+    };
+    for (const [name, target] of Object.entries(plants)) {
+      fs.symlinkSync(target, host.path(`${certs}/${name}`));
+      fs.lchownSync(host.path(`${certs}/${name}`), 1000, 1000);
+    }
+    for (const path of [certs, `${certs}/a.example`]) fs.chmodSync(host.path(path), mode);
+    expect(saidIn(await pass([north]))[0]).toBe('incomplete');
+    expect(fs.readdirSync(host.path('/srv/of-root'))).toEqual(['hosts.toml']);
+    expect(text('/srv/of-root/hosts.toml')).toBe('server = "https://a.example"\n');
+    for (const [name, target] of Object.entries(plants))
+      expect(fs.readlinkSync(host.path(`${certs}/${name}`))).toBe(target);
+  });
+
   it("a process of another user's is no runtime, whatever it is called", async () => {
     endProcess(host.root);
     showProcess(host.root, { user: 1000 });
