@@ -10,13 +10,11 @@ import type { SystemdNode } from '../runtimes/systemd-node.ts';
 import { eventually } from '../sandbox/harness/agent.ts';
 import { type Cert, makeServerCert, makeThree } from '../sandbox/harness/certs.ts';
 import { bundle } from '../sandbox/harness/host.ts';
-import { textOf } from '../unit/docs/pages.ts';
+import { blocksOf, textOf } from '../unit/docs/pages.ts';
 import { type Files, boot, names, namesOf, pull, registryOn } from './node.ts';
 
 const [one, two] = await makeThree();
-const [installing = '', removing = ''] = [...textOf('docs/one-machine.md').matchAll(/^```sh\n([^]*?)^```$/gm)].map(
-  ([, commands = '']) => commands,
-);
+const [installing = '', removing = ''] = blocksOf(textOf('docs/one-machine.md'));
 const withoutCloudInit: Files = { '/etc/cloud/cloud-init.disabled': '' };
 const directory = await mkdtemp(join(process.env['NODE_CA_TRUST_SANDBOX'] ?? '', 'one-machine-'));
 const mainPid = 'systemctl show --value --property MainPID node-ca-trust';

@@ -55,9 +55,18 @@ export function section(page: string, heading: string): string {
   if (start < 0) throw new Error(`${page} has no "${heading}"`);
   const level = heading.indexOf(' ');
   const rest = lines.slice(start + 1);
-  const end = rest.findIndex((line) => new RegExp(`^#{1,${level}} `).test(line));
+  // A comment in a fenced block looks like a heading.
+  let isFenced = false;
+  const end = rest.findIndex((line) => {
+    if (line.startsWith('```')) isFenced = !isFenced;
+    return !isFenced && new RegExp(`^#{1,${level}} `).test(line);
+  });
   return (end < 0 ? rest : rest.slice(0, end)).join('\n');
 }
+
+/** The fenced blocks of commands in a text. */
+export const blocksOf = (text: string): readonly string[] =>
+  [...text.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, block = '']) => block);
 
 /** The rows of the tables in a text, without their heads: the cells of each. */
 export function rowsOf(text: string): readonly (readonly string[])[] {
