@@ -6,6 +6,7 @@ import { agent } from '../sandbox/harness/agent.ts';
 import { makeCert, makeThree } from '../sandbox/harness/certs.ts';
 import { inBundle, nameOf } from '../sandbox/harness/host.ts';
 import { watchBundle } from '../sandbox/harness/watcher.ts';
+import { blocksOf, textOf } from '../unit/docs/pages.ts';
 import { everywhere, nowhere, oneLine, scene, trust } from './rows.ts';
 import { put } from './systems/p11-kit.ts';
 import { fedora, rhel } from './systems/rhel.ts';
@@ -210,5 +211,36 @@ test.each([rhel, fedora, suse])(
     const { report } = await apply(secret.directory, '--allow-leaf');
     expect(report).toMatchObject({ converged: true, added: [], removed: [], repaired: [] });
     expect(report.findings.filter(({ code }) => code === 'unsupported-by-store')).toHaveLength(2);
+  },
+);
+
+test.each([
+  ['RHEL', rhel, 'update-ca-trust'],
+  ['Fedora', fedora, 'update-ca-trust'],
+  ['SUSE', suse, 'update-ca-certificates'],
+])(
+  "a shell loop's copies go as docs/migration.md says, and no reader misses a CA meanwhile (%s)",
+  async (_, system, tool) => {
+    const copy = `${system.anchors}/FILE-OF-THE-LOOP.crt`;
+    const commands = blocksOf(textOf('docs/migration.md')).filter((block) => block.startsWith(`rm ${copy}\n${tool}`));
+    expect(commands).toHaveLength(1);
+    const { world, secret, apply } = await scene(system, { 'ca.crt': kept.pem });
+    await put(world, copy.replace('FILE-OF-THE-LOOP', 'kept'), kept.pem);
+    await put(world, copy.replace('FILE-OF-THE-LOOP', 'old'), old.pem);
+    await world.exec(tool);
+    expect(await apply(secret.directory)).toMatchObject({ code: 0 });
+    expect([await trust(system, world, kept), await trust(system, world, old)]).toEqual([everywhere, everywhere]);
+
+    const lasting = system.unlinks === true ? [] : system.hashed;
+    const places = [system.bundle, ...lasting.map((directory) => `${directory}/${kept.subjectHash}.0`)];
+    const watchers = await Promise.all(places.map((path) => watchBundle(world, { all: [kept.fingerprint] }, path)));
+    for (const name of ['kept', 'old']) {
+      const { code } = await world.exec('sh', ['-euc', (commands[0] ?? '').replaceAll('FILE-OF-THE-LOOP', name)]);
+      expect(code).toBe(0);
+    }
+    for (const watcher of watchers) expect((await watcher.stop()).firstBad).toEqual({});
+    expect(await trust(system, world, kept)).toEqual(everywhere);
+    // That one is in no Secret.
+    expect(await trust(system, world, old)).toEqual(nowhere);
   },
 );
