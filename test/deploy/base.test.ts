@@ -1,6 +1,10 @@
 // What a cluster admin relies on in deploy/base.
-import { describe, expect, test } from 'vitest';
-import { packageJson } from '../image/machine.ts';
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { packageJson, project, run } from '../image/machine.ts';
+import { blocksOf, section } from '../unit/docs/pages.ts';
 import { agentOf, only, render } from './manifests.ts';
 
 const resources = render('deploy/base');
@@ -92,5 +96,27 @@ describe('deploy/base', () => {
     expect(agent.startupProbe.httpGet).toEqual({ ...where, path: '/healthz' });
     expect(agent.livenessProbe.httpGet).toEqual({ ...where, path: '/livez' });
     expect(agent.readinessProbe.httpGet).toEqual({ ...where, path: '/readyz' });
+  });
+});
+
+describe.each([
+  ['README.md', '## The image'],
+  ['docs/operations.md', '## Install'],
+])('%s', (page, heading) => {
+  test('names in deploy/base the image that was pushed', () => {
+    const checkout = mkdtempSync(join(process.env['NODE_CA_TRUST_SANDBOX'] ?? tmpdir(), 'checkout-'));
+    onTestFinished(() => {
+      rmSync(checkout, { recursive: true });
+    });
+    cpSync(join(project, 'deploy'), join(checkout, 'deploy'), { recursive: true });
+    const [block = ''] = blocksOf(section(page, heading));
+    // What builds and who pushes is not tried here, nor is there a cluster.
+    const script = `cd "$1"; docker() { echo "docker $*" >> said; }; kubectl() { echo "kubectl $*" >> said; }\n${block}`;
+    run('sh', ['-euc', script, 'sh', checkout]);
+    const image = `registry.example.com/node-ca-trust:${packageJson().version}`;
+    expect(agentOf(render(join(checkout, 'deploy/base'))).agent.image).toBe(image);
+    expect(readFileSync(join(checkout, 'said'), 'utf8')).toBe(
+      page === 'README.md' ? `docker build -t ${image} .\ndocker push ${image}\n` : 'kubectl apply -k deploy/base\n',
+    );
   });
 });
