@@ -24,6 +24,8 @@ export function targetsIn(calls: readonly Call[]): readonly Target[] {
   });
 }
 
+const isOutput = ({ label }: Call): boolean => /^write\(<(pipe|socket)>\)$/.test(label);
+
 /** The start of a scenario, as everything that comes before it leaves the host. */
 export async function prepare(stage: Stage, scenario: Scenario): Promise<void> {
   const { code, report } = await makePass(stage, scenario.before);
@@ -42,7 +44,8 @@ export async function survey(stage: Stage, scenario: Scenario, command: readonly
   await stage.unit?.settle();
   const ends: Ends = { before, after: await look(stage) };
   if (calls.length === 0) throw new Error(`${scenario.name}: strace has seen no call`);
-  return { ends, targets: targetsIn(calls) };
+  // Output goes in one piece or in two, as its reader happens to be.
+  return { ends, targets: targetsIn(calls).filter(({ call, turn }) => turn === 1 || !isOutput(call)) };
 }
 
 /** A link that containerd needs only for a hosts.toml that it refuses: that it could not be made is a note, and no more. */
@@ -54,8 +57,7 @@ function isSpared(stdout: string, kind: Fault['kind']): boolean {
 
 /** One line for a person that says what is wrong, where, and what to do; the report says the same. */
 function problemsOfError({ code, stdout, stderr, hit }: Ended, { kind }: Omit<Fault, 'call'>): string[] {
-  const [label = ''] = hit.map((call) => call.label);
-  if (/^write\(<(pipe|socket)>\)$/.test(label)) {
+  if (hit.some(isOutput)) {
     const isSaid = code === 1 && /^node-ca-trust: the output cannot be written \(\w+\)\n$/.test(stderr);
     return isSaid ? [] : [`exit code ${code ?? 'none'}, and on stderr: ${stderr}`];
   }
