@@ -3,9 +3,10 @@
 import { writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { toPem } from '../../src/bundle/pem.ts';
-import { build, commonName } from '../unit/bundle/odd-certificates.ts';
+import { endedChildren } from '../bench/measure.ts';
+import { attribute, build, commonName, hugeCertificate, nameOf, tlv } from '../unit/bundle/odd-certificates.ts';
 import { agent, eventually } from './harness/agent.ts';
-import { anchors, ourFiles, scene } from './harness/host.ts';
+import { anchors, everywhere, nowhere, ourFiles, scene, trust } from './harness/host.ts';
 
 /** Paints and clears a terminal in both ways, ends lines in all ways, turns the reading direction, and is long. */
 const evil = `a\u001b[2J\u009b31m\r\n\u2028\u0085\u0007\u202e\u2066\u200b"\\{x="y"}\0${'z'.repeat(4_000)}`;
@@ -61,4 +62,24 @@ test('names that mean harm reach nobody as they are', async () => {
   expectClean(stdout);
   expectClean(stderr);
   for (const line of stdout.split('\n')) expect(line.length).toBeLessThan(8_000);
+});
+
+test('CAs of ten thousand names, and with a key of 16 kbit, come and go within seconds', async () => {
+  const name = nameOf(...Array.from({ length: 10_000 }, (_, at) => attribute(tlv(0x0c, Buffer.from(`name ${at}`)))));
+  const pems = [hugeCertificate, build({ subject: name, issuer: name })].map((der) => toPem(der));
+  const { world, secret } = await scene(Object.fromEntries(pems.map((pem, at) => [`${at}.crt`, pem])));
+  const { apply, remove, run } = agent(world);
+  // Of this process and of all that the pass starts, in milliseconds.
+  const spent = (): number => process.cpuUsage().user / 1_000 + endedChildren().cpuMs;
+  const before = spent();
+  expect(await apply(secret.directory)).toMatchObject({ code: 0, report: { reasons: [] } });
+  expect(spent() - before).toBeLessThan(10_000);
+  for (const pem of pems) expect(await trust(world, { pem })).toEqual(everywhere);
+  const daemon = run(secret.directory);
+  await daemon.ready();
+  const { text } = await daemon.get('/metrics');
+  for (const line of text.split('\n')) expect(line.length).toBeLessThan(8_000);
+  await daemon.stop();
+  expect(await remove()).toMatchObject({ code: 0, report: { reasons: [] } });
+  for (const pem of pems) expect(await trust(world, { pem })).toEqual(nowhere);
 });

@@ -74,7 +74,7 @@ export async function plainRun(world: World): Promise<void> {
 }
 
 /** Whether readers of the bundle and of the hashed directory trust a self-signed CA. */
-export async function trust(world: World, { pem }: Cert): Promise<{ bundle: boolean; hashed: boolean }> {
+export async function trust(world: World, { pem }: Pick<Cert, 'pem'>): Promise<{ bundle: boolean; hashed: boolean }> {
   const [inBundle, inDirectory] = await Promise.all([
     opensslTrusts(world, pem, bundleFile),
     opensslTrusts(world, pem, hashedDirectory),

@@ -93,6 +93,20 @@ export function build(parts: Parts = {}): Buffer {
   return sequence(tbs, outer, parts.signature ?? bits(Buffer.alloc(64, 1)));
 }
 
+/** With ten thousand names of servers and a key of 16 kbit. It names itself as its issuer. */
+export const hugeCertificate = build({
+  issuer: commonName('Odd'),
+  inner: sequence(oid('1.2.840.113549.1.1.11'), nullParameters),
+  key: rsaKey(nullParameters, sequence(tlv(0x02, [0], Buffer.alloc(2_048, 0xc5)), integer(1, 0, 1))),
+  extensions: [
+    caConstraints,
+    extension(
+      '2.5.29.17',
+      sequence(...Array.from({ length: 10_000 }, (_, at) => text(0x82, `host-${at}.example.com`))),
+    ),
+  ],
+});
+
 const withExtension = (type: string, value: Uint8Array, critical?: Uint8Array): Buffer =>
   build({ extensions: [caConstraints, extension(type, value, critical)] });
 
