@@ -77,8 +77,7 @@ function sinceOf(asked: Asked, drifted: Asked, last: PassEnd | undefined): numbe
 export function openLoop(pacing: Pacing, clock: Alarm, random: () => number): Loop {
   let [asked, drifted] = [nothingAsked(), nothingAsked()];
   let end: PassEnd | undefined;
-  let stopping = false;
-  let failures = 0;
+  let [stopping, failures] = [false, 0];
   /** When to look again after a change: the agent's own writes bring a pass before, which must not put it off. */
   let recheckAt = Number.POSITIVE_INFINITY;
   let running = Promise.resolve();

@@ -104,8 +104,7 @@ export async function runInRoot(
   let linger: NodeJS.Timeout | undefined;
   child.nodeChildProcess.once('exit', () => {
     linger = setTimeout(() => {
-      child.stdout.destroy();
-      child.stderr.destroy();
+      for (const stream of [child.stdout, child.stderr]) stream.destroy();
     }, lingerMs);
   });
   const limit = limitTime(child.pid, options.timeoutMs ?? defaultTimeoutMs);

@@ -90,11 +90,9 @@ function orProblem<T>(what: string, action: () => T): T {
   }
 }
 
-function reading(
-  root: string,
-  resolve: Resolve,
-  entries: Entries,
-): Pick<Host, 'locate' | 'real' | 'read' | 'list' | 'entry' | 'target' | 'link' | 'program' | 'atOnce'> {
+type Reading = 'locate' | 'real' | 'read' | 'list' | 'entry' | 'target' | 'link' | 'program' | 'atOnce';
+
+function reading(root: string, resolve: Resolve, entries: Entries): Pick<Host, Reading> {
   const at = (path: string): string => resolve(path, false);
   const through = (path: string): string => resolve(path, true);
   const look = <T>(path: string, action: () => T): T => orProblem(`cannot look at ${path} on the host`, action);
