@@ -12,38 +12,9 @@ import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { problemOf } from '../host/problem.ts';
 import { type Sleep, withPatience } from './patience.ts';
 import { Refusal, jsonOf, messageOf } from './refusal.ts';
+import type { Api, ApiRequest } from './requests.ts';
 
-export interface ApiRequest {
-  readonly method?: 'GET' | 'PATCH' | 'POST';
-  /** With its query. */
-  readonly path: string;
-  readonly body?: unknown;
-  /** The body's media type, which says what kind of patch it is. */
-  readonly type?: string;
-  /** Ends the request early. */
-  readonly signal?: AbortSignal;
-}
-
-export interface Watched {
-  readonly path: string;
-  /** A stream that brings no whole line for longer has died. */
-  readonly silenceMs: number;
-  readonly signal: AbortSignal;
-}
-
-export interface Api {
-  /**
-   * One request.
-   * @returns the answer's JSON
-   * @throws Refusal when the server says no; Error when no whole answer comes in time
-   */
-  ask(request: ApiRequest): Promise<unknown>;
-  /**
-   * An answer that goes on, of one JSON text a line. Resolves once it has begun.
-   * @throws likewise, also while it is read: when it falls silent, breaks off in a line or holds something else
-   */
-  follow(watched: Watched): Promise<AsyncIterable<unknown>>;
-}
+export type { Api, ApiRequest } from './requests.ts';
 
 /** A whole answer to a request, and the beginning of one that goes on, are there within this. */
 const answerMs = 10_000;

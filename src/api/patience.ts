@@ -3,8 +3,8 @@
  * (403) what it is going to permit. So a refusal is believed when it has come again and again, and at once from then on.
  */
 import { posix } from 'node:path';
-import type { Api } from './api.ts';
 import { Refusal } from './refusal.ts';
+import type { Api } from './requests.ts';
 
 /** Ends early, by an error, when the signal is aborted. */
 export type Sleep = (ms: number, signal: AbortSignal | undefined) => Promise<unknown>;

@@ -5,7 +5,7 @@
 import { UsageProblem } from '../host/problem.ts';
 import type { NodeReport } from '../report/node.ts';
 import { type Sources, openSources } from '../sources/sources.ts';
-import type { Daemon } from './run.ts';
+import type { Daemon } from './daemon.ts';
 
 export interface Cluster {
   readonly sources: Sources;

@@ -2,7 +2,6 @@
  * `run`: the daemon. It makes a pass whenever the bundle or the host may have changed, tells who asks, and ends on
  * SIGTERM once the pass under way has ended.
  */
-import type { Api } from '../api/api.ts';
 import { type WatchTarget, openWatch } from '../host/watch.ts';
 import { openReconciler } from '../reconcile.ts';
 import { hasChanged } from '../report/report.ts';
@@ -12,24 +11,15 @@ import { openLag } from '../report/lag.ts';
 import { type Logger, openLog, openPassLog } from '../report/log.ts';
 import { openScrape } from '../report/scrape.ts';
 import { type Answers, openServer } from '../report/server.ts';
-import { type ReadLabels, readEnabled, readLabels } from '../sources/node-label.ts';
+import { readEnabled, readLabels } from '../sources/node-label.ts';
 import { bundleTargets } from './bundle-targets.ts';
-import { type Alarm, systemClock } from './clock.ts';
+import { systemClock } from './clock.ts';
 import { type Cluster, openCluster } from './cluster.ts';
 import { type RunConfig, type Streams, exitCodes } from './config.ts';
-import { type Cause, type Loop, type Pacing, type Pass, openLoop } from './loop.ts';
+import type { Daemon, Outside } from './daemon.ts';
+import { type Cause, type Loop, type Pass, openLoop } from './loop.ts';
 import { removalOf, settingsOf } from './settings.ts';
 import { openTidying } from './tidying.ts';
-
-/** What the daemon takes from outside itself, beside its streams; a test brings its own. */
-export interface Outside {
-  readonly clock: Alarm;
-  readonly random: () => number;
-  readonly pacing: Omit<Pacing, 'resyncMs'>;
-  readonly readLabels: ReadLabels;
-  /** Nothing where there is no cluster. */
-  readonly openApi: () => Promise<Api | undefined>;
-}
 
 export const outside: Outside = {
   clock: systemClock,
@@ -44,12 +34,6 @@ export const outside: Outside = {
 const lockWaitMs = 60_000;
 /** After SIGTERM a removal that fails is tried again for so long, within the pod's grace period of 120 s. */
 const leaveMs = 90_000;
-
-/** One daemon: what it was asked for, what it meets, and whom it tells. */
-export interface Daemon extends Outside {
-  readonly config: RunConfig;
-  readonly log: Logger;
-}
 
 interface Agent {
   readonly answers: Answers;

@@ -5,8 +5,7 @@
 import { Refusal, isPassing } from '../api/refusal.ts';
 import type { NodeEvents } from './node-events.ts';
 import type { NodeObject } from './node-object.ts';
-import type { NodeOutside } from './node.ts';
-import { type Step, lineOf } from './node-steps.ts';
+import { type NodeOutside, type Step, lineOf } from './node-steps.ts';
 import { removedEvent } from './standing.ts';
 
 interface Farewell extends Pick<NodeOutside, 'sleep' | 'random' | 'failed'> {

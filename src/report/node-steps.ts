@@ -1,8 +1,21 @@
 /**
- * The requests that the report makes of the API server: what permits each, and what a refusal means.
+ * The requests that the report makes of the API server: what they take from outside, what permits each, and what a refusal
+ * means.
  */
+import type { Api } from '../api/api.ts';
 import { Refusal } from '../api/refusal.ts';
 import { explain } from '../host/problem.ts';
+
+export interface NodeOutside {
+  readonly api: Api;
+  readonly now: () => number;
+  readonly steady: () => number;
+  /** Ends early, by an error, when the signal is aborted. */
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  readonly random: () => number;
+  /** One line for the admin: what cannot be told, and which permission would help. */
+  readonly failed: (line: string) => void;
+}
 
 /** What it means that a step cannot be made, and the rule of RBAC that permits it: API group, resource and verb. */
 const steps = {

@@ -19,7 +19,7 @@ import { type Wanted, eventFor, isLacking, lacking } from './node-change.ts';
 import { type NodeEvents, openNodeEvents } from './node-events.ts';
 import { type NodeObject, type NodeView, openNodeObject } from './node-object.ts';
 import { tellRemoval } from './node-removal.ts';
-import { type Step, lineOf } from './node-steps.ts';
+import { type NodeOutside, type Step, lineOf } from './node-steps.ts';
 import type { PassResult, RuntimeState } from './report.ts';
 import { type NodeEvent, bundleOf, conditionOf, eventsOf, mayStart, proofOf } from './standing.ts';
 
@@ -37,17 +37,6 @@ export interface NodeSettings {
   readonly instance: string;
   readonly version: string;
   readonly resyncMs: number;
-}
-
-export interface NodeOutside {
-  readonly api: Api;
-  readonly now: () => number;
-  readonly steady: () => number;
-  /** Ends early, by an error, when the signal is aborted. */
-  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
-  readonly random: () => number;
-  /** One line for the admin: what cannot be told, and which permission would help. */
-  readonly failed: (line: string) => void;
 }
 
 /** A thousand nodes that change at once write within this. */
