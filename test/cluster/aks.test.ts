@@ -1,6 +1,8 @@
-// deploy/overlays/aks: what users of AKS's own feature had, unchanged.
+// deploy/overlays/aks, as docs/aks.md has it put in the place of AKS's own feature: what its users had, unchanged.
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { blocksOf, section } from '../unit/docs/pages.ts';
+import { digestIn, openCheckout } from './checkout.ts';
 import { base, overlays } from './installed.ts';
 import { type AgentNames, defaultAgent, enabledLabel, eventually, useScene } from './scene.ts';
 import { makeAuthority, serveOn, storeOf, trusts } from './witness.ts';
@@ -11,7 +13,9 @@ const aks: AgentNames = {
   secret: 'custom-ca-trust-secret',
   label: 'kubernetes.azure.com/custom-ca-trust-enabled',
 };
-const overlay = join(overlays, 'aks');
+const [looking = '', , installing = '', waiting = ''] = blocksOf(section('docs/aks.md', '## Move over'));
+const [withKustomize = ''] = installing.split('\n');
+const [rollingBack = ''] = blocksOf(section('docs/aks.md', '## Roll back'));
 
 const scene = await useScene(clear);
 const [one, two] = [await makeAuthority(), await makeAuthority()];
@@ -26,12 +30,11 @@ beforeAll(async () => {
   await scene.reset();
   // The overlay stands in the place of the base.
   await scene.kubectl('delete', '-k', base);
-  await scene.kubectl('apply', '-k', overlay);
 });
 
 afterAll(async () => {
   await clear();
-  await scene.kubectl('delete', '-k', overlay);
+  await scene.kubectl('delete', '-k', join(overlays, 'aks'), '--ignore-not-found');
 });
 
 test('serves nodes by the label of AKS and by our own, and keeps a CA while a node bears either', async () => {
@@ -44,7 +47,11 @@ test('serves nodes by the label of AKS and by our own, and keeps a CA while a no
   await scene.putSecret({ 'ca1.crt': one.ca.pem, 'ca2.crt': two.ca.pem }, aks);
   await scene.label(scene.node, aks.label);
   await scene.label(scene.other, enabledLabel);
-  await scene.rollout(aks, 2);
+  await using checkout = await openCheckout(scene);
+  const looked = await checkout.run(looking);
+  expect(looked).toMatch(new RegExp(`^${scene.node.name} .* true +`, 'm'));
+  await checkout.run(withKustomize);
+  await checkout.run(waiting.replace('DIGEST', digestIn(looked)));
   expect(await Promise.all([trusts(scene.node, here), trusts(scene.node, second), trusts(scene.other, there)])).toEqual(
     [true, true, true],
   );
@@ -63,8 +70,20 @@ test('serves nodes by the label of AKS and by our own, and keeps a CA while a no
   expect(await storeOf(scene.node)).toBe(before);
 });
 
-test('leaves kube-system as it is when it is deleted', async () => {
-  await scene.kubectl('delete', '-k', overlay);
+test('leaves kube-system as it is when it is rolled back', async () => {
+  await using checkout = await openCheckout(scene);
+  await checkout.run(withKustomize);
+  await checkout.run(rollingBack);
   expect(await scene.kubectl('get', 'namespace', 'kube-system', '-o', 'jsonpath={.status.phase}')).toBe('Active');
-  await scene.kubectl('apply', '-k', overlay);
+  const left = await scene.kubectl(
+    '-n',
+    aks.namespace,
+    'get',
+    'daemonsets',
+    '-l',
+    'app.kubernetes.io/name=node-ca-trust',
+    '-o',
+    'name',
+  );
+  expect(left).toBe('');
 });

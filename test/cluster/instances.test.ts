@@ -1,7 +1,7 @@
 // Two agents on one node: pools with CAs of their own.
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { overlays } from './installed.ts';
+import { blocksOf, section } from '../unit/docs/pages.ts';
+import { type Checkout, openCheckout } from './checkout.ts';
 import { type AgentNames, defaultAgent, useScene } from './scene.ts';
 import { makeAuthority, serveOn, storeOf, trusts } from './witness.ts';
 
@@ -13,7 +13,9 @@ const lab: AgentNames = {
   label: 'node-ca-trust.io/lab',
   port: 9642,
 };
-const overlay = join(overlays, 'pool-example');
+const [commands = ''] = blocksOf(section('docs/operations.md', '## Several instances'));
+const [making = '', installing = ''] = commands.split(/^(?=.* create secret )/m);
+let checkout: Checkout;
 
 const scene = await useScene(async (all) => {
   await Promise.all([all.reset(), clear()]);
@@ -28,17 +30,18 @@ async function clear(): Promise<void> {
 
 beforeAll(async () => {
   await scene.reset();
-  await scene.kubectl('apply', '-k', overlay);
+  checkout = await openCheckout(scene, { 'lab-ca.crt': `${both.ca.pem}${ofLab.ca.pem}` });
+  await checkout.run(making);
 });
 
 afterAll(async () => {
   await clear();
-  await scene.kubectl('delete', '-k', overlay);
+  await checkout.run('kubectl delete -k deploy/overlays/lab');
+  await checkout[Symbol.asyncDispose]();
 });
 
 async function installLab(): Promise<void> {
-  await scene.putSecret({ 'both.crt': both.ca.pem, 'lab.crt': ofLab.ca.pem }, lab);
-  await scene.label(scene.node, lab.label);
+  await checkout.run(installing.replace('node NODE', `node ${scene.node.name}`));
   await scene.rollout(lab);
 }
 

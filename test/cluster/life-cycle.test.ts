@@ -1,11 +1,7 @@
-// From the README's commands to the host as it was: installed, rotated, unlabelled.
-import { execa } from 'execa';
-import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+// From the pages' commands to the host as it was: installed, rotated, unlabelled.
 import { beforeAll, describe, expect, test } from 'vitest';
-import { project } from '../image/machine.ts';
-import { cleanEnvironment } from '../sandbox/harness/environment.ts';
+import { blocksOf, section } from '../unit/docs/pages.ts';
+import { digestIn, openCheckout } from './checkout.ts';
 import { base } from './installed.ts';
 import { type AgentNames, chart, eventually, namespace, secondsSince, useScene } from './scene.ts';
 import type { ClusterNode } from './cluster.ts';
@@ -20,30 +16,6 @@ beforeAll(() => {
   pace.catch(() => undefined);
 });
 
-/** The fenced blocks of commands below a heading of the README. */
-async function blocksOf(heading: string): Promise<readonly string[]> {
-  const text = await readFile(join(project, 'README.md'), 'utf8');
-  const below = text.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? '';
-  return [...below.matchAll(/^```sh\n([^]*?)^```/gm)].map(([, block = '']) => block);
-}
-
-/** A checkout with a CA in company-ca.crt, and a shell in it in which kubectl reaches the cluster. */
-async function openCheckout(ca: string): Promise<{ run: (script: string) => Promise<string> } & AsyncDisposable> {
-  const directory = await mkdtemp(join(tmpdir(), 'quick-start-'));
-  await writeFile(join(directory, 'company-ca.crt'), ca);
-  for (const name of ['deploy', 'src', 'package.json', 'node_modules'])
-    await symlink(join(project, name), join(directory, name));
-  const PATH = [...scene.cluster.path, cleanEnvironment['PATH']].join(':');
-  const env = { ...cleanEnvironment, ...scene.cluster.environment, PATH, NODE: scene.node.name };
-  return {
-    run: async (script) => {
-      const applied = script.replaceAll('deploy/base', relative(project, base));
-      return (await execa('sh', ['-euc', applied], { cwd: directory, env, extendEnv: false })).stdout;
-    },
-    [Symbol.asyncDispose]: () => rm(directory, { recursive: true }),
-  };
-}
-
 describe('the commands of the README', () => {
   test('make the labelled node trust the CA and no other node, change it, and take all off again', async () => {
     await scene.kubectl('delete', '-k', base);
@@ -51,17 +23,19 @@ describe('the commands of the README', () => {
     const [here, there] = [await serveOn(scene.node, old), await serveOn(scene.other, old)];
     const successor = await serveOn(scene.node, next);
     expect([await trusts(scene.node, here), await trusts(scene.other, there)]).toEqual([false, false]);
-    const [install = '', wait = '', change = '', uninstall = '', ...more] = await blocksOf('Quick start: a cluster');
+    const [install = '', wait = '', change = '', uninstall = '', ...more] = blocksOf(
+      section('README.md', '## Quick start: a cluster'),
+    );
     expect([install.trim().split('\n').length, more]).toEqual([3, []]);
 
-    await using first = await openCheckout(old.ca.pem);
+    await using first = await openCheckout(scene, { 'company-ca.crt': old.ca.pem });
     await first.run(install);
     await scene.rollout();
     await first.run(wait);
     expect([await trusts(scene.node, here), await trusts(scene.other, there)]).toEqual([true, false]);
     expect(await scene.pod(scene.other)).toBeUndefined();
 
-    await using second = await openCheckout(next.ca.pem);
+    await using second = await openCheckout(scene, { 'company-ca.crt': next.ca.pem });
     const digest = `"$(npm run -s cli -- check company-ca.crt --output json | sed -n 's/.*"digest": *"\\([^"]*\\)".*/\\1/p')"`;
     await second.run(change.replace('DIGEST', digest));
     expect([await trusts(scene.node, here), await trusts(scene.node, successor)]).toEqual([false, true]);
@@ -106,22 +80,23 @@ describe('a rollout', () => {
   });
 });
 
-/** Whether the agent's last pass has proven so many CAs. */
-async function has(count: number): Promise<boolean> {
-  return (await scene.readiness(scene.node)).text.startsWith(`ready, anchors: ${count},`);
-}
-
-describe('a rotation through the Secret', () => {
+describe('the rotation of docs/operations.md', () => {
   test('never fails a request, and ends with the new CA alone', async () => {
-    await scene.install({ 'old.crt': old.ca.pem });
+    const [add = '', overlap = ''] = blocksOf(section('docs/operations.md', '## Rotate'));
+    // Its third step.
+    const remove = add.replaceAll(/(--from-file=)?old-ca\.crt /g, '');
+    await using checkout = await openCheckout(scene, { 'old-ca.crt': old.ca.pem, 'new-ca.crt': next.ca.pem });
+    await scene.install({ 'old-ca.crt': old.ca.pem });
     const [before, after] = [await serveOn(scene.node, old), await serveOn(scene.node, next)];
     const asking = await keepAsking(scene.node, before);
-    await scene.putSecret({ 'old.crt': old.ca.pem, 'new.crt': next.ca.pem });
-    await scene.nudged('the agent has both CAs', scene.node, () => has(2));
+    const digest = digestIn(await checkout.run(add));
+    await checkout.run(overlap.replace('DIGEST', digest));
+    expect([await trusts(scene.node, before), await trusts(scene.node, after)]).toEqual([true, true]);
     await asking.turnTo(after);
-    await scene.putSecret({ 'new.crt': next.ca.pem });
-    await scene.nudged('the agent has one CA', scene.node, () => has(1));
-    expect([await trusts(scene.node, before), await trusts(scene.node, after)]).toEqual([false, true]);
+    expect(digestIn(await checkout.run(remove))).not.toBe(digest);
+    // Until the Node says so takes longer, and was waited for above.
+    await eventually('the old CA is gone', async () => !(await trusts(scene.node, before)));
+    expect(await trusts(scene.node, after)).toBe(true);
     await expectNoFailure(asking);
   });
 });

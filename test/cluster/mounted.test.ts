@@ -1,12 +1,15 @@
 // deploy/overlays/configmap-example and trust-bundle-example: CAs that are mounted alone, by an object that trust-manager
 // and its like write.
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { base, overlays } from './installed.ts';
-import { namespace, shows, useScene } from './scene.ts';
+import { blocksOf, section } from '../unit/docs/pages.ts';
+import { type Checkout, openCheckout } from './checkout.ts';
+import { base } from './installed.ts';
+import { eventually, namespace, shows, useScene } from './scene.ts';
 import { type Authority, makeAuthority, serveOn, trusts } from './witness.ts';
 
 const scene = await useScene(() => Promise.resolve());
+const [copying = ''] = blocksOf(section('docs/operations.md', '## From a ConfigMap or a ClusterTrustBundle'));
+const [, , hurrying = ''] = blocksOf(section('docs/operations.md', '## Rotate'));
 const [old, next] = [await makeAuthority(), await makeAuthority()];
 
 interface Kind {
@@ -55,19 +58,21 @@ beforeAll(async () => {
 afterAll(() => scene.reset());
 
 describe.each(kinds)('deploy/overlays/$overlay', ({ overlay, object, named, gone }) => {
-  const directory = join(overlays, overlay);
+  let checkout: Checkout;
   const ready = async (): Promise<boolean> => (await scene.readiness(scene.node)).ready;
   const remove = (): Promise<string> => scene.kubectl('delete', '--ignore-not-found', ...named);
 
   beforeAll(async () => {
-    await scene.kubectl('apply', '-k', directory);
+    checkout = await openCheckout(scene);
+    await checkout.run(copying.replace('configmap-example', overlay));
   });
 
   afterAll(async () => {
     await scene.kubectl('label', 'node', '--all', 'node-ca-trust.io/enabled-');
     await scene.gone();
     await remove();
-    await scene.kubectl('delete', '-k', directory);
+    await checkout.run('kubectl delete -k deploy/overlays/company');
+    await checkout[Symbol.asyncDispose]();
   });
 
   test('brings its CAs to the node, and each change; a deleted one removes nothing', async () => {
@@ -84,7 +89,11 @@ describe.each(kinds)('deploy/overlays/$overlay', ({ overlay, object, named, gone
     await scene.nudged('the agent is ready', scene.node, ready);
     expect(await trusted()).toEqual([true, false]);
     await scene.apply(object(old, next));
-    await scene.nudged('the node trusts both', scene.node, async () => (await trusted()).every(Boolean));
+    // The kubelet may be told before it knows of the change.
+    await eventually('the node trusts both', async () => {
+      await checkout.run(hurrying);
+      return (await trusted()).every(Boolean);
+    });
     await scene.apply(object(next));
     await scene.nudged('the old CA is gone', scene.node, async () => !(await trusts(scene.node, before)));
     expect(await trusted()).toEqual([false, true]);
