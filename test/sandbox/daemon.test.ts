@@ -184,7 +184,7 @@ describe('the bundle directory', () => {
     await secret.vanish();
     const text = await daemon.notReady(/unreadable/);
     expect(text).toMatch(/^[^\n]*unreadable[^\n]*no such file or directory[^\n]*\n$/);
-    expect(text).toMatch(/removals.*wait/);
+    expect(text).toMatch(/removals held back/);
     expect(await trust(world, one)).toEqual(everywhere);
     expect((await daemon.get('/healthz')).status).toBe(200);
     await secret.restore();
@@ -207,7 +207,7 @@ describe('the bundle directory', () => {
     await using daemon = agent(world).run(secret.directory);
     await daemon.ready(one);
     await secret.swap({});
-    await daemon.notReady(/empty.*removals.*wait/);
+    await daemon.notReady(/empty.*removals held back/);
     expect(await daemon.metric('node_ca_trust_removals_held_back')).toBe(1);
     expect(await trust(world, one)).toEqual(everywhere);
     await secret.swap({ 'a.crt': one.pem });
