@@ -88,7 +88,7 @@ async function keepReading(world: World, ...cas: readonly Cert[]): Promise<() =>
 }
 
 const migration = blocksOf(textOf('docs/migration.md')).find((block) => block.includes('FILE-OF-THE-LOOP')) ?? '';
-const [watching = '', byHand = ''] = blocksOf(section('docs/aks.md', '## Leftovers on the nodes')).slice(-2);
+const [watching = '', byHand = ''] = blocksOf(section('docs/aks.md', '## What AKS left on the nodes')).slice(-2);
 
 /** The page's commands for these files of a loop. */
 const forFiles = (...files: readonly string[]): string =>
