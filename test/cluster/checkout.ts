@@ -25,7 +25,8 @@ export async function openCheckout(scene: Scene, files: Files = {}): Promise<Che
   return {
     run: async (script) => {
       const applied = script.replaceAll('deploy/base', relative(project, base));
-      return (await execa('sh', ['-euc', applied], { cwd: directory, env, extendEnv: false, stdin: 'ignore' })).stdout;
+      const options = { cwd: directory, env, extendEnv: false, stdin: 'ignore', timeout: 240_000 } as const;
+      return (await execa('sh', ['-euc', applied], options)).stdout;
     },
     [Symbol.asyncDispose]: () => rm(directory, { recursive: true }),
   };

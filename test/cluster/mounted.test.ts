@@ -91,7 +91,7 @@ describe.each(kinds)('deploy/overlays/$overlay', ({ overlay, object, named, gone
     await scene.apply(object(old, next));
     // The kubelet may be told before it knows of the change.
     await eventually('the node trusts both', async () => {
-      await checkout.run(hurrying);
+      expect(await checkout.run(hurrying)).toMatch(/^pod\/\S+ annotated$/m);
       return (await trusted()).every(Boolean);
     });
     await scene.apply(object(next));
