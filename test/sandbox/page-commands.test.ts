@@ -1,7 +1,7 @@
 // What pages have people type on a machine, word for word, on a view of one: README.md, docs/migration.md, docs/aks.md.
 //
 // There is no systemd: systemctl only writes down what it is told.
-import { chmod, lstat, mkdir, readFile, readdir, readlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readFile, readdir, readlink, writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { blocksOf, project, section, textOf } from '../unit/docs/pages.ts';
@@ -94,8 +94,7 @@ const [watching = '', byHand = ''] = blocksOf(section('docs/aks.md', '## What AK
 const forFiles = (...files: readonly string[]): string =>
   migration.replace(/^rm [^]*$/m, (lines) => files.map((file) => lines.replaceAll('FILE-OF-THE-LOOP', file)).join(''));
 
-const told = '/tmp/systemctl';
-const systemctl = '/usr/local/sbin/systemctl';
+const told = '/tmp/told-systemd';
 
 describe('taking the copies of another away, so that trust never lapses', () => {
   test.each([
@@ -115,8 +114,6 @@ describe('taking the copies of another away, so that trust never lapses', () => 
     const { world, secret } = await scene({ 'ca1.crt': old.pem, 'ca2.crt': next.pem });
     const cas = { ca1: old, ca2: next, ca3: other };
     for (const [name, ca] of Object.entries(cas)) for (const path of copies(name)) await put(world, path, ca.pem);
-    await put(world, systemctl, `#!/bin/sh\necho "$@" >> ${told}\n`);
-    await chmod(world.path(systemctl), 0o755);
     await put(world, told, '');
     await plainRun(world);
     const hook = await installHook(world);
@@ -127,7 +124,7 @@ describe('taking the copies of another away, so that trust never lapses', () => 
     expect(await trust(world, other)).toEqual(everywhere);
 
     const missed = await keepReading(world, old, next);
-    await type(world, commands);
+    await type(world, `systemctl() { echo "$@" >> ${told}; }\n${commands}`);
     expect(await missed()).toEqual({ bundle: {}, hashed: [] });
     expect(await linked(world, old, next)).toEqual([old, next].map((ca) => nameOf(ca, '.pem')).sort());
     for (const path of [...Object.keys(cas).flatMap(copies), ...theirs.map((name) => `${certs}/${name}`)])
