@@ -2,6 +2,8 @@
  * Commands of the host, run in the host's own root with a clean environment and in a process group of their own:
  * a signal meant for us (Ctrl-C in a terminal) must not stop a refresh half way.
  */
+import type { ChildProcess } from 'node:child_process';
+import type { Readable } from 'node:stream';
 import { Problem, explain } from './problem.ts';
 
 export interface CommandOptions {
@@ -69,6 +71,30 @@ function environment(temporary: string | undefined): Record<string, string> {
   return temporary === undefined ? fixed : { ...fixed, TMPDIR: temporary };
 }
 
+/** Closes the output some time after the process has ended: a daemon that a hook has started may hold it open for ever. */
+function closeAfterEnd(child: ChildProcess, output: readonly Readable[]): { end(): void } {
+  let linger: NodeJS.Timeout | undefined;
+  child.once('exit', () => {
+    linger = setTimeout(() => {
+      for (const stream of output) stream.destroy();
+    }, lingerMs);
+  });
+  return {
+    end() {
+      clearTimeout(linger);
+    },
+  };
+}
+
+/**
+ * Lets go, while a command works, of what was read to decide on it. The proof that follows is read beside it otherwise: with
+ * a thousand anchors the peak of memory is 9 MiB higher then, unless the collector happens to have run. Needs Node's
+ * --expose-gc.
+ */
+function collectGarbage(): void {
+  globalThis.gc?.({ type: 'major', execution: 'sync' });
+}
+
 /**
  * Runs one command in the host's root.
  * @param root directory at which the host's root is mounted; `/` runs the command without chroot
@@ -100,17 +126,12 @@ export async function runInRoot(
   child.all.on('data', (chunk: Buffer) => {
     output = (output + chunk.toString()).slice(-outputLimit);
   });
-  // A daemon that a hook has started may hold the output open for ever.
-  let linger: NodeJS.Timeout | undefined;
-  child.nodeChildProcess.once('exit', () => {
-    linger = setTimeout(() => {
-      for (const stream of [child.stdout, child.stderr]) stream.destroy();
-    }, lingerMs);
-  });
+  const lingering = closeAfterEnd(child.nodeChildProcess, [child.stdout, child.stderr]);
   const limit = limitTime(child.pid, options.timeoutMs ?? defaultTimeoutMs);
+  collectGarbage();
   const result = await child;
   const timedOut = limit.end();
-  clearTimeout(linger);
+  lingering.end();
   if (result.failed && result.exitCode === undefined && result.signal === undefined) {
     throw new Problem(`cannot run ${command} on the host: ${explain(result.cause)}`);
   }
