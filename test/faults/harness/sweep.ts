@@ -140,8 +140,12 @@ export async function hasCoped(
   return converged && (different.length === 0 || (different.every(isRecord) && (await isOnRecord(stage))));
 }
 
-/** A signal that comes to another thread shifts the count of some writes. */
-const attempts = 30;
+/**
+ * How often a call is tried, and how long each time. Signals that come to another thread, or two as one, shift the count of
+ * the writes behind them: of the output most, which comes last. Node never ends when the write of a signal fails instead.
+ */
+const patience = { attempts: 30, longestMs: 60_000 };
+const patienceWithOutput = { attempts: 120, longestMs: 15_000 };
 
 /** The call as it is counted now. */
 async function recount(stage: Stage, scenario: Scenario, command: readonly string[], target: Target): Promise<Call> {
@@ -160,10 +164,11 @@ async function strike(
   fault: Omit<Fault, 'call'>,
 ) {
   let { call } = target;
+  const { attempts, longestMs } = isOutput(call) ? patienceWithOutput : patience;
   for (let attempt = 0; attempt < attempts; attempt += 1) {
     await prepare(stage, scenario);
     const begun = uptime();
-    const ended = await trace(command, wordsOf(stage, scenario.pass), stage.world.root, { ...fault, call });
+    const ended = await trace(command, wordsOf(stage, scenario.pass), stage.world.root, { ...fault, call }, longestMs);
     const [hit] = ended.hit;
     const struck = targetsIn(ended.calls).find(
       (one) => one.call.name === hit?.name && one.call.ordinal === hit.ordinal,

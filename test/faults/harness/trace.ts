@@ -106,15 +106,17 @@ export function linesIn(log: string, root: string, isKill: boolean): readonly Li
   });
 }
 
-/** A pass on a host so small takes a second; on a busy machine some. */
-const longestMs = 60_000;
-
-/** Runs the program to its end. @param command Node with its options, and the program */
+/**
+ * Runs the program to its end.
+ * @param command Node with its options, and the program
+ * @param longestMs after which it is killed: a pass on a host so small takes a second, on a busy machine some
+ */
 export async function trace(
   command: readonly string[],
   words: readonly string[],
   root: string,
   fault?: Fault,
+  longestMs = 60_000,
 ): Promise<Ended> {
   const file = join(tmpdir(), `trace-${randomUUID()}`);
   const isKill = fault?.kind === 'kill';
